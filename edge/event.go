@@ -1,0 +1,50 @@
+package edge
+
+import "time"
+
+// Event is something that happened on the node, with what caused it.
+type Event struct {
+	Seq     uint64            `json:"seq"`
+	At      time.Time         `json:"at"`
+	Kind    EventKind         `json:"kind"`
+	Subject string            `json:"subject"`         // what it happened to: an instance, a workload, a model, the agent
+	Cause   string            `json:"cause,omitempty"` // the percept or request behind it
+	Facts   map[string]string `json:"facts,omitempty"`
+}
+
+// EventKind is a constant name from the list below.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventAgentStarted     EventKind = "agent-started"
+	EventAgentReloaded    EventKind = "agent-reloaded"
+	EventAgentStopping    EventKind = "agent-stopping"
+	EventDaemonLost       EventKind = "containerd-lost"
+	EventDaemonBack       EventKind = "containerd-back"
+	EventImageImported    EventKind = "image-imported"
+	EventInstanceStarted  EventKind = "instance-started"
+	EventInstanceAdopted  EventKind = "instance-adopted"
+	EventInstanceReady    EventKind = "instance-ready"
+	EventInstanceUnready  EventKind = "instance-unready"
+	EventInstanceExited   EventKind = "instance-exited"
+	EventInstanceStopped  EventKind = "instance-stopped"
+	EventInstanceFailed   EventKind = "instance-failed" // could not be started
+	EventTaskRefused      EventKind = "task-refused"
+	EventTaskEvicted      EventKind = "task-evicted"
+	EventTaskMissed       EventKind = "task-missed"
+	EventTaskFailed       EventKind = "task-failed"
+	EventWarningRaised    EventKind = "warning-raised"
+	EventWarningCleared   EventKind = "warning-cleared"
+	EventWorkloadsChanged EventKind = "workloads-changed"
+)
+
+// Warning is a lasting degraded condition, as data: raised once, shown until it
+// is over.
+type Warning struct {
+	Code    string    `json:"code"` // stable, lower-case with dashes
+	Subject string    `json:"subject"`
+	Detail  string    `json:"detail"`
+	Remedy  string    `json:"remedy,omitempty"`
+	Since   time.Time `json:"since"`
+}

@@ -1,0 +1,114 @@
+package edge
+
+import "time"
+
+// Status answers "how is this node?" in one document.
+type Status struct {
+	Node       string         `json:"node"`
+	Version    string         `json:"version"`
+	PID        int            `json:"pid"`
+	Started    time.Time      `json:"started"`
+	Draining   bool           `json:"draining,omitempty"`
+	Containerd DaemonReport   `json:"containerd"`
+	Scheduler  QueueReport    `json:"scheduler"`
+	Workloads  []WorkloadView `json:"workloads"`
+	Warnings   []Warning      `json:"warnings"`
+	Vitals     Vitals         `json:"vitals"`
+}
+
+// DaemonReport is how the agent stands with containerd.
+type DaemonReport struct {
+	Connected bool   `json:"connected"`
+	Version   string `json:"version,omitempty"`
+	Address   string `json:"address"`
+	Namespace string `json:"namespace"`
+	Error     string `json:"error,omitempty"`
+}
+
+// QueueReport is the scheduler at one moment.
+type QueueReport struct {
+	Slots    int               `json:"slots"`
+	Running  int               `json:"running"`
+	Waiting  int               `json:"waiting"`
+	Settled  map[string]uint64 `json:"settled"` // by outcome, since start
+	Classes  []ClassReport     `json:"classes"`
+	Models   []ModelReport     `json:"models"`
+	Draining bool              `json:"draining,omitempty"`
+}
+
+// ClassReport counts the tasks of one class.
+type ClassReport struct {
+	Class     Class             `json:"class"`
+	Waiting   int               `json:"waiting"`
+	Submitted uint64            `json:"submitted"`
+	Settled   map[string]uint64 `json:"settled"`
+}
+
+// OnTime is the share of accepted tasks of the class that were answered by their
+// deadline; 1 when none has ended yet.
+func (c ClassReport) OnTime() float64 {
+	done := c.Settled[Completed.String()]
+	late := c.Settled[Missed.String()] + c.Settled[Evicted.String()]
+	if done+late == 0 {
+		return 1
+	}
+	return float64(done) / float64(done+late)
+}
+
+// ModelReport is what the scheduler knows of one model.
+type ModelReport struct {
+	Model    string        `json:"model"`
+	Pool     string        `json:"pool"`
+	Lanes    int           `json:"lanes"`
+	Estimate time.Duration `json:"estimateNs"` // what the plan counts with
+	Firm     time.Duration `json:"firmNs"`     // what admission of firm tasks counts with
+	Runs     int           `json:"runs"`       // samples behind it; 0: declared or default
+}
+
+// TaskView is one task as lists show it.
+type TaskView struct {
+	ID       string        `json:"id"`
+	Model    string        `json:"model"`
+	Class    Class         `json:"class"`
+	Tenant   string        `json:"tenant,omitempty"`
+	State    string        `json:"state"` // waiting, running, or the outcome
+	Arrived  time.Time     `json:"arrived"`
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Queue    time.Duration `json:"queueNs"`
+	Compute  time.Duration `json:"computeNs"`
+	Slack    time.Duration `json:"slackNs"`
+	Estimate time.Duration `json:"estimateNs"`
+	Instance string        `json:"instance,omitempty"`
+	Reason   string        `json:"reason,omitempty"` // why it was refused, evicted or failed
+}
+
+// WorkloadView is a workload and its instances as lists show them.
+type WorkloadView struct {
+	Workload  Workload       `json:"workload"`
+	Ready     int            `json:"ready"`
+	Instances []InstanceView `json:"instances"`
+}
+
+// InstanceView is an instance and what the supervisor makes of it.
+type InstanceView struct {
+	Instance
+	State    InstanceState `json:"state"`
+	Detail   string        `json:"detail,omitempty"` // why it is in that state
+	Restarts int           `json:"restarts"`
+	NextTry  time.Time     `json:"nextTry,omitzero"` // when a start is tried again
+	Usage    *Usage        `json:"usage,omitempty"`
+}
+
+// InstanceState is where an instance stands in its life.
+type InstanceState string
+
+// The states of an instance.
+const (
+	InstanceStarting InstanceState = "starting" // runs, not ready yet
+	InstanceReady    InstanceState = "ready"    // takes tasks, or simply runs when it is a plain service
+	InstanceUnready  InstanceState = "unready"  // was ready, does not answer now
+	InstanceBackoff  InstanceState = "backoff"  // ended or could not start; waits for its next try
+	InstanceStopping InstanceState = "stopping"
+	InstanceEnded    InstanceState = "ended" // ended and is not to be restarted
+	InstanceUnknown  InstanceState = "unknown"
+)

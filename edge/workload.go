@@ -1,0 +1,106 @@
+package edge
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Workload is a desired container: a model server or any plain service, as a
+// Compose service describes it, already resolved and checked.
+type Workload struct {
+	App      string `json:"app"`  // the Compose project
+	Name     string `json:"name"` // the service, unique within its app
+	Image    string `json:"image"`
+	Replicas int    `json:"replicas"`
+
+	Entrypoint []string `json:"entrypoint,omitempty"` // replaces the image's; nil keeps it
+	Command    []string `json:"command,omitempty"`    // replaces the image's; nil keeps it
+	Env        []string `json:"env,omitempty"`        // KEY=value, sorted, over the image's
+	WorkingDir string   `json:"workingDir,omitempty"`
+	User       string   `json:"user,omitempty"` // uid[:gid] or names of the image; empty takes the image's if it is not root
+
+	Limits   Limits   `json:"limits"`
+	Security Security `json:"security"`
+	Tmpfs    []Tmpfs  `json:"tmpfs,omitempty"`
+
+	Restart    RestartPolicy `json:"restart"`
+	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
+	StopGrace  time.Duration `json:"stopGrace,omitempty"`  // between the stop signal and SIGKILL
+
+	Serve *Serve `json:"serve,omitempty"` // nil: a plain service, not a model server
+}
+
+// Limits bound one instance. Zero means the node's default, never "unlimited".
+type Limits struct {
+	CPUs   float64 `json:"cpus,omitempty"`   // cores
+	Memory int64   `json:"memory,omitempty"` // bytes
+	Pids   int64   `json:"pids,omitempty"`
+}
+
+// Security lists what is relaxed from the hardened default; its zero value is
+// the default itself.
+type Security struct {
+	CapAdd       []string `json:"capAdd,omitempty"`
+	WritableRoot bool     `json:"writableRoot,omitempty"`
+	RunAsRoot    bool     `json:"runAsRoot,omitempty"`
+}
+
+// Tmpfs is a small memory-backed folder inside the container.
+type Tmpfs struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"` // bytes
+}
+
+// RestartPolicy says when an instance that ended is started again.
+type RestartPolicy string
+
+// The restart policies, as Compose names them.
+const (
+	RestartAlways    RestartPolicy = "always" // the default here: a gateway's services are meant to run
+	RestartOnFailure RestartPolicy = "on-failure"
+	RestartNo        RestartPolicy = "no"
+)
+
+// Serve describes what a model server answers and how it is reached.
+type Serve struct {
+	Model    string   `json:"model"`
+	Variants []string `json:"variants,omitempty"` // smaller models the same server answers, largest first
+	// Endpoint is where the server listens, as the container sees it:
+	// unix:///run/model/model.sock. The folder of the socket is a mount of the
+	// instance's own.
+	Endpoint string `json:"endpoint"`
+	// Cost is the service time to count with until there is a measured one.
+	Cost time.Duration `json:"cost,omitempty"`
+	// Concurrency is how many tasks one instance answers at once.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Timeout is how long one request may run before its instance counts as hung.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// ReadyWithin is how long a started instance may take until it is ready.
+	ReadyWithin time.Duration `json:"readyWithin,omitempty"`
+}
+
+// Models lists every model the workload answers, the main one first.
+func (s *Serve) Models() []string {
+	if s == nil {
+		return nil
+	}
+	return append([]string{s.Model}, s.Variants...)
+}
+
+// Key names the workload on its node.
+func (w Workload) Key() string { return w.App + "/" + w.Name }
+
+// SpecHash identifies what an instance is made from. Two instances with the same
+// hash are interchangeable; the number of replicas is not part of it.
+func (w Workload) SpecHash() string {
+	w.Replicas = 0
+	spec, err := json.Marshal(w)
+	if err != nil {
+		panic(fmt.Sprintf("workload %q is plain data and must encode: %v", w.Key(), err))
+	}
+	sum := sha256.Sum256(spec)
+	return hex.EncodeToString(sum[:])
+}

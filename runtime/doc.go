@@ -1,0 +1,2 @@
+// Package runtime keeps what should run running.
+package runtime

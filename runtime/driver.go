@@ -1,0 +1,57 @@
+package runtime
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"holdfast/edge"
+)
+
+// Driver runs containers. It is the boundary to containerd; a fake with the same
+// behaviour stands behind the same conformance suite (runtime/drivertest).
+//
+// Every method may answer edge.ErrUnavailable while the daemon is down; the
+// caller backs off and asks again. Removing, stopping or signalling what is not
+// there succeeds.
+type Driver interface {
+	// Start creates and starts one instance of w under the given id, and returns
+	// once its process runs. A failed start leaves nothing behind.
+	Start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error)
+	// Instances lists what the driver holds, running or ended, among it what an
+	// earlier agent started.
+	Instances(ctx context.Context) ([]edge.Instance, error)
+	// Wait blocks until the instance has ended and says how. A restart of the
+	// daemon meanwhile is waited out, not reported as an exit.
+	Wait(ctx context.Context, id string) (edge.Exit, error)
+	// Stop asks the instance to end with its stop signal, then kills it after
+	// grace, and returns when its process is gone.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	// Remove deletes the instance and everything that belonged to it, killing it
+	// first if it still runs.
+	Remove(ctx context.Context, id string) error
+	// Usage measures a running instance.
+	Usage(ctx context.Context, id string) (edge.Usage, error)
+}
+
+// The optional verbs below serve people and tests; the supervisor lives without.
+
+// Execer runs a command inside a running instance.
+type Execer interface {
+	Exec(ctx context.Context, id string, args []string, stdin io.Reader, stdout, stderr io.Writer) (edge.Exit, error)
+}
+
+// ImageStore holds images on the node.
+type ImageStore interface {
+	// Import reads an OCI or docker archive (tar, also gzip or zstd compressed)
+	// and returns the images it held for this platform.
+	Import(ctx context.Context, archive io.Reader) ([]edge.Image, error)
+	Images(ctx context.Context) ([]edge.Image, error)
+}
+
+// DaemonWatcher reports the daemon's comings and goings and what ends in it.
+type DaemonWatcher interface {
+	// Watch calls changed with the daemon's report each time the connection to it
+	// comes or goes, until ctx ends.
+	Watch(ctx context.Context, changed func(edge.DaemonReport)) error
+}
