@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+)
+
+// keptEvents is how many events of each kind stay readable: a day or more of a
+// quiet node, and about 200 KiB at the worst.
+const keptEvents = 512
+
+// journal remembers the latest events. Task events have a ring of their own, so
+// that a storm of refusals cannot push out why an instance was restarted.
+type journal struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu    sync.Mutex // guards the fields below
+	seq   uint64
+	node  ring[edge.Event]
+	tasks ring[edge.Event]
+	grown chan struct{} // closed and replaced when an event is added
+}
+
+func newJournal(log *slog.Logger) *journal {
+	return &journal{
+		log:   log,
+		now:   time.Now,
+		node:  ring[edge.Event]{size: keptEvents},
+		tasks: ring[edge.Event]{size: keptEvents},
+		grown: make(chan struct{}),
+	}
+}
+
+// Add gives the event its number and time and keeps it.
+func (j *journal) Add(e edge.Event) {
+	j.mu.Lock()
+	j.seq++
+	e.Seq, e.At = j.seq, j.now()
+	if isTaskEvent(e.Kind) {
+		j.tasks.add(e)
+	} else {
+		j.node.add(e)
+	}
+	close(j.grown)
+	j.grown = make(chan struct{})
+	j.mu.Unlock()
+
+	j.report(e)
+}
+
+// report writes the event to the log; what happens to single tasks is detail
+// that a busy node does not want a line for.
+func (j *journal) report(e edge.Event) {
+	level := slog.LevelInfo
+	if isTaskEvent(e.Kind) {
+		level = slog.LevelDebug
+	}
+	if !j.log.Enabled(context.Background(), level) {
+		return
+	}
+	facts := make([]any, 0, 2*len(e.Facts)+4)
+	facts = append(facts, "subject", e.Subject)
+	if e.Cause != "" {
+		facts = append(facts, "cause", e.Cause)
+	}
+	for _, key := range slices.Sorted(maps.Keys(e.Facts)) {
+		facts = append(facts, key, e.Facts[key])
+	}
+	j.log.Log(context.Background(), level, string(e.Kind), facts...)
+}
+
+// Since returns the events after seq that are still kept, oldest first.
+func (j *journal) Since(seq uint64) []edge.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	after := func(e edge.Event) bool { return e.Seq > seq }
+	events := append(j.node.filter(after), j.tasks.filter(after)...)
+	slices.SortFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return events
+}
+
+// Wait returns once there is an event after seq, or when ctx ends.
+func (j *journal) Wait(ctx context.Context, seq uint64) error {
+	for {
+		j.mu.Lock()
+		latest, grown := j.seq, j.grown
+		j.mu.Unlock()
+		if latest > seq {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func isTaskEvent(kind edge.EventKind) bool {
+	switch kind {
+	case edge.EventTaskRefused, edge.EventTaskEvicted, edge.EventTaskMissed, edge.EventTaskFailed:
+		return true
+	}
+	return false
+}
+
+// ring keeps the last size values.
+type ring[T any] struct {
+	size   int
+	values []T
+	next   int // where the oldest value lies once the ring is full
+}
+
+func (r *ring[T]) add(v T) {
+	if len(r.values) < r.size {
+		r.values = append(r.values, v)
+		return
+	}
+	r.values[r.next] = v
+	r.next = (r.next + 1) % r.size
+}
+
+// all returns the values, oldest first.
+func (r *ring[T]) all() []T {
+	return append(slices.Clone(r.values[r.next:]), r.values[:r.next]...)
+}
+
+// filter returns the values worth keeping, oldest first.
+func (r *ring[T]) filter(keep func(T) bool) []T {
+	return slices.DeleteFunc(r.all(), func(v T) bool { return !keep(v) })
+}

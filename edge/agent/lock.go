@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"holdfast/edge"
+)
+
+// stateLock is the claim of one agent on its state folder. The kernel drops it
+// with the process, so a crash leaves nothing to clean.
+type stateLock struct{ file *os.File }
+
+// lockState claims the folder or says which process holds it.
+func lockState(dir string) (*stateLock, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot create state folder: %w", err)
+	}
+	path := filepath.Join(dir, "agent.lock")
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open lock: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := readHolder(file)
+		file.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, edge.WithHint(
+				fmt.Errorf("cannot lock %q: %w (%s)", path, edge.ErrLocked, holder),
+				"stop the other agent, or give this one another folder with --set paths.state=… --set paths.run=…")
+		}
+		return nil, fmt.Errorf("cannot lock %q: %w", path, err)
+	}
+	lock := &stateLock{file: file}
+	if err := lock.sign(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
+// sign leaves our process id in the file, for the message of the next comer.
+func (l *stateLock) sign() error {
+	if err := l.file.Truncate(0); err != nil {
+		return fmt.Errorf("cannot write lock: %w", err)
+	}
+	if _, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+		return fmt.Errorf("cannot write lock: %w", err)
+	}
+	return nil
+}
+
+// Close gives the folder up.
+func (l *stateLock) Close() { _ = l.file.Close() }
+
+func readHolder(file *os.File) string {
+	text := make([]byte, 32)
+	n, _ := file.ReadAt(text, 0)
+	pid := strings.TrimSpace(string(text[:n]))
+	if pid == "" {
+		return "process unknown"
+	}
+	return "process " + pid
+}

@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+)
+
+// keptTasks is how many settled tasks stay listed.
+const keptTasks = 256
+
+// recent remembers how the latest tasks ended, and makes an event of each that
+// did not end well.
+type recent struct {
+	journal *journal
+
+	mu    sync.Mutex // guards tasks
+	tasks ring[edge.TaskView]
+}
+
+func newRecent(j *journal) *recent {
+	return &recent{journal: j, tasks: ring[edge.TaskView]{size: keptTasks}}
+}
+
+// Settled takes note of one settlement. It is called on the scheduler's loop, so
+// it only copies.
+func (r *recent) Settled(s edge.Settlement) {
+	view := viewOf(s)
+	r.mu.Lock()
+	r.tasks.add(view)
+	r.mu.Unlock()
+	if kind, unwell := eventOf(s.Outcome); unwell {
+		r.journal.Add(edge.Event{
+			Kind: kind, Subject: s.Task.ID, Cause: view.Reason,
+			Facts: map[string]string{
+				"model": s.Task.Model,
+				"class": s.Task.Class.String(),
+				"slack": s.Slack().Round(time.Microsecond).String(),
+			},
+		})
+	}
+}
+
+// All lists the settled tasks, the latest last.
+func (r *recent) All() []edge.TaskView {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tasks.all()
+}
+
+func viewOf(s edge.Settlement) edge.TaskView {
+	view := edge.TaskView{
+		ID: s.Task.ID, Model: s.Task.Model, Class: s.Task.Class, Tenant: s.Task.Tenant,
+		State:   s.Outcome.String(),
+		Arrived: s.Task.Arrived, Deadline: s.Task.Deadline,
+		Queue: s.Queue, Compute: s.Compute, Slack: s.Slack(), Estimate: s.Estimate,
+		Instance: s.Answer.Instance,
+	}
+	if s.Err != nil {
+		view.Reason = explain(s)
+	}
+	return view
+}
+
+// explain says in words why a task did not end well.
+func explain(s edge.Settlement) string {
+	refusal, isRefusal := edge.AsRefusal(s.Err)
+	switch {
+	case isRefusal:
+		return refusal.Error()
+	case s.Outcome == edge.Missed && errors.Is(s.Err, edge.ErrDeadline):
+		return fmt.Sprintf("started after %v and was still running at its deadline; %v was foreseen",
+			s.Queue.Round(time.Microsecond), s.Estimate.Round(time.Microsecond))
+	default:
+		return s.Err.Error()
+	}
+}
+
+func eventOf(o edge.Outcome) (edge.EventKind, bool) {
+	switch o {
+	case edge.Refused:
+		return edge.EventTaskRefused, true
+	case edge.Evicted:
+		return edge.EventTaskEvicted, true
+	case edge.Missed:
+		return edge.EventTaskMissed, true
+	case edge.Failed:
+		return edge.EventTaskFailed, true
+	}
+	return "", false
+}
