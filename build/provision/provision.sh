@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Installs what holdfast needs on a Debian machine to be run, tested and checked:
+# Debian packages where Debian has them, and pinned Go programs in .tools/bin.
+#
+#   build/provision/provision.sh [--only run|test|lint]
+#
+#   run   a container runtime: runc, containerd with its shim, ctr
+#   test  run, and what the tests want: a C compiler for the race detector,
+#         mosquitto, user-mode emulation for arm, systemd-analyze
+#   lint  golangci-lint
+#
+# Without --only, all of them. What is there already is left alone, so a second run
+# changes nothing and takes a fraction of a second. Nothing is written outside the
+# checkout but Debian packages and Go's own caches.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+tools=${HOLDFAST_TOOLS:-$repo/.tools}
+bin=$tools/bin
+# shellcheck source=versions
+source "$repo/build/provision/versions"
+# Where Debian keeps daemons; a plain shell may not look there.
+export PATH="$PATH:${HOLDFAST_SBIN-/usr/sbin:/sbin}"
+
+say() { printf 'provision: %s\n' "$*"; }
+die() {
+	printf 'provision: %s\n' "$1" >&2
+	[ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2
+	exit 1
+}
+
+# need_commands notes the Debian package of each command that is not there.
+# Arguments: pairs of command and package.
+missing=()
+need_commands() {
+	while [ $# -gt 0 ]; do
+		command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+		shift 2
+	done
+}
+
+install_missing() {
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null 2>&1 ||
+		die "cannot install ${missing[*]}: this machine has no apt-get" "install them by hand and run this again"
+	[ "$(id -u)" = 0 ] ||
+		die "cannot install ${missing[*]}: not root" "run: sudo apt-get install ${missing[*]}"
+	say "installing Debian packages: ${missing[*]}"
+	local had_mosquitto=yes
+	command -v mosquitto >/dev/null 2>&1 || had_mosquitto=no
+	apt_get update
+	apt_get install "${missing[@]}"
+	# Debian starts its broker upon installing it. The tests start their own, so
+	# one that came with us must not keep a port of this machine.
+	if [ $had_mosquitto = no ] && [ -d /run/systemd/system ] && command -v mosquitto >/dev/null 2>&1; then
+		systemctl disable --now --quiet mosquitto.service || say "cannot stop the broker Debian started; a port stays taken"
+	fi
+}
+
+# apt_get waits for another package manager instead of failing, asks nothing, and
+# shows what it printed only when it fails.
+apt_get() {
+	local log
+	log=$(mktemp)
+	if ! DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 \
+		-o APT::Install-Recommends=false "$@" >"$log" 2>&1 </dev/null; then
+		cat "$log" >&2
+		rm -f "$log"
+		die "cannot run apt-get $*" "its own words stand above"
+	fi
+	rm -f "$log"
+}
+
+# go_tool MODULE VERSION TAGS PACKAGE... puts Go programs of a pinned version into
+# .tools/bin. What a program says of itself is its stamp: the version and the tags
+# that Go wrote into it, so that a half-finished or foreign one is built anew.
+go_tool() {
+	local module=$1 version=$2 tags=$3 pkg name
+	shift 3
+	local wanted=()
+	for pkg in "$@"; do
+		name=${pkg##*/}
+		is_built "$bin/$name" "$module" "$version" "$tags" || wanted+=("$module/$pkg@$version")
+	done
+	[ ${#wanted[@]} -gt 0 ] || return 0
+	say "building ${wanted[*]} (minutes on a first run)"
+	local start=$SECONDS
+	# Run outside the checkout: what a tool is built from is its own affair, not go.mod's.
+	(cd / && CGO_ENABLED=0 GOBIN=$bin GOFLAGS=-buildvcs=false go install -trimpath -tags "$tags" -ldflags '-s -w' "${wanted[@]}") ||
+		die "cannot build ${wanted[*]}" "this needs the Go module proxy; see 'go env GOPROXY'"
+	say "built in $((SECONDS - start)) s"
+}
+
+is_built() {
+	local file=$1 module=$2 version=$3 tags=$4 info
+	[ -x "$file" ] || return 1
+	info=$(go version -m "$file" 2>/dev/null) || return 1
+	grep -qF "	mod	$module	$version" <<<"$info" || return 1
+	[ -z "$tags" ] || grep -qxF "	build	-tags=$tags" <<<"$info"
+}
+
+for_run() {
+	need_commands runc runc
+}
+
+for_test() {
+	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
+		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
+		systemd-analyze systemd
+	# A compiler without the C library's headers builds nothing.
+	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
+}
+
+containerd_tools() {
+	go_tool github.com/containerd/containerd/v2 "$CONTAINERD" "$CONTAINERD_TAGS" \
+		cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr
+}
+
+lint_tools() {
+	go_tool github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT" "" cmd/golangci-lint
+}
+
+main() {
+	local group=all
+	case "${1-}" in
+	"") ;;
+	--only)
+		group=${2-}
+		case $group in run | test | lint) ;; *) die "unknown group '$group'" "one of run, test, lint" ;; esac
+		;;
+	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint]" ;;
+	esac
+	command -v go >/dev/null 2>&1 ||
+		die "cannot find go" "install Go $(awk '$1 == "go" {print $2}' "$repo/go.mod") or newer and put it on PATH"
+	mkdir -p "$bin"
+	exec 9>"$tools/lock"
+	flock 9 # two make targets at once provision once
+	case $group in run | all | test) for_run ;; esac
+	case $group in test | all) for_test ;; esac
+	install_missing
+	case $group in run | test | all) containerd_tools ;; esac
+	case $group in lint | all) lint_tools ;; esac
+	say "ready ($group)"
+}
+
+main "$@"

@@ -1,0 +1,195 @@
+// Package provision_test runs provision.sh on make-believe machines: a PATH of its
+// own in which apt-get and go are stand-ins that write down what they were asked.
+package provision_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// needed is what the script itself uses, and every Debian has.
+var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "rm"}
+
+// packaged are the commands the script gets from Debian.
+var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze"}
+
+// machine is a folder of commands, a log of what the stand-ins were asked, and a
+// folder for the pinned tools.
+type machine struct{ commands, log, tools string }
+
+func newMachine(t *testing.T) machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := machine{commands: filepath.Join(dir, "commands"), log: filepath.Join(dir, "log"), tools: filepath.Join(dir, "tools")}
+	if err := os.MkdirAll(m.commands, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range needed {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(m.commands, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.command(t, "apt-get", `echo "apt-get $*" >>`+m.log)
+	m.command(t, "go", goStandIn(m.log))
+	return m
+}
+
+// goStandIn behaves like go in the two ways the script uses it: install writes a
+// program that carries its version and tags, version -m reads them back.
+func goStandIn(log string) string {
+	return `
+if [ "$1" = version ]; then while read -r line; do case $line in '#'*) echo "${line#?}";; esac; done <"$3"; exit; fi
+echo "go $*" >>` + log + `
+tags=; while [ $# -gt 0 ]; do
+  case $1 in -tags) tags=$2; shift;; *@*)
+    path=${1%@*}; module=${path%/cmd/*}; out=$GOBIN/${path##*/}
+    printf '#\tmod\t%s\t%s\n#\tbuild\t-tags=%s\n' "$module" "${1#*@}" "$tags" >"$out"; /bin/chmod +x "$out";;
+  esac; shift; done`
+}
+
+// command puts one command into the machine.
+func (m machine) command(t *testing.T, name, body string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.commands, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// provision runs the script and returns what it printed and what it asked for.
+func (m machine) provision(t *testing.T, args ...string) (printed, asked string, err error) {
+	t.Helper()
+	_ = os.Remove(m.log)
+	cmd := exec.Command("./provision.sh", args...)
+	cmd.Env = []string{"PATH=" + m.commands, "HOLDFAST_TOOLS=" + m.tools, "HOLDFAST_SBIN=", "TMPDIR=" + t.TempDir()}
+	out, err := cmd.CombinedOutput()
+	log, readErr := os.ReadFile(m.log)
+	if readErr != nil && !os.IsNotExist(readErr) {
+		t.Fatal(readErr)
+	}
+	return string(out), string(log), err
+}
+
+func TestProvision_BareMachine(t *testing.T) {
+	m := newMachine(t)
+	printed, asked, err := m.provision(t)
+	if err != nil {
+		t.Fatalf("provision: %v\n%s", err, printed)
+	}
+	for _, want := range []string{
+		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd",
+		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2",
+	} {
+		if !strings.Contains(asked, want) {
+			t.Errorf("asked for:\n%swant %q among it", asked, want)
+		}
+	}
+	if !strings.Contains(printed, "installing Debian packages: runc") {
+		t.Errorf("printed %q, want it to say what it installs", printed)
+	}
+}
+
+func TestProvision_SecondRun(t *testing.T) {
+	m := newMachine(t)
+	for _, name := range packaged {
+		m.command(t, name, "exit 0")
+	}
+	if printed, _, err := m.provision(t); err != nil {
+		t.Fatalf("first run: %v\n%s", err, printed)
+	}
+	start := time.Now()
+	printed, asked, err := m.provision(t)
+	if err != nil || asked != "" {
+		t.Errorf("second run asked for %q (%v), want nothing\n%s", asked, err, printed)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("second run took %v, want under a second", took)
+	}
+	t.Run("ForeignVersion", func(t *testing.T) {
+		m.tool(t, "ctr", "#\tmod\tgithub.com/containerd/containerd/v2\tv2.2.90\n")
+		if _, asked, _ := m.provision(t); !strings.Contains(asked, "cmd/ctr@") || strings.Contains(asked, "cmd/containerd@") {
+			t.Errorf("asked for %q, want ctr alone", asked)
+		}
+	})
+	t.Run("OtherTags", func(t *testing.T) {
+		m.tool(t, "containerd", "#\tmod\tgithub.com/containerd/containerd/v2\tv2.2.9\n#\tbuild\t-tags=no_cri\n")
+		if _, asked, _ := m.provision(t); !strings.Contains(asked, "cmd/containerd@") {
+			t.Errorf("asked for %q, want containerd", asked)
+		}
+	})
+}
+
+// tool replaces a pinned program.
+func (m machine) tool(t *testing.T, name, stamp string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.tools, "bin", name), []byte(stamp), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProvision_Only(t *testing.T) {
+	m := newMachine(t)
+	t.Run("Run", func(t *testing.T) {
+		_, asked, err := m.provision(t, "--only", "run")
+		if err != nil || !strings.Contains(asked, "install runc\n") || strings.Contains(asked, "golangci") {
+			t.Errorf("asked for %q (%v), want runc and no linter", asked, err)
+		}
+	})
+	t.Run("Lint", func(t *testing.T) {
+		_, asked, err := m.provision(t, "--only", "lint")
+		if err != nil || strings.Contains(asked, "apt-get") || !strings.Contains(asked, "golangci") {
+			t.Errorf("asked for %q (%v), want the linter and no packages", asked, err)
+		}
+	})
+	t.Run("Unknown", func(t *testing.T) {
+		printed, asked, err := m.provision(t, "--only", "lnit")
+		if err == nil || asked != "" || !strings.Contains(printed, "hint: one of") {
+			t.Errorf("printed %q, asked %q, error %v; want a refusal with a hint", printed, asked, err)
+		}
+	})
+}
+
+func TestProvision_Failures(t *testing.T) {
+	t.Run("PackageManagerFails", func(t *testing.T) {
+		m := newMachine(t)
+		m.command(t, "apt-get", "echo 'E: no such package'; exit 100")
+		printed, _, err := m.provision(t, "--only", "run")
+		if err == nil || !strings.Contains(printed, "E: no such package") {
+			t.Errorf("printed %q, error %v; want apt-get's own words and a failure", printed, err)
+		}
+	})
+	t.Run("NoPackageManager", func(t *testing.T) {
+		m := newMachine(t)
+		if err := os.Remove(filepath.Join(m.commands, "apt-get")); err != nil {
+			t.Fatal(err)
+		}
+		printed, _, err := m.provision(t, "--only", "run")
+		if err == nil || !strings.Contains(printed, "hint: install them by hand") {
+			t.Errorf("printed %q, error %v; want a hint and a failure", printed, err)
+		}
+	})
+	t.Run("NoGo", func(t *testing.T) {
+		m := newMachine(t)
+		if err := os.Remove(filepath.Join(m.commands, "go")); err != nil {
+			t.Fatal(err)
+		}
+		printed, _, err := m.provision(t)
+		if err == nil || !strings.Contains(printed, "hint: install Go 1.") {
+			t.Errorf("printed %q, error %v; want a hint and a failure", printed, err)
+		}
+	})
+	t.Run("BuildFails", func(t *testing.T) {
+		m := newMachine(t)
+		m.command(t, "go", "exit 1")
+		if printed, _, err := m.provision(t, "--only", "lint"); err == nil {
+			t.Errorf("printed %q and succeeded, want a failure", printed)
+		}
+	})
+}
