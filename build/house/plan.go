@@ -1,0 +1,109 @@
+package house
+
+// Rules are what a tree is held against.
+type Rules struct {
+	// Module is the module's path; everything below it is ours.
+	Module string
+	// Rooms says for every folder that holds a package which of our folders it may
+	// import; "x/..." is x and all below.
+	Rooms map[string][]string
+	// FreeTests are the folders whose tests may import any of our packages, because
+	// rooms meet there.
+	FreeTests []string
+	// TestAids are our packages that any test may import, and no other code.
+	TestAids []string
+	// Homes says for every third-party library, by the start of its import path,
+	// where it lives.
+	Homes map[string]Home
+	// Names are the imports that always bear a name of ours.
+	Names map[string]string
+	// Silent are the folders that touch nothing of the world: no files, sockets or
+	// processes. Still are those among them that have no clock and no goroutine either.
+	Silent, Still []string
+	// Variables are the package-level variables that are neither errors nor tables
+	// and may stay, by folder and name, each with its reason.
+	Variables map[string]string
+	// BadNames are package names that say nothing.
+	BadNames []string
+	// CodeLines and TestLines are lengths at which a file is worth a look.
+	CodeLines, TestLines int
+}
+
+// Home is where a third-party library lives.
+type Home struct {
+	Folders []string
+	Tests   bool // tests anywhere may use it too
+}
+
+// HouseRules is the plan of the house. The direction is a star:
+//
+//	main → edge/cli → edge/agent → rooms → edge (and pure edge/oip, edge/trust) → std
+//
+// A room is a folder that owns one matter. No room imports another; where two must
+// meet, the hall (edge/agent) hands one to the other behind an interface.
+func HouseRules() Rules {
+	return Rules{
+		Module: "holdfast",
+		Rooms: map[string][]string{
+			".":                  {"edge/cli"},
+			"edge/cli":           {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
+			"edge/agent":         {"edge", "edge/oip", "edge/trust", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
+			"edge":               {},
+			"edge/oip":           {"edge"},
+			"edge/trust":         {"edge"},
+			"edge/localapi":      pure(),
+			"edge/host":          pure(),
+			"edge/config":        pure(),
+			"edge/compose":       pure(),
+			"edge/fleet":         pure(),
+			"policycache":        pure(),
+			"scheduler":          pure(),
+			"scheduler/sim":      pure("scheduler"),
+			"runtime":            pure(),
+			"runtime/drivertest": pure("runtime"),
+			"runtime/containerd": pure("runtime"),
+			"mqtt":               pure(),
+			"mqtt/outbox":        pure(),
+			"build/...":          {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
+		},
+		FreeTests: []string{".", "edge/cli", "edge/agent", "build/..."},
+		TestAids:  []string{"build/privated", "runtime/drivertest"},
+		Homes: map[string]Home{
+			"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
+			"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
+			"github.com/compose-spec/compose-go/":     {Folders: []string{"edge/compose"}},
+			"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose"}},
+			"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
+			"github.com/spf13/cobra":                  {Folders: []string{"edge/cli"}},
+			"github.com/spf13/pflag":                  {Folders: []string{"edge/cli"}},
+			"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
+			"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
+			"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
+			"go.etcd.io/bbolt":                        {Folders: []string{"policycache", "mqtt/outbox"}},
+			"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
+			"github.com/rogpeppe/go-internal/":        {Tests: true},
+			"go.uber.org/goleak":                      {Tests: true},
+			"golang.org/x/sys/unix":                   {Folders: worldly(), Tests: true},
+			"golang.org/x/sync/errgroup":              {Folders: worldly(), Tests: true},
+		},
+		Names:  map[string]string{"runtime": "goruntime", "github.com/eclipse/paho.mqtt.golang": "paho"},
+		Silent: []string{"edge", "edge/oip", "edge/trust", "scheduler"},
+		Still:  []string{"edge", "edge/oip", "edge/trust"},
+		Variables: map[string]string{
+			"./version": "set by the linker, read once in main",
+		},
+		BadNames:  []string{"util", "utils", "common", "helper", "helpers", "types", "manager", "misc", "base"},
+		CodeLines: 400,
+		TestLines: 600,
+	}
+}
+
+// pure is what every room may import, and what else one may.
+func pure(also ...string) []string {
+	return append([]string{"edge", "edge/oip", "edge/trust"}, also...)
+}
+
+// worldly are the folders that may ask the operating system.
+func worldly() []string {
+	return []string{"edge/cli", "edge/agent", "edge/localapi", "edge/host", "edge/config", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+}
