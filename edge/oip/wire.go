@@ -4,6 +4,28 @@
 //
 // The shapes are those of the protocol's REST specification with the binary
 // tensor data and schedule policy extensions.
+//
+// # Promise
+//
+// Reading costs one pass over the JSON and copies no tensor data: tensors and
+// parameters are windows into the body they were read from. What is accepted is
+// valid JSON within the limits of limits.go, and its tensors hold as many
+// elements as their shapes say.
+//
+// # Concurrency
+//
+// Everything here is a plain value or a pure function. Whoever keeps a parsed
+// value must leave the bytes it was read from alone.
+//
+// # Failure
+//
+// Input that is wrong gives a *FieldError, which names the field in the words of
+// the JSON (inputs[0].shape[1]) and wraps edge.ErrInvalid. Nothing panics.
+//
+// # Testing
+//
+// Tables for each field and limit; fuzzing holds the reader against
+// encoding/json, and holds that annotating an answer changes none of its outputs.
 package oip
 
 import "encoding/json"
@@ -71,15 +93,19 @@ type Tensor struct {
 	Datatype   string          `json:"datatype"`
 	Parameters Parameters      `json:"parameters,omitempty"`
 	Data       json.RawMessage `json:"data,omitempty"`
+
+	binary []byte // its part of the bytes after the JSON; nil when the data is JSON
+	seen   leaves // what Data held when it was read
 }
 
 // Parameters are the protocol's open name-to-scalar map, kept as they came.
 type Parameters map[string]json.RawMessage
 
 // ErrorBody is how the protocol reports errors; Reason and the fields after it
-// are ours, for programs.
+// are ours, for programs and for the person who repairs it.
 type ErrorBody struct {
 	Error        string `json:"error"`
+	Hint         string `json:"hint,omitempty"` // what can be done about it
 	Reason       string `json:"reason,omitempty"`
 	Field        string `json:"field,omitempty"` // the offending field, for example inputs[0].shape
 	EarliestUS   int64  `json:"earliest_us,omitempty"`
