@@ -1,0 +1,87 @@
+package scheduler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+)
+
+var sizes = []int{10, 100, 1_000, 10_000}
+
+// filled is a core of two slots, one pool with two lanes and one with a single
+// one, everything running and so many tasks waiting, with room left among them.
+func filled(tb testing.TB, n int) *core {
+	tb.Helper()
+	c := newCore(time.Now(), 2, [3]int{n + 2, n + 2, n + 2}, 50*time.Millisecond)
+	c.serve(0, []edge.Pool{
+		{Name: "wide", Lanes: 2, Models: []edge.ModelCost{{Model: "digits", Cost: time.Millisecond}}},
+		{Name: "narrow", Lanes: 1, Models: []edge.ModelCost{{Model: "surface", Cost: 2 * time.Millisecond}}},
+	})
+	for i := range n + 2 {
+		model, class := "digits", edge.Normal
+		if i%4 == 0 {
+			model = "surface"
+		}
+		if i%8 == 1 {
+			class = edge.Urgent
+		}
+		it := &item{
+			task:     edge.Task{ID: fmt.Sprint("filler-", i), Model: model, Class: class},
+			deadline: instant(time.Duration(i+10) * 3 * time.Millisecond),
+		}
+		if err := c.submit(0, it); err != nil {
+			tb.Fatalf("filler %d was refused: %v", i, err)
+		}
+	}
+	if c.queue.len() != n {
+		tb.Fatalf("%d wait, want %d", c.queue.len(), n)
+	}
+	c.out = c.out[:0]
+	return c
+}
+
+// BenchmarkQueue_SubmitDispatch takes one task in, ends the oldest running one and
+// starts the next, with so many waiting throughout.
+func BenchmarkQueue_SubmitDispatch(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := filled(b, n)
+			items := make([]item, b.N)
+			for i := range items {
+				items[i].task = edge.Task{ID: "newcomer", Model: "digits", Class: edge.Batch}
+				items[i].deadline = instant(100 * time.Hour)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range items {
+				delete(c.open, "newcomer") // as if each had an id of its own, without making one
+				if err := c.submit(0, &items[i]); err != nil {
+					b.Fatal(err)
+				}
+				c.finish(0, c.runners[0], 0, edge.Answer{}, errTeachesNothing)
+				c.out = c.out[:0]
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+		})
+	}
+}
+
+// BenchmarkPlan walks the whole queue for a newcomer that stands first in it.
+func BenchmarkPlan(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := filled(b, n)
+			m := c.models["digits"]
+			it := &item{task: edge.Task{ID: "newcomer", Model: "digits"}, model: m, size: m.sized(0), deadline: instant(10 * time.Millisecond)}
+			e := it.entry()
+			b.ReportAllocs()
+			for b.Loop() {
+				if !c.plan.admits(0, &e) {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}

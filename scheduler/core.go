@@ -1,0 +1,290 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+
+	"holdfast/edge"
+)
+
+// core is the whole state of the scheduler and every change to it. It has no
+// goroutines, channels, clocks or I/O: each event is a method that is given its
+// instant, and leaves its decisions in out, in order. Instants never go back.
+//
+//	submit ─► refused
+//	   │ admitted
+//	   ▼
+//	waiting ──────────► evicted (hopeless, model gone, stopped), cancelled
+//	   │ start
+//	   ▼
+//	running ──────────► completed, failed
+//	   │ deadline, cancel, stop
+//	   ▼
+//	ghost: settled as missed or cancelled, holds slot and lane until finish
+type core struct {
+	epoch    time.Time
+	slots    int
+	limits   [len(edge.Classes)]int
+	fallback time.Duration // service time of models nobody knows anything about
+
+	queue    queue
+	runners  []*item // in order of their start; at most slots
+	open     map[string]*item
+	pools    []*pool // served, in the order they were given
+	retired  []*pool // not served any more, still with busy lanes
+	models   map[string]*model
+	served   []*model // in the order they were given
+	draining bool
+	seq      uint64
+	tally    tally
+
+	plan plan
+	wake instant // nothing becomes due before it
+	out  []decision
+}
+
+// decision is what the core wants done.
+type decision struct {
+	kind decisionKind
+	item *item
+}
+
+type decisionKind uint8
+
+const (
+	start decisionKind = iota
+	settle
+)
+
+func newCore(epoch time.Time, slots int, limits [len(edge.Classes)]int, fallback time.Duration) *core {
+	c := &core{
+		epoch: epoch, slots: slots, limits: limits, fallback: fallback,
+		runners: make([]*item, 0, slots),
+		open:    map[string]*item{},
+		models:  map[string]*model{},
+		wake:    forever,
+	}
+	c.plan = plan{core: c, searchSteps: defaultSearchSteps}
+	c.plan.resize(slots, slots)
+	return c
+}
+
+// submit takes a task in or refuses it. The error is a *edge.Refusal, or wraps
+// edge.ErrInvalid or edge.ErrExists for what is not a task of its own at all and
+// so is not counted.
+func (c *core) submit(now instant, it *item) error {
+	c.catchUp(now)
+	if err := c.check(it); err != nil {
+		return err
+	}
+	c.seq++
+	it.seq = c.seq
+	c.tally.submitted[it.task.Class]++
+	if refusal := c.judge(now, it); refusal != nil {
+		c.reconsider(now, it)
+		c.settle(now, it, edge.Refused, refusal)
+		return refusal
+	}
+	c.open[it.task.ID] = it
+	c.queue.insert(it.entry())
+	c.settleDown(now)
+	return nil
+}
+
+// explain says what submit would, and changes nothing.
+func (c *core) explain(now instant, it *item) error {
+	c.catchUp(now)
+	if err := c.check(it); err != nil {
+		return err
+	}
+	it.seq = c.seq + 1
+	if refusal := c.judge(now, it); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+func (c *core) check(it *item) error {
+	switch {
+	case it.task.ID == "":
+		return fmt.Errorf("cannot schedule task: id is empty: %w", edge.ErrInvalid)
+	case int(it.task.Class) >= len(edge.Classes):
+		return fmt.Errorf("cannot schedule task %q: %v: %w", it.task.ID, it.task.Class, edge.ErrInvalid)
+	case c.open[it.task.ID] != nil:
+		return fmt.Errorf("cannot schedule task %q: %w", it.task.ID, edge.ErrExists)
+	}
+	return nil
+}
+
+// reconsider lets a model doubt its figures when they alone kept the task out.
+func (c *core) reconsider(now instant, it *item) {
+	if it.size == nil || it.deadline <= now {
+		return
+	}
+	if e := it.entry(); e.cost() > time.Duration(it.deadline-now) {
+		it.model.doubt(now, it.size)
+	}
+}
+
+// finish takes the executor's answer in, which came at the instant at ≤ now.
+func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err error) {
+	c.release(it)
+	if err == nil {
+		// Failures teach nothing: one that comes at once would make the model look
+		// quick, one that timed out would make it look slow. Runs whose caller was
+		// gone already took as long as any other.
+		it.model.learn(now, it.size, time.Duration(at-it.started))
+	}
+	if it.phase == running {
+		switch {
+		case at > it.deadline:
+			c.settle(at, it, edge.Missed, missedError(it))
+		case err != nil:
+			c.settle(at, it, edge.Failed, err)
+		default:
+			it.settlement.Answer = answer
+			c.settle(at, it, edge.Completed, nil)
+		}
+	}
+	c.settleDown(now)
+}
+
+// release gives the slot and the lane of a started item back.
+func (c *core) release(it *item) {
+	it.pool.busy--
+	for i, runner := range c.runners {
+		if runner == it {
+			c.runners = append(c.runners[:i], c.runners[i+1:]...)
+			return
+		}
+	}
+}
+
+// cancel settles the item for its caller, who has given up.
+func (c *core) cancel(now instant, it *item) bool {
+	if it.phase == settled {
+		return false
+	}
+	if it.phase == waiting {
+		e := it.entry()
+		c.queue.remove(c.queue.position(&e))
+	}
+	c.settle(now, it, edge.Cancelled, fmt.Errorf("task %q: %w", it.task.ID, edge.ErrCancelled))
+	c.settleDown(now)
+	return true
+}
+
+// tick does what has become due, and plans anew.
+func (c *core) tick(now instant) { c.settleDown(now) }
+
+// stop settles everything: what waits is evicted, what runs is given up. Started
+// items stay ghosts until their finish.
+func (c *core) stop(now instant) {
+	c.draining = true
+	everything := func(*entry) bool { return true }
+	c.queue.take(everything, func(it *item) {
+		c.settle(now, it, edge.Evicted, &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the scheduler stops"})
+	})
+	for _, it := range c.runners {
+		if it.phase == running {
+			err := fmt.Errorf("scheduler stopped before task %q was answered: %w", it.task.ID, edge.ErrUnavailable)
+			c.settle(now, it, edge.Cancelled, err)
+		}
+	}
+}
+
+// idle tells whether nothing waits and every slot is free.
+func (c *core) idle() bool { return c.queue.len() == 0 && len(c.runners) == 0 }
+
+// catchUp does what became due before the event at hand, so that it is judged
+// against the present.
+func (c *core) catchUp(now instant) {
+	if now >= c.wake {
+		c.settleDown(now)
+	}
+}
+
+// settleDown brings the state to rest at now: it tells those who are out of time,
+// re-estimates runs that take longer, starts what can start, gives up what has
+// become hopeless, and works out when to look again.
+func (c *core) settleDown(now instant) {
+	c.expire(now)
+	c.dispatch(now)
+	c.wake = c.sweep(now)
+	for _, it := range c.runners {
+		c.wake = min(c.wake, it.expected+1)
+		if it.phase == running && it.deadline != forever {
+			c.wake = min(c.wake, it.deadline+1)
+		}
+	}
+}
+
+// expire settles started tasks whose deadline has passed, and moves the expected
+// end of those that run past it: first to where slow runs end, then each time by
+// half more than the time before, so that a task that never ends costs a few
+// dozen plans and not thousands.
+func (c *core) expire(now instant) {
+	for _, it := range c.runners {
+		if it.phase == running && now > it.deadline {
+			c.settle(now, it, edge.Missed, missedError(it))
+		}
+		if now <= it.expected {
+			continue
+		}
+		if it.grace == 0 {
+			elapsed := time.Duration(now - it.started)
+			it.grace = max(it.size.figure.tail-elapsed, time.Millisecond)
+		} else {
+			it.grace = min(it.grace+it.grace/2, maxCost)
+		}
+		it.expected = now + instant(it.grace)
+	}
+}
+
+// dispatch starts what the plan wants started.
+func (c *core) dispatch(now instant) {
+	for {
+		pos, ok := c.plan.next()
+		if !ok {
+			return
+		}
+		e := c.queue.entries()[pos]
+		c.queue.remove(pos)
+		if c.plan.lastStart(&e) < now {
+			c.settle(now, e.item, edge.Evicted, hopeless(now, &e))
+			continue
+		}
+		c.start(now, &e)
+	}
+}
+
+func (c *core) start(now instant, e *entry) {
+	it := e.item
+	it.phase, it.pool, it.started = running, it.model.pool, now
+	it.expected = now + instant(e.cost())
+	it.pool.busy++
+	c.runners = append(c.runners, it)
+	c.out = append(c.out, decision{start, it})
+}
+
+// sweep evicts what has lost hope and returns when the next one will.
+func (c *core) sweep(now instant) instant {
+	next, lost := forever, false
+	entries := c.queue.entries()
+	for i := range entries {
+		last := c.plan.lastStart(&entries[i])
+		if last < now {
+			lost = true
+		} else if last < forever {
+			next = min(next, last+1)
+		}
+	}
+	if lost {
+		gone := func(e *entry) bool { return c.plan.lastStart(e) < now }
+		c.queue.take(gone, func(it *item) {
+			e := it.entry()
+			c.settle(now, it, edge.Evicted, hopeless(now, &e))
+		})
+	}
+	return next
+}

@@ -1,0 +1,36 @@
+// Package scheduler decides which inference task runs when, and tells early
+// those for which there is no room.
+//
+// It owns the queue, the admission test, the plan, the service-time estimates
+// and the settlement of every task. It promises that
+//
+//   - a task is refused at once when it, or a task accepted before it, would
+//     miss its deadline because of it, with the deadline that would have been
+//     accepted;
+//   - an accepted task that can no longer make it is told at that moment, not at
+//     its deadline;
+//   - every submitted task settles exactly once, and the counts add up.
+//
+// The decisions are made by a pure core (core.go, plan.go) that knows neither
+// goroutines nor clocks: each event comes with its instant, and the same events
+// give the same decisions byte for byte. See DESIGN.md.
+//
+// # Concurrency
+//
+// All methods of Scheduler may be called from any goroutine, but not from inside
+// Options.Settled. One goroutine, the loop inside Run, owns the state; everything
+// else sends it messages. Each started task has a goroutine of its own, and Run
+// returns after all of them have ended.
+//
+// # Failure
+//
+// An executor that returns an error or panics fails its own task only. A task
+// that runs past its deadline is settled there, but keeps its slot and lane until
+// the executor really returns, so that capacity is never promised twice. A run
+// past its estimate is estimated anew and planned anew.
+//
+// # Testing
+//
+// The core is driven through virtual time and compared with brute force; the loop
+// runs in testing/synctest bubbles with an executor whose durations are knobs.
+package scheduler

@@ -1,0 +1,164 @@
+package scheduler
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+)
+
+const (
+	// windowRuns is how many runs a figure looks back on: enough for a p90, few
+	// enough to follow a machine that gets hot and slow within a minute.
+	windowRuns = 64
+	// sizeRuns is how many runs inputs of one size need before they are judged by
+	// themselves instead of with all others.
+	sizeRuns = 4
+	// sizeCount covers inputs up to 4^15 bytes = 1 GiB; the last holds what is larger.
+	sizeCount = 16
+	// forgetEvery is how often a model whose own figure keeps tasks out forgets
+	// its longest run: often enough that one hiccup does not close a model for
+	// minutes, seldom enough that a hopeless wish costs one try in ten seconds.
+	forgetEvery = instant(10 * time.Second)
+	// minCost and maxCost bound every figure. Starting a task costs some
+	// microseconds itself; the upper one keeps sums far from overflow.
+	minCost = time.Microsecond
+	maxCost = 24 * time.Hour
+)
+
+// window is the last runs of something, with their quantiles at hand.
+type window struct {
+	runs   [windowRuns]time.Duration // oldest first
+	sorted [windowRuns]time.Duration
+	count  int
+	sum    time.Duration
+}
+
+// add counts a run in, and the oldest out when the window is full.
+func (w *window) add(run time.Duration) {
+	run = min(max(run, minCost), maxCost)
+	if w.count == windowRuns {
+		w.drop(0)
+	}
+	w.runs[w.count] = run
+	at, _ := slices.BinarySearch(w.sorted[:w.count], run)
+	copy(w.sorted[at+1:w.count+1], w.sorted[at:w.count])
+	w.sorted[at] = run
+	w.count++
+	w.sum += run
+}
+
+// drop takes out the run at index i, in order of age.
+func (w *window) drop(i int) {
+	run := w.runs[i]
+	copy(w.runs[i:], w.runs[i+1:w.count])
+	at, _ := slices.BinarySearch(w.sorted[:w.count], run)
+	copy(w.sorted[at:], w.sorted[at+1:w.count])
+	w.count--
+	w.sum -= run
+}
+
+// forgetLongest takes out the longest run.
+func (w *window) forgetLongest() {
+	if w.count > 0 {
+		w.drop(slices.Index(w.runs[:w.count], w.sorted[w.count-1]))
+	}
+}
+
+// quantile is the run that percent of all runs do not exceed, by nearest rank.
+func (w *window) quantile(percent int) time.Duration {
+	rank := (w.count*percent + 99) / 100
+	return w.sorted[max(rank, 1)-1]
+}
+
+// figure is what the plan counts with.
+type figure struct {
+	plan   time.Duration // p90
+	firm   time.Duration // the larger of p99 and 1.3 × mean, for promises that hold
+	tail   time.Duration // p99, where a run past its estimate is next expected to end
+	source string        // for people: where the figures come from
+}
+
+func declaredFigure(cost time.Duration, source string) figure {
+	cost = min(max(cost, minCost), maxCost)
+	return figure{plan: cost, firm: cost, tail: cost, source: source}
+}
+
+func (w *window) figure() figure {
+	mean := w.sum / time.Duration(w.count)
+	tail := w.quantile(99)
+	firm := min(max(tail, mean*13/10), maxCost)
+	return figure{plan: w.quantile(90), firm: firm, tail: tail, source: "measured"}
+}
+
+// size is a model with inputs of one order of magnitude.
+type size struct {
+	runs   window
+	figure figure
+	pool   *pool // the model's, nil while nothing serves it; here to spare the walk a step
+}
+
+// model is what is known about one model. It outlives its pool: figures are
+// worth keeping while a workload is replaced.
+type model struct {
+	name     string
+	pool     *pool
+	declared time.Duration
+	fallback time.Duration
+	runs     window // of all sizes
+	figure   figure
+	sizes    [sizeCount]*size // made when the first input of the size comes
+	changed  instant          // when the figures last learnt or forgot
+}
+
+// sized is the model's entry for inputs of so many bytes. Sizes are powers of
+// four: finer ones would starve, coarser ones would mix a thumbnail and a page.
+func (m *model) sized(bytes int) *size {
+	i := min((bits.Len(uint(bytes))+1)/2, sizeCount-1)
+	if m.sizes[i] == nil {
+		m.sizes[i] = &size{}
+		m.refresh()
+	}
+	return m.sizes[i]
+}
+
+// learn takes the duration of a finished run in.
+func (m *model) learn(now instant, s *size, run time.Duration) {
+	m.runs.add(run)
+	s.runs.add(run)
+	m.changed = now
+	m.refresh()
+}
+
+// doubt is called when the model's own figure, with nothing else in the way, kept
+// a task out. Without it one freak run could close a model for good: what is
+// never admitted is never measured again.
+func (m *model) doubt(now instant, s *size) {
+	if m.runs.count == 0 || now-m.changed < forgetEvery {
+		return
+	}
+	m.runs.forgetLongest()
+	s.runs.forgetLongest()
+	m.changed = now
+	m.refresh()
+}
+
+// refresh works the figures out anew after anything they rest on changed.
+func (m *model) refresh() {
+	switch {
+	case m.runs.count > 0:
+		m.figure = m.runs.figure()
+	case m.declared > 0:
+		m.figure = declaredFigure(m.declared, "declared")
+	default:
+		m.figure = declaredFigure(m.fallback, "assumed")
+	}
+	for _, s := range m.sizes {
+		if s == nil {
+			continue
+		}
+		s.pool, s.figure = m.pool, m.figure
+		if s.runs.count >= sizeRuns {
+			s.figure = s.runs.figure()
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package scheduler
+
+import (
+	"math"
+	"time"
+
+	"holdfast/edge"
+)
+
+// instant is a moment as nanoseconds on the monotonic clock since the core's
+// epoch. Plain integers keep the plan's walk short, on 32-bit machines too.
+type instant int64
+
+// forever is the deadline of a task that has none.
+const forever instant = math.MaxInt64
+
+// phase is where a task stands in its life.
+type phase uint8
+
+const (
+	waiting phase = iota
+	running
+	settled
+)
+
+// item is one task as the core knows it.
+type item struct {
+	task     edge.Task
+	ticket   *Ticket // the loop's; the core never looks inside
+	model    *model
+	size     *size
+	seq      uint64 // order of submission
+	arrived  instant
+	deadline instant
+	estimate time.Duration // what the plan counted with on admission
+
+	phase phase
+	// The rest is set from the start on. A settled item with pool set is a ghost:
+	// its caller has been told, and its slot and lane are still taken.
+	pool     *pool
+	started  instant
+	expected instant       // when the plan takes it to end
+	grace    time.Duration // what the last overrun added to expected
+
+	settlement edge.Settlement // valid once settled
+}
+
+// firm tells whether the task, once accepted, is counted with the careful figure.
+func (it *item) firm() bool { return it.task.Class == edge.Urgent }
+
+// entry is what the plan needs of a waiting item, laid side by side so that a
+// walk over the queue stays in the cache.
+type entry struct {
+	deadline instant
+	seq      uint64
+	size     *size
+	item     *item
+	class    edge.Class
+	late     bool // scratch of the plan: misses with or without the newcomer
+}
+
+func (it *item) entry() entry {
+	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class}
+}
+
+// cost is the service time the plan counts for the entry.
+func (e *entry) cost() time.Duration {
+	if e.class == edge.Urgent {
+		return e.size.figure.firm
+	}
+	return e.size.figure.plan
+}
+
+// before is the order of the queue: deadline, then class, then arrival; without
+// deadlines arrival alone.
+func (e *entry) before(other *entry) bool {
+	if e.deadline != other.deadline {
+		return e.deadline < other.deadline
+	}
+	if e.class != other.class && e.deadline != forever {
+		return e.class < other.class
+	}
+	return e.seq < other.seq
+}

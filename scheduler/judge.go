@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+
+	"holdfast/edge"
+)
+
+// readyAfter is when to ask again for a model none of whose instances is ready:
+// about what an instance needs to start.
+const readyAfter = time.Second
+
+// judge asks everything a task must pass, cheapest first, and prepares the item
+// for the queue. nil lets it in.
+func (c *core) judge(now instant, it *item) *edge.Refusal {
+	m := c.models[it.task.Model]
+	switch {
+	case c.draining:
+		return &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the node takes no new tasks"}
+	case m == nil || m.pool == nil:
+		return &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: fmt.Sprintf("no workload serves %q", it.task.Model)}
+	case m.pool.lanes == 0:
+		return &edge.Refusal{
+			Reason: edge.ReasonModelNotReady, RetryAfter: readyAfter,
+			Detail: fmt.Sprintf("no instance of %q is ready for %q", m.pool.name, m.name),
+		}
+	}
+	it.model, it.size = m, m.sized(len(it.task.Input.Body))
+	e := it.entry()
+	it.estimate = e.cost()
+	switch class := it.task.Class; {
+	case it.deadline <= now:
+		return c.passed(now, it)
+	case c.queue.byClass[class] >= c.limits[class]:
+		return c.full(now, class)
+	case !c.plan.admits(now, &e):
+		return c.unreachable(now, it)
+	}
+	return nil
+}
+
+func (c *core) passed(now instant, it *item) *edge.Refusal {
+	return &edge.Refusal{
+		Reason:   edge.ReasonDeadlinePassed,
+		Detail:   fmt.Sprintf("%v before the task was taken in", rounded(now-it.deadline)),
+		Earliest: c.relative(it, c.earliest(now, it)),
+	}
+}
+
+func (c *core) full(now instant, class edge.Class) *edge.Refusal {
+	retry := readyAfter
+	if opens := c.plan.opens(now, class); opens < forever {
+		retry = max(time.Duration(opens-now), time.Millisecond)
+	}
+	return &edge.Refusal{
+		Reason: edge.ReasonQueueFull, RetryAfter: retry,
+		Detail: fmt.Sprintf("%d tasks of class %v wait already", c.limits[class], class),
+	}
+}
+
+// unreachable says why the deadline cannot be kept: because of the others, and
+// then waiting helps, or because the model alone takes longer, and then it does not.
+func (c *core) unreachable(now instant, it *item) *edge.Refusal {
+	e, left := it.entry(), time.Duration(it.deadline-now)
+	earliest := c.earliest(now, it)
+	refusal := &edge.Refusal{Reason: edge.ReasonDeadlineUnreachable, Earliest: c.relative(it, earliest)}
+	if cost := e.cost(); cost > left {
+		refusal.Detail = fmt.Sprintf("%q takes %v (%s) and %v are left",
+			it.model.name, rounded(instant(cost)), it.size.figure.source, rounded(instant(left)))
+		return refusal
+	}
+	refusal.RetryAfter = max(time.Duration(earliest-it.deadline), time.Millisecond)
+	refusal.Detail = fmt.Sprintf("%d running and %d waiting leave no %v before its deadline",
+		len(c.runners), c.queue.len(), rounded(instant(e.cost())))
+	return refusal
+}
+
+func (c *core) earliest(now instant, it *item) instant {
+	e := it.entry()
+	return c.plan.earliest(now, &e)
+}
+
+// relative turns an absolute deadline into what the caller would have had to ask
+// for, which counts from the arrival of the task.
+func (c *core) relative(it *item, deadline instant) time.Duration {
+	return time.Duration(deadline - it.arrived)
+}
+
+// hopeless is what an accepted task is told when the plan gives it up.
+func hopeless(now instant, e *entry) *edge.Refusal {
+	why := "what ran before it took longer than foreseen"
+	if e.size.pool.lanes == 0 {
+		why = fmt.Sprintf("no instance of %q has been ready", e.size.pool.name)
+	}
+	return &edge.Refusal{
+		Reason: edge.ReasonHopeless,
+		Detail: fmt.Sprintf("%s; it takes %v and %v are left", why,
+			rounded(instant(e.size.figure.plan)), rounded(e.deadline-now)),
+	}
+}
+
+func missedError(it *item) error {
+	return fmt.Errorf("task %q was not answered in time: %w", it.task.ID, edge.ErrDeadline)
+}
+
+// rounded is a duration as people want to read it.
+func rounded(d instant) time.Duration {
+	switch d := time.Duration(d); {
+	case d > time.Second:
+		return d.Round(time.Millisecond)
+	case d > time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	default:
+		return d
+	}
+}

@@ -1,0 +1,177 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/edge"
+)
+
+// call is something to do on the loop's goroutine. done is closed after it.
+type call struct {
+	do   func(now instant)
+	done chan struct{}
+}
+
+// ended is what an executor hands back.
+type ended struct {
+	item   *item
+	at     instant // when Execute returned
+	answer edge.Answer
+	err    error
+}
+
+var errLeft = errors.New("executor left without an answer")
+
+// Run plans and runs tasks until ctx ends. Then it settles everything still open
+// (what waits as evicted, what runs as cancelled), ends the executors' context
+// and returns after all of them have. It can be called once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	if !s.ran.CompareAndSwap(false, true) {
+		return fmt.Errorf("cannot run scheduler: it has run before: %w", edge.ErrInvalid)
+	}
+	executing, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	s.timer, s.armed = time.NewTimer(time.Hour), forever
+	s.timer.Stop()
+	defer s.timer.Stop()
+	close(s.begun)
+
+	s.loop(ctx, executing)
+
+	s.core.stop(s.now())
+	s.act(executing)
+	s.publish()
+	close(s.stopped)
+	release()
+	s.executors.Wait()
+	s.reap()
+	s.publish()
+	return nil
+}
+
+// loop takes one event after another. Answers go first: what has ended in time
+// must not be told missed because something else was looked at before.
+func (s *Scheduler) loop(ctx, executing context.Context) {
+	for {
+		select {
+		case e := <-s.ended:
+			s.finish(e)
+		case c := <-s.calls:
+			s.reap()
+			s.adopt()
+			c.do(s.now())
+			s.act(executing)
+			close(c.done)
+		case <-s.served:
+			s.adopt()
+		case <-s.timer.C:
+			s.armed = forever
+			s.reap()
+			s.core.tick(s.now())
+		case <-ctx.Done():
+			return
+		}
+		s.act(executing)
+		s.rest()
+	}
+}
+
+// reap takes in every answer that is there.
+func (s *Scheduler) reap() {
+	for {
+		select {
+		case e := <-s.ended:
+			s.finish(e)
+		default:
+			return
+		}
+	}
+}
+
+func (s *Scheduler) finish(e ended) { s.core.finish(s.now(), e.item, e.at, e.answer, e.err) }
+
+// adopt takes the newest pools in, if there are any.
+func (s *Scheduler) adopt() {
+	if pools := s.pools.Swap(nil); pools != nil {
+		s.core.serve(s.now(), *pools)
+	}
+}
+
+// act carries the core's decisions out, in their order.
+func (s *Scheduler) act(executing context.Context) {
+	for _, d := range s.core.out {
+		switch d.kind {
+		case start:
+			s.executors.Add(1)
+			go s.execute(executing, d.item)
+		case settle:
+			s.report(d.item.settlement)
+			close(d.item.ticket.done)
+		}
+	}
+	clear(s.core.out)
+	s.core.out = s.core.out[:0]
+}
+
+// rest prepares for the time until the next event.
+func (s *Scheduler) rest() {
+	if len(s.drained) > 0 && s.core.idle() {
+		for _, drained := range s.drained {
+			close(drained)
+		}
+		s.drained = nil
+	}
+	// A timer that fires early costs one look; setting it at every event costs more.
+	if wake := s.core.wake; wake < s.armed {
+		s.armed = wake
+		s.timer.Reset(time.Duration(wake - s.now()))
+	}
+}
+
+// execute runs one task on a goroutine of its own.
+func (s *Scheduler) execute(ctx context.Context, it *item) {
+	defer s.executors.Done()
+	e := ended{item: it, err: errLeft}
+	defer func() {
+		if cause := recover(); cause != nil {
+			e.err = fmt.Errorf("cannot execute task %q: panic: %v", it.task.ID, cause)
+		}
+		e.at = s.now()
+		s.ended <- e
+	}()
+	e.answer, e.err = s.executor.Execute(ctx, it.task)
+}
+
+func (s *Scheduler) now() instant { return instant(time.Since(s.epoch)) }
+
+func (s *Scheduler) publish() {
+	snapshot := s.core.snapshot(s.now())
+	s.last.Store(&snapshot)
+}
+
+// ask has the loop do f and waits until it has. An error means it was not done.
+func (s *Scheduler) ask(ctx context.Context, f func(now instant)) error {
+	select {
+	case <-s.begun:
+	default:
+		return fmt.Errorf("scheduler is not running: %w", edge.ErrUnavailable)
+	}
+	c := call{do: f, done: make(chan struct{})}
+	select {
+	case s.calls <- c:
+		<-c.done
+		return nil
+	case <-s.stopped:
+		return fmt.Errorf("scheduler has stopped: %w", edge.ErrUnavailable)
+	case <-ctx.Done():
+		return fmt.Errorf("no verdict: %w: %w", edge.ErrCancelled, context.Cause(ctx))
+	}
+}
+
+// tell is ask for those who wait in any case, and reports whether it was done.
+func (s *Scheduler) tell(f func(now instant)) bool {
+	return s.ask(context.Background(), f) == nil
+}

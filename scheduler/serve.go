@@ -1,0 +1,95 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+
+	"holdfast/edge"
+)
+
+// serve replaces what may be counted with. Pools keep their busy lanes, models
+// their figures. A task waiting for a model nobody serves any more is told so;
+// one whose pool merely has no lane now waits on while it has time.
+func (c *core) serve(now instant, pools []edge.Pool) {
+	c.catchUp(now)
+	known := slices.Concat(c.pools, c.retired)
+	for _, p := range known {
+		p.lanes = 0
+	}
+	c.pools, c.served = c.pools[:0:0], c.served[:0:0]
+	for _, m := range c.models {
+		m.pool = nil
+	}
+	for _, given := range pools {
+		c.servePool(given, known)
+	}
+	c.retired = slices.DeleteFunc(known, func(p *pool) bool {
+		return p.busy == 0 || slices.Contains(c.pools, p)
+	})
+	for _, m := range c.models {
+		m.refresh()
+	}
+	c.layOut()
+	c.evictUnserved(now)
+	c.settleDown(now)
+}
+
+func (c *core) servePool(given edge.Pool, known []*pool) {
+	var p *pool
+	if i := slices.IndexFunc(known, func(p *pool) bool { return p.name == given.Name }); i >= 0 {
+		p = known[i]
+	} else {
+		p = &pool{name: given.Name}
+	}
+	if slices.Contains(c.pools, p) {
+		return // named twice: the first counts
+	}
+	p.lanes = max(given.Lanes, 0)
+	c.pools = append(c.pools, p)
+	for _, declared := range given.Models {
+		c.serveModel(declared, p)
+	}
+}
+
+// serveModel assigns a model to a pool. When several pools answer it, the first
+// with a lane does.
+func (c *core) serveModel(declared edge.ModelCost, p *pool) {
+	m := c.models[declared.Model]
+	if m == nil {
+		m = &model{name: declared.Model, fallback: c.fallback}
+		c.models[m.name] = m
+	}
+	switch {
+	case m.pool == nil:
+		c.served = append(c.served, m)
+	case m.pool.lanes > 0 || p.lanes == 0:
+		return
+	}
+	m.pool, m.declared = p, declared.Cost
+}
+
+// layOut gives each pool with fewer lanes than slots its segment in the walks.
+func (c *core) layOut() {
+	length := c.slots
+	for _, p := range c.retired {
+		p.segment = 0
+	}
+	for _, p := range c.pools {
+		p.segment = 0
+		if p.lanes > 0 && p.lanes < c.slots {
+			p.segment = length
+			length += p.lanes
+		}
+	}
+	c.plan.resize(length, c.slots)
+}
+
+func (c *core) evictUnserved(now instant) {
+	unserved := func(e *entry) bool { return e.item.model.pool == nil }
+	c.queue.take(unserved, func(it *item) {
+		c.settle(now, it, edge.Evicted, &edge.Refusal{
+			Reason: edge.ReasonUnknownModel,
+			Detail: fmt.Sprintf("no workload serves %q any more", it.task.Model),
+		})
+	})
+}

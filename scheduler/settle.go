@@ -1,0 +1,35 @@
+package scheduler
+
+import (
+	"time"
+
+	"holdfast/edge"
+)
+
+// tally counts tasks by class. What was submitted is always what has settled and
+// what is open.
+type tally struct {
+	submitted [len(edge.Classes)]uint64
+	settled   [len(edge.Classes)][len(edge.Outcomes)]uint64
+}
+
+// settle ends the item, exactly once for each. The instant is now, or when the
+// answer came, shortly before the core heard of it.
+func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
+	if it.phase == settled {
+		panic("a task is settled twice: " + it.task.ID)
+	}
+	s := &it.settlement
+	s.Task, s.Outcome, s.Err, s.Estimate = it.task, outcome, err, it.estimate
+	s.At = c.epoch.Add(time.Duration(at))
+	if it.phase == running {
+		s.Queue = time.Duration(it.started - it.arrived)
+		s.Compute = time.Duration(at - it.started)
+	} else {
+		s.Queue = time.Duration(at - it.arrived)
+	}
+	it.phase = settled
+	delete(c.open, it.task.ID)
+	c.tally.settled[it.task.Class][outcome]++
+	c.out = append(c.out, decision{settle, it})
+}

@@ -1,0 +1,80 @@
+package scheduler
+
+import (
+	"time"
+
+	"holdfast/edge"
+)
+
+// Snapshot is the scheduler at one moment. It belongs to whoever asked.
+type Snapshot struct {
+	Report edge.QueueReport
+	// Waiting is in the order of the queue. Running is in the order of starts and
+	// includes tasks that have settled while their work goes on: those have their
+	// outcome for a state.
+	Waiting []edge.TaskView
+	Running []edge.TaskView
+}
+
+func (c *core) snapshot(now instant) Snapshot {
+	s := Snapshot{
+		Report:  c.reportQueue(),
+		Waiting: make([]edge.TaskView, 0, c.queue.len()),
+		Running: make([]edge.TaskView, 0, len(c.runners)),
+	}
+	entries := c.queue.entries()
+	for i := range entries {
+		s.Waiting = append(s.Waiting, entries[i].item.view(now))
+	}
+	for _, it := range c.runners {
+		s.Running = append(s.Running, it.view(now))
+	}
+	return s
+}
+
+func (it *item) view(now instant) edge.TaskView {
+	v := edge.TaskView{
+		ID: it.task.ID, Model: it.task.Model, Class: it.task.Class, Tenant: it.task.Tenant,
+		State: "waiting", Arrived: it.task.Arrived, Deadline: it.task.Deadline,
+		Queue: time.Duration(now - it.arrived), Estimate: it.estimate,
+	}
+	if it.task.HasDeadline() {
+		v.Slack = time.Duration(it.deadline - now)
+	}
+	if it.pool != nil {
+		v.State = "running"
+		v.Queue = time.Duration(it.started - it.arrived)
+		v.Compute = time.Duration(now - it.started)
+	}
+	if it.phase == settled {
+		v.State = it.settlement.Outcome.String()
+		v.Reason = it.settlement.Err.Error()
+	}
+	return v
+}
+
+func (c *core) reportQueue() edge.QueueReport {
+	r := edge.QueueReport{
+		Slots: c.slots, Running: len(c.runners), Waiting: c.queue.len(), Draining: c.draining,
+		Settled: map[string]uint64{},
+	}
+	for _, class := range edge.Classes {
+		view := edge.ClassReport{
+			Class: class, Waiting: c.queue.byClass[class],
+			Submitted: c.tally.submitted[class], Settled: map[string]uint64{},
+		}
+		for _, outcome := range edge.Outcomes {
+			n := c.tally.settled[class][outcome]
+			view.Settled[outcome.String()] = n
+			r.Settled[outcome.String()] += n
+		}
+		r.Classes = append(r.Classes, view)
+	}
+	for _, m := range c.served {
+		r.Models = append(r.Models, edge.ModelReport{
+			Model: m.name, Pool: m.pool.name, Lanes: m.pool.lanes,
+			Estimate: m.figure.plan, Firm: m.figure.firm, Runs: m.runs.count,
+		})
+	}
+	return r
+}

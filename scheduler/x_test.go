@@ -1,0 +1,3 @@
+package scheduler
+import "errors"
+var errTeachesNothing = errors.New("teaches nothing")
