@@ -1,0 +1,138 @@
+package config
+
+import (
+	"time"
+
+	"holdfast/edge"
+)
+
+// Config is everything the agent is told about its node. Keys are the names in
+// the json tags, joined by dots.
+type Config struct {
+	Node       Node       `json:"node"`
+	Paths      Paths      `json:"paths"`
+	Containerd Containerd `json:"containerd"`
+	API        API        `json:"api"`
+	Scheduler  Scheduler  `json:"scheduler"`
+	Limits     Limits     `json:"limits"`
+	Log        Log        `json:"log"`
+	Logs       Logs       `json:"logs"`
+	Workloads  Workloads  `json:"workloads"`
+}
+
+// Node is who this node is.
+type Node struct {
+	Name   string            `json:"name"` // default: the host's name
+	Labels map[string]string `json:"labels"`
+}
+
+// Paths are the folders of the agent's own.
+type Paths struct {
+	State string `json:"state"` // survives a power cut
+	Run   string `json:"run"`   // gone after one
+}
+
+// Containerd is how the daemon is reached and what the agent keeps there.
+type Containerd struct {
+	Address      string `json:"address"`
+	Namespace    string `json:"namespace"`
+	CgroupParent string `json:"cgroupParent"`
+}
+
+// API is the local API's doors and the room behind them.
+type API struct {
+	Socket      string `json:"socket"` // default: holdfast.sock in paths.run
+	Listen      string `json:"listen"` // host:port; empty: no TCP listener
+	MaxBody     Size   `json:"maxBody"`
+	MaxInFlight Size   `json:"maxInFlight"` // all bodies together
+}
+
+// Scheduler is what the queue plans with.
+type Scheduler struct {
+	Slots       int      `json:"slots"`       // tasks that may run at once; 0: one for each CPU
+	DefaultCost Duration `json:"defaultCost"` // of a model that declares none, until it is measured
+	Classes     Classes  `json:"classes"`
+}
+
+// Classes holds what each class promises.
+type Classes struct {
+	Urgent Class `json:"urgent"`
+	Normal Class `json:"normal"`
+	Batch  Class `json:"batch"`
+}
+
+// Class is what one class promises.
+type Class struct {
+	Deadline Duration `json:"deadline"` // of a task that names none
+	Queue    int      `json:"queue"`    // tasks that may wait
+}
+
+// Of returns the settings of one class.
+func (c Classes) Of(class edge.Class) Class {
+	switch class {
+	case edge.Urgent:
+		return c.Urgent
+	case edge.Batch:
+		return c.Batch
+	default:
+		return c.Normal
+	}
+}
+
+// Limits bound instances.
+type Limits struct {
+	Default InstanceLimits `json:"default"`
+}
+
+// InstanceLimits bound an instance whose workload says nothing itself.
+type InstanceLimits struct {
+	CPUs   float64 `json:"cpus"`
+	Memory Size    `json:"memory"`
+	Pids   int     `json:"pids"`
+}
+
+// Edge gives the limits in the shared language.
+func (l InstanceLimits) Edge() edge.Limits {
+	return edge.Limits{CPUs: l.CPUs, Memory: int64(l.Memory), Pids: int64(l.Pids)}
+}
+
+// Log is the agent's own log.
+type Log struct {
+	Level  Level  `json:"level"`
+	Format string `json:"format"` // text or json
+}
+
+// Logs bound what is kept of an instance's output.
+type Logs struct {
+	MaxSize Size `json:"maxSize"` // of one file
+	Keep    int  `json:"keep"`    // rotated files beside the one being written
+}
+
+// Workloads says where the desired workloads stand until policies exist.
+type Workloads struct {
+	Compose string `json:"compose"` // a Compose file; empty: none
+}
+
+// Default is the configuration with nothing configured. The node's name and the
+// API socket are filled in by Load.
+func Default() Config {
+	return Config{
+		Paths: Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
+		Containerd: Containerd{
+			Address:   "/run/containerd/containerd.sock",
+			Namespace: "holdfast", CgroupParent: "/holdfast",
+		},
+		API: API{Listen: "127.0.0.1:7433", MaxBody: 16 * MiB, MaxInFlight: 64 * MiB},
+		Scheduler: Scheduler{
+			DefaultCost: Duration(50 * time.Millisecond),
+			Classes: Classes{
+				Urgent: Class{Deadline: Duration(edge.Urgent.DefaultDeadline()), Queue: 64},
+				Normal: Class{Deadline: Duration(edge.Normal.DefaultDeadline()), Queue: 256},
+				Batch:  Class{Deadline: Duration(edge.Batch.DefaultDeadline()), Queue: 1024},
+			},
+		},
+		Limits: Limits{Default: InstanceLimits{CPUs: 0.5, Memory: 512 * MiB, Pids: 256}},
+		Log:    Log{Format: "text"},
+		Logs:   Logs{MaxSize: 4 * MiB, Keep: 3},
+	}
+}

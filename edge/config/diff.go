@@ -1,0 +1,36 @@
+package config
+
+// Diff names the keys whose values differ: those that can take effect while the
+// agent runs, and those that need it restarted.
+func Diff(old, new Config) (live, needsRestart []string) {
+	for _, s := range settings() {
+		switch {
+		case s.get(&old) == s.get(&new):
+		case s.live:
+			live = append(live, s.key)
+		default:
+			needsRestart = append(needsRestart, s.key)
+		}
+	}
+	return live, needsRestart
+}
+
+// Key describes one key there is.
+type Key struct {
+	Key      string `json:"key"`
+	Default  string `json:"default"`
+	Variable string `json:"variable"`
+	Live     bool   `json:"live"` // a change takes effect without a restart
+	Doc      string `json:"doc"`
+	Wants    string `json:"wants"`
+}
+
+// Keys lists every key there is, in the order a person reads them.
+func Keys() []Key {
+	defaults := Default()
+	var keys []Key
+	for _, s := range settings() {
+		keys = append(keys, Key{s.key, s.get(&defaults), variable(s.key), s.live, s.doc, s.wants})
+	}
+	return keys
+}

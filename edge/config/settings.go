@@ -1,0 +1,154 @@
+package config
+
+import (
+	"net"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/edge"
+)
+
+// setting is one key: everything there is to know of it in one row.
+type setting struct {
+	key  string
+	live bool // a changed value can take effect without a restart
+	doc  string
+	field
+}
+
+// Bounds of settings, each with its reason.
+const (
+	longest = Duration(24 * time.Hour) // nothing waits for a task longer than a day
+	// instanceFloor is the least memory in which runc can start a process at all.
+	instanceFloor = 4 * MiB
+	largest       = 1024 * GiB // above any gateway's memory; catches a wrong unit
+	bodyCeiling   = GiB        // bodies are held in memory whole
+)
+
+// settings is the table of every key, in the order a person reads them.
+func settings() []setting {
+	table := []setting{
+		{"node.name", false, "the node's name; default: the host's name",
+			textField(func(c *Config) *string { return &c.Node.Name }, "a name of at most 63 letters, digits, '.', '_' or '-'", isName)},
+		{labelsKey, true, "what the node is and where it stands, as name: value",
+			labelsField(func(c *Config) *map[string]string { return &c.Node.Labels })},
+		{"paths.state", false, "folder of what must survive a power cut",
+			pathField(func(c *Config) *string { return &c.Paths.State }, "a folder", false)},
+		{"paths.run", false, "folder of sockets and of what may be lost",
+			pathField(func(c *Config) *string { return &c.Paths.Run }, "a folder", false)},
+		{"containerd.address", false, "containerd's socket",
+			pathField(func(c *Config) *string { return &c.Containerd.Address }, "the path of a socket", false)},
+		{"containerd.namespace", false, "the containerd namespace that is the agent's own",
+			textField(func(c *Config) *string { return &c.Containerd.Namespace }, "a name of letters, digits, '.', '_' or '-' that ends in a letter or digit", isNamespace)},
+		{"containerd.cgroupParent", false, "the cgroup all instances stand under",
+			textField(func(c *Config) *string { return &c.Containerd.CgroupParent }, "an absolute cgroup path such as /holdfast", isCgroup)},
+		{socketKey, false, "unix socket of the local API; default: holdfast.sock in paths.run",
+			pathField(func(c *Config) *string { return &c.API.Socket }, "the path of a socket", true)},
+		{"api.listen", false, "host:port of the local API; empty: no TCP listener",
+			textField(func(c *Config) *string { return &c.API.Listen }, "host:port such as 127.0.0.1:7433, or nothing for no TCP listener", isListen)},
+		{"api.maxBody", false, "the largest request body",
+			sizeField(func(c *Config) *Size { return &c.API.MaxBody }, KiB, bodyCeiling, "16MiB")},
+		{"api.maxInFlight", false, "all request bodies held at one time",
+			sizeField(func(c *Config) *Size { return &c.API.MaxInFlight }, KiB, largest, "64MiB")},
+		{"scheduler.slots", false, "tasks that may run at once; 0: one for each CPU",
+			intField(func(c *Config) *int { return &c.Scheduler.Slots }, 0, 4096)},
+		{"scheduler.defaultCost", false, "service time of a model that declares none, until it is measured",
+			durationField(func(c *Config) *Duration { return &c.Scheduler.DefaultCost }, Duration(time.Microsecond), longest, "50ms")},
+	}
+	for _, class := range edge.Classes {
+		table = append(table, classSettings(class)...)
+	}
+	return append(table, []setting{
+		{"limits.default.cpus", false, "cores of an instance whose workload names no limit",
+			decimalField(func(c *Config) *float64 { return &c.Limits.Default.CPUs }, 0.01, 1024)},
+		{"limits.default.memory", false, "memory of an instance whose workload names no limit",
+			sizeField(func(c *Config) *Size { return &c.Limits.Default.Memory }, instanceFloor, largest, "512MiB")},
+		{"limits.default.pids", false, "processes and threads of an instance whose workload names no limit",
+			intField(func(c *Config) *int { return &c.Limits.Default.Pids }, 1, 1<<22)},
+		{"log.level", true, "what the agent's log says: debug, info, warn or error",
+			levelField(func(c *Config) *Level { return &c.Log.Level })},
+		{"log.format", false, "text for people, json for programs",
+			choiceField(func(c *Config) *string { return &c.Log.Format }, "text", "json")},
+		{"logs.maxSize", false, "size at which an instance's output file is rotated",
+			sizeField(func(c *Config) *Size { return &c.Logs.MaxSize }, 4*KiB, bodyCeiling, "4MiB")},
+		{"logs.keep", false, "rotated output files kept for each instance",
+			intField(func(c *Config) *int { return &c.Logs.Keep }, 0, 100)},
+		{"workloads.compose", true, "Compose file with the workloads to run; empty: none",
+			pathField(func(c *Config) *string { return &c.Workloads.Compose }, "the path of a Compose file", true)},
+	}...)
+}
+
+// Keys the loader treats on their own.
+const (
+	labelsKey = "node.labels"
+	socketKey = "api.socket"
+)
+
+func classSettings(class edge.Class) []setting {
+	at := func(c *Config) *Class {
+		switch class {
+		case edge.Urgent:
+			return &c.Scheduler.Classes.Urgent
+		case edge.Batch:
+			return &c.Scheduler.Classes.Batch
+		default:
+			return &c.Scheduler.Classes.Normal
+		}
+	}
+	prefix := "scheduler.classes." + class.String()
+	return []setting{
+		{prefix + ".deadline", false, "deadline of a task of this class that names none",
+			durationField(func(c *Config) *Duration { return &at(c).Deadline }, Duration(time.Millisecond), longest, "100ms")},
+		{prefix + ".queue", false, "tasks of this class that may wait",
+			intField(func(c *Config) *int { return &at(c).Queue }, 1, 1<<20)},
+	}
+}
+
+// variable is the environment's name of a key: api.maxBody is HOLDFAST_API_MAX_BODY.
+func variable(key string) string {
+	var b strings.Builder
+	b.WriteString(variablePrefix)
+	for _, r := range key {
+		switch {
+		case r == '.':
+			b.WriteByte('_')
+		case r >= 'A' && r <= 'Z':
+			b.WriteByte('_')
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.ToUpper(string(r)))
+		}
+	}
+	return b.String()
+}
+
+// isNamespace follows containerd's rule for identifiers.
+func isNamespace(s string) bool {
+	if !isName(s) || strings.ContainsRune("._-", rune(s[len(s)-1])) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if strings.ContainsRune("._-", rune(s[i])) && strings.ContainsRune("._-", rune(s[i-1])) {
+			return false
+		}
+	}
+	return true
+}
+
+func isCgroup(s string) bool {
+	return len(s) > 1 && len(s) < 200 && s[0] == '/' && path.Clean(s) == s && !strings.ContainsAny(s, "\x00\n:")
+}
+
+func isListen(s string) bool {
+	if s == "" {
+		return true
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, " \t\n\x00/") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
