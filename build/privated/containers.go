@@ -1,0 +1,62 @@
+package privated
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// dropContainers kills and deletes every container of every namespace.
+func (d *Daemon) dropContainers(ctx context.Context) error {
+	namespaces, err := d.ctr(ctx, "namespaces", "list", "--quiet")
+	if err != nil {
+		return fmt.Errorf("cannot list namespaces: %w", err)
+	}
+	var failed []error
+	for _, namespace := range strings.Fields(namespaces) {
+		if err := d.dropNamespace(ctx, namespace); err != nil {
+			failed = append(failed, fmt.Errorf("cannot drop containers of %q: %w", namespace, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (d *Daemon) dropNamespace(ctx context.Context, namespace string) error {
+	tasks, err := d.ctr(ctx, "--namespace", namespace, "tasks", "list", "--quiet")
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, id := range strings.Fields(tasks) {
+		if _, err := d.ctr(ctx, "--namespace", namespace, "tasks", "delete", "--force", id); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	containers, err := d.ctr(ctx, "--namespace", namespace, "containers", "list", "--quiet")
+	if err != nil {
+		return errors.Join(append(failed, err)...)
+	}
+	for _, id := range strings.Fields(containers) {
+		if _, err := d.ctr(ctx, "--namespace", namespace, "containers", "delete", id); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// ctr runs the daemon's own client and returns what it printed.
+func (d *Daemon) ctr(ctx context.Context, args ...string) (string, error) {
+	args = append([]string{"--address", d.lay.socket}, args...)
+	out, err := exec.CommandContext(ctx, filepath.Join(d.tools, "ctr"), args...).Output()
+	if err == nil {
+		return string(out), nil
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("ctr %s: %s", strings.Join(args[2:], " "), strings.TrimSpace(string(exit.Stderr)))
+	}
+	return "", fmt.Errorf("ctr %s: %w", strings.Join(args[2:], " "), err)
+}
