@@ -1,2 +1,41 @@
-// Package runtime keeps what should run running.
+// Package runtime keeps what should run running, and asks the models that do.
+//
+// It owns the supervisor (desired workloads against running instances), the
+// seam to a container runtime (Driver) and the client side of the Open Inference
+// Protocol. It does not own the containers themselves: runtime/containerd does.
+//
+// # Promises
+//
+//   - Ending Run never stops an instance. The next agent adopts what runs, by the
+//     workload and spec hash the driver reads from its labels.
+//   - Until the first Apply nothing is removed: an unknown desired set is not an
+//     empty one.
+//   - A workload never has more than one instance over its replicas.
+//   - An instance that ends is replaced at once the first time, then with jittered
+//     backoff, for ever; what keeps failing is a warning that says why.
+//   - Execute returns only when the capacity it used is free again, so whoever
+//     counts lanes counts what is true.
+//
+// # Concurrency
+//
+// One goroutine, the one in Run, owns all state and takes every decision; others
+// post messages to it and never block. Slow calls run in goroutines of their own,
+// one per call, and each instance has one that waits for its end and, when it is a
+// model server, one that probes it. Execute, Model, Models and Workloads are safe
+// for any number of callers and never wait for the loop. The callbacks of Options
+// are called from the loop with no lock held; they must not block, and must not
+// call Restart.
+//
+// # Failure
+//
+// While the daemon is away nothing is started or removed, and what runs goes on
+// answering tasks. When it is back everything is listed anew and compared. A
+// model that hangs, lies or stays silent costs its own instance a restart and
+// nobody else anything.
+//
+// # Testing
+//
+// Decisions are pure functions (plan, restart record) under table tests. The loop
+// runs on runtime/fake, in virtual time over in-memory connections and in real
+// time over real sockets.
 package runtime

@@ -1,0 +1,148 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"holdfast/edge"
+)
+
+// apply takes over a desired set.
+func (l *loop) apply(desired []edge.Workload) {
+	l.applied = true
+	wanted, refused := sift(desired)
+	for _, w := range l.workloads {
+		_, usable := wanted[w.key]
+		_, named := refused[w.key] // its last usable spec stays in force
+		w.desired = w.desired && (usable || named)
+		w.invalid, w.remedy = "", ""
+	}
+	for key, err := range refused {
+		w := l.workload(key)
+		w.invalid, w.remedy = err.Error(), edge.HintOf(err)
+	}
+	for key, spec := range wanted {
+		l.want(l.workload(key), spec)
+	}
+}
+
+// want makes spec what the workload should be.
+func (l *loop) want(w *workload, spec edge.Workload) {
+	hash := spec.SpecHash()
+	changed := !w.desired || w.hash != hash
+	w.desired, w.spec, w.hash = true, spec, hash
+	for _, seat := range w.seats {
+		switch {
+		case changed:
+			l.vacate(w, seat)
+			seat.reset()
+		case seat.startErr != nil:
+			seat.nextTry = l.now
+		}
+	}
+	if changed {
+		w.notReady = ""
+	}
+	for len(w.seats) < spec.Replicas {
+		w.seats = append(w.seats, &seat{})
+	}
+}
+
+// vacate makes the seat's instance an extra. What was kept of an earlier one goes.
+func (l *loop) vacate(w *workload, seat *seat) {
+	if inst := seat.inst; inst != nil {
+		inst.seat, seat.inst = nil, nil
+		w.extras = append(w.extras, inst)
+	}
+	l.forgetLast(w, seat)
+}
+
+// reset makes the seat as new.
+func (s *seat) reset() { *s = seat{inst: s.inst, last: s.last} }
+
+// restart takes the instances of a workload, or one, out of their seats; plan
+// then fills the seats anew and retires what was taken out.
+func (l *loop) restart(target string) error {
+	if w := l.workloads[target]; w != nil && w.desired {
+		for _, seat := range w.seats {
+			l.restartSeat(w, seat)
+		}
+		return nil
+	}
+	for _, w := range l.workloads {
+		for _, seat := range w.seats {
+			if seat.holds(target) && w.desired {
+				l.restartSeat(w, seat)
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("cannot restart %q: no such workload or instance: %w", target, edge.ErrNotFound)
+}
+
+func (s *seat) holds(id string) bool {
+	return s.inst != nil && s.inst.ID == id || s.last != nil && s.last.ID == id
+}
+
+func (l *loop) restartSeat(w *workload, seat *seat) {
+	if seat.inst != nil {
+		seat.inst.retiring = true
+		seat.inst.cause = "restart requested"
+	}
+	l.vacate(w, seat)
+	seat.reset()
+}
+
+// sift separates what can be run from what cannot, by key.
+func sift(desired []edge.Workload) (wanted map[string]edge.Workload, refused map[string]error) {
+	wanted, refused = make(map[string]edge.Workload), make(map[string]error)
+	owner := make(map[string]string) // of each model
+	for _, w := range desired {
+		err := checkWorkload(w)
+		if _, twice := wanted[w.Key()]; twice {
+			err = errors.Join(err, fmt.Errorf("workload %q is listed twice", w.Key()))
+			delete(wanted, w.Key())
+		}
+		for _, model := range w.Serve.Models() {
+			if other, taken := owner[model]; taken && other != w.Key() {
+				err = errors.Join(err, edge.WithHint(fmt.Errorf("model %q is already served by workload %q", model, other),
+					"give each model to one workload, with as many replicas as needed"))
+			}
+		}
+		if err != nil {
+			refused[w.Key()] = errors.Join(refused[w.Key()], err)
+			continue
+		}
+		for _, model := range w.Serve.Models() {
+			owner[model] = w.Key()
+		}
+		wanted[w.Key()] = w
+	}
+	return wanted, refused
+}
+
+// checkWorkload finds what would make a workload meaningless. Whoever reads the
+// workloads checks their syntax; this is the last door before they run.
+func checkWorkload(w edge.Workload) error {
+	policies := []edge.RestartPolicy{"", edge.RestartAlways, edge.RestartOnFailure, edge.RestartNo}
+	switch {
+	case w.App == "" || w.Name == "":
+		return errors.New("a workload needs an app and a name")
+	case w.Image == "":
+		return errors.New("image is empty")
+	case w.Replicas < 0:
+		return fmt.Errorf("replicas is %d", w.Replicas)
+	case !slices.Contains(policies, w.Restart):
+		return fmt.Errorf("restart %q is unknown", w.Restart)
+	case w.StopGrace < 0:
+		return fmt.Errorf("stop grace is %v", w.StopGrace)
+	case w.Serve == nil:
+		return nil
+	case slices.Contains(w.Serve.Models(), ""):
+		return errors.New("a served model has no name")
+	case w.Serve.Concurrency < 0 || w.Serve.Timeout < 0 || w.Serve.ReadyWithin < 0 || w.Serve.Cost < 0:
+		return errors.New("concurrency, timeout, readiness time and cost of a model must not be negative")
+	}
+	return nil
+}

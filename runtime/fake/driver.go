@@ -1,0 +1,305 @@
+// Package fake is a container runtime in memory, for tests of whatever drives
+// one. Its containers are values; those of model servers answer HTTP on a real
+// unix socket or on an in-memory connection.
+//
+// It keeps the same rules as the real driver (see runtime.Driver): a failed start
+// leaves nothing behind, removing or stopping what is not there succeeds, Wait
+// outlasts an absence of the daemon. Knobs make it slow, broken or absent.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use. Close ends every goroutine.
+//
+// # Testing
+//
+// The package runs the drivers' conformance suite on itself, so that a test that
+// passes on the fake means something.
+package fake
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/runtime"
+)
+
+// Driver is a runtime.Driver in memory. Set its fields before the first use.
+type Driver struct {
+	// Dir holds the sockets; a short path, for a socket's has 107 bytes. Without it
+	// connections are in memory and reached by Dial only.
+	Dir string
+	// Serve gives the HTTP server inside a container; nil, or a nil handler, means
+	// that nothing listens in it.
+	Serve func(w edge.Workload, id string) http.Handler
+	// Main is what a container's process does: it returns when the process ends of
+	// itself. stop is closed when it is asked to end, which ctx ending means by force.
+	// nil runs until stopped.
+	Main func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit
+	// StartDelay is how long Start takes.
+	StartDelay time.Duration
+	// StartError, when it returns an error, makes Start fail with it.
+	StartError func(w edge.Workload) error
+	// StopError, when it returns an error, makes Stop and Remove fail with it.
+	StopError func(id string) error
+
+	jobs sync.WaitGroup
+
+	mu         sync.Mutex // guards what follows
+	containers map[string]*container
+	back       chan struct{} // not nil while the daemon is away; closed when it returns
+	peak       map[string]int
+	stopped    []string
+	listeners  map[string]*pipeListener // by socket
+}
+
+var _ runtime.Driver = (*Driver)(nil)
+
+// container is one instance and its process.
+type container struct {
+	inst   edge.Instance
+	ended  chan struct{}
+	stop   chan struct{} // closed: asked to end
+	asked  bool
+	kill   context.CancelFunc
+	forced *edge.Exit // what the process reports when it was made to end from outside
+	server *server
+}
+
+// Start creates and starts a container.
+func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error) {
+	if err := d.reach(); err != nil {
+		return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, err)
+	}
+	if d.StartDelay > 0 {
+		timer := time.NewTimer(d.StartDelay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, ctx.Err())
+		}
+	}
+	if d.StartError != nil {
+		if err := d.StartError(w); err != nil {
+			return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, err)
+		}
+	}
+	return d.launch(w, edge.Instance{
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now(),
+	})
+}
+
+// Add puts a running container there as if an earlier agent had started it.
+func (d *Driver) Add(w edge.Workload, id string) (edge.Instance, error) {
+	return d.launch(w, edge.Instance{
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now(),
+	})
+}
+
+// AddEnded puts an ended container there.
+func (d *Driver) AddEnded(w edge.Workload, id string, exit edge.Exit) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ended := make(chan struct{})
+	close(ended)
+	d.containersLocked()[id] = &container{ended: ended, kill: func() {}, stop: make(chan struct{}), inst: edge.Instance{
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Exit: &exit,
+	}}
+}
+
+func (d *Driver) containersLocked() map[string]*container {
+	if d.containers == nil {
+		d.containers = make(map[string]*container)
+		d.peak = make(map[string]int)
+		d.listeners = make(map[string]*pipeListener)
+	}
+	return d.containers
+}
+
+// launch makes the container and its process.
+func (d *Driver) launch(w edge.Workload, inst edge.Instance) (edge.Instance, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	containers := d.containersLocked()
+	if containers[inst.ID] != nil {
+		return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", inst.ID, edge.ErrExists)
+	}
+	ctx, kill := context.WithCancel(context.Background())
+	c := &container{ended: make(chan struct{}), stop: make(chan struct{}), kill: kill}
+	inst.Running, inst.PID = true, uint32(1000+len(containers))
+	if w.Serve != nil {
+		inst.Socket = filepath.Join(d.Dir, inst.ID+".sock")
+		if err := d.serveLocked(c, w, inst); err != nil {
+			kill()
+			return edge.Instance{}, err
+		}
+	}
+	c.inst = inst
+	containers[inst.ID] = c
+	d.countLocked(inst.Workload)
+	d.jobs.Go(func() { d.live(ctx, c, w) })
+	return inst, nil
+}
+
+// live is the life of a container's process.
+func (d *Driver) live(ctx context.Context, c *container, w edge.Workload) {
+	exit := edge.Exit{}
+	if d.Main != nil {
+		exit = d.Main(ctx, c.stop, w)
+	} else {
+		select {
+		case <-ctx.Done():
+		case <-c.stop:
+		}
+	}
+	if c.server != nil {
+		c.server.close()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case c.forced != nil:
+		exit = *c.forced
+	case ctx.Err() != nil:
+		exit = edge.Exit{Code: 137, Signal: "SIGKILL"}
+	}
+	exit.At = time.Now()
+	c.inst.Running, c.inst.Exit, c.inst.PID = false, &exit, 0
+	c.kill()
+	close(c.ended)
+}
+
+// reach fails while the daemon is away.
+func (d *Driver) reach() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.back != nil {
+		return fmt.Errorf("daemon is away: %w", edge.ErrUnavailable)
+	}
+	return nil
+}
+
+func (d *Driver) find(id string) *container {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.containers[id]
+}
+
+// Instances lists all containers, by id.
+func (d *Driver) Instances(context.Context) ([]edge.Instance, error) {
+	if err := d.reach(); err != nil {
+		return nil, fmt.Errorf("cannot list instances: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []edge.Instance
+	for _, id := range slices.Sorted(maps.Keys(d.containers)) {
+		list = append(list, d.containers[id].inst)
+	}
+	return list, nil
+}
+
+// Wait blocks until the container has ended and the daemon is there to say so.
+func (d *Driver) Wait(ctx context.Context, id string) (edge.Exit, error) {
+	c := d.find(id)
+	if c == nil {
+		return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, edge.ErrNotFound)
+	}
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, ctx.Err())
+	}
+	for {
+		d.mu.Lock()
+		back, exit := d.back, *c.inst.Exit
+		d.mu.Unlock()
+		if back == nil {
+			return exit, nil
+		}
+		select {
+		case <-back:
+		case <-ctx.Done():
+			return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, ctx.Err())
+		}
+	}
+}
+
+// Stop asks the process to end and kills it after grace.
+func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
+	c, err := d.teardown("stop", id)
+	if c == nil || err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.stopped = append(d.stopped, id)
+	if !c.asked {
+		c.asked = true
+		close(c.stop)
+	}
+	d.mu.Unlock()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	if grace <= 0 {
+		c.kill()
+	}
+	for {
+		select {
+		case <-c.ended:
+			return nil
+		case <-timer.C:
+			c.kill()
+		case <-ctx.Done():
+			return fmt.Errorf("cannot stop instance %q: %w", id, ctx.Err())
+		}
+	}
+}
+
+// Remove kills the container if it runs, and forgets it.
+func (d *Driver) Remove(ctx context.Context, id string) error {
+	c, err := d.teardown("remove", id)
+	if c == nil || err != nil {
+		return err
+	}
+	c.kill()
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("cannot remove instance %q: %w", id, ctx.Err())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.containers, id)
+	return nil
+}
+
+// teardown finds the container to stop or remove; none is success.
+func (d *Driver) teardown(verb, id string) (*container, error) {
+	err := d.reach()
+	if err == nil && d.StopError != nil {
+		err = d.StopError(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot %s instance %q: %w", verb, id, err)
+	}
+	return d.find(id), nil
+}
+
+// Usage tells made-up but steady figures of a running container.
+func (d *Driver) Usage(_ context.Context, id string) (edge.Usage, error) {
+	if err := d.reach(); err != nil {
+		return edge.Usage{}, fmt.Errorf("cannot measure instance %q: %w", id, err)
+	}
+	c := d.find(id)
+	if c == nil {
+		return edge.Usage{}, fmt.Errorf("cannot measure instance %q: %w", id, edge.ErrNotFound)
+	}
+	return edge.Usage{CPU: time.Millisecond, Memory: 1 << 20, Pids: 1}, nil
+}

@@ -1,0 +1,270 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/oip"
+)
+
+// watch waits for the instance's end, in a goroutine of its own.
+func (l *loop) watch(inst *instance) {
+	ctx, cancel := context.WithCancel(l.ctx)
+	inst.cancel = cancel
+	id := inst.ID
+	l.spawn(func(context.Context) {
+		for tries := 0; ; tries++ {
+			exit, err := l.s.opts.Driver.Wait(ctx, id)
+			switch {
+			case err == nil:
+				l.post(func(l *loop) { l.exited(id, &exit) })
+				return
+			case ctx.Err() != nil:
+				return
+			case errors.Is(err, edge.ErrNotFound):
+				l.post(func(l *loop) { l.exited(id, nil) })
+				return
+			}
+			if !pause(ctx, retryPause(tries, l.s.opts.Jitter())) {
+				return
+			}
+		}
+	})
+}
+
+// retryPause is between two tries of a driver call: from a quarter of a second up
+// to five, with half of it jittered so that it never is none.
+func retryPause(tries int, jitter float64) time.Duration {
+	bound := jittered(tries, 250*time.Millisecond, 5*time.Second, 1)
+	return bound/2 + time.Duration(jitter*float64(bound/2))
+}
+
+// attach gives a running instance its first state: a plain service is ready
+// because it runs, a model server when its protocol says so.
+func (l *loop) attach(w *workload, inst *instance, spec edge.Workload) {
+	inst.spec = spec
+	inst.since = l.now
+	if spec.Serve == nil {
+		inst.phase, inst.readyAt = phaseReady, l.now
+		return
+	}
+	inst.phase = phaseStarting
+	inst.ep = newEndpoint(inst.Instance, spec.Serve, w.pool, l.s.opts.Dial)
+	l.probe(inst, spec.Serve.Models())
+}
+
+// becameReady lets a model server take tasks.
+func (l *loop) becameReady(id string, metas map[string]oip.ModelMetadata) {
+	inst := l.instances[id]
+	if inst == nil || inst.ep == nil || inst.phase == phaseStopping {
+		return
+	}
+	w := l.workloads[inst.Workload]
+	if inst.phase != phaseReady {
+		took := l.now.Sub(inst.since)
+		inst.phase, inst.readyAt, inst.detail = phaseReady, l.now, ""
+		l.event(edge.EventInstanceReady, inst, "", map[string]string{"took": took.Round(time.Millisecond).String()})
+	}
+	w.pool.join(inst.ep, metas)
+	if inst.seat != nil || w.metas == nil {
+		w.metas = metas
+	}
+	if inst.seat != nil {
+		w.notReady = ""
+	}
+}
+
+// notReady takes a model server out, or notes why it is not in yet.
+func (l *loop) notReady(id string, why string) {
+	inst := l.instances[id]
+	if inst == nil || inst.ep == nil || inst.phase == phaseStopping {
+		return
+	}
+	inst.detail = why
+	if inst.phase != phaseReady {
+		return
+	}
+	inst.ep.pool.withdraw(inst.ep)
+	inst.phase, inst.since, inst.readyAt = phaseUnready, l.now, time.Time{}
+	l.event(edge.EventInstanceUnready, inst, why, nil)
+}
+
+// kill ends an instance that is of no more use, at once; its end counts as a
+// failure.
+func (l *loop) kill(id, why string) {
+	inst := l.instances[id]
+	if inst == nil || inst.phase == phaseStopping || inst.phase == phaseRemoving || inst.phase == phaseCreating {
+		return
+	}
+	if inst.phase == phaseReady {
+		l.event(edge.EventInstanceUnready, inst, why, nil)
+	}
+	l.stop(inst, why, 0)
+}
+
+// stop ends an instance: out of its pool, requests in flight let end unless there
+// is no grace, then the driver's Stop. The exit comes through watch.
+func (l *loop) stop(inst *instance, why string, grace time.Duration) {
+	inst.phase, inst.cause, inst.detail = phaseStopping, why, why
+	var drained <-chan struct{}
+	drainWithin := time.Duration(0)
+	if inst.ep != nil {
+		drained = inst.ep.pool.withdraw(inst.ep)
+		drainWithin = inst.ep.timeout
+	}
+	id := inst.ID
+	l.spawn(func(ctx context.Context) {
+		if grace > 0 && drained != nil {
+			awaitDrain(ctx, drained, drainWithin)
+		}
+		l.persist(ctx, id, "stop", func() error { return l.s.opts.Driver.Stop(ctx, id, grace) })
+	})
+}
+
+func awaitDrain(ctx context.Context, drained <-chan struct{}, within time.Duration) {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// persist calls the driver until it succeeds or ctx ends. Trouble that is not the
+// daemon's absence becomes a warning meanwhile.
+func (l *loop) persist(ctx context.Context, id, verb string, call func() error) bool {
+	for tries := 0; ; tries++ {
+		err := call()
+		if err == nil {
+			l.post(func(l *loop) { l.troubled(id, "") })
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if !errors.Is(err, edge.ErrUnavailable) {
+			why := fmt.Sprintf("cannot %s instance %q: %v", verb, id, err)
+			l.post(func(l *loop) { l.troubled(id, why) })
+		}
+		if !pause(ctx, retryPause(tries, l.s.opts.Jitter())) {
+			return false
+		}
+	}
+}
+
+func (l *loop) troubled(id, why string) {
+	if inst := l.instances[id]; inst != nil {
+		inst.trouble = why
+	}
+}
+
+// exited is called once an instance has ended; exit is nil when nobody saw how.
+func (l *loop) exited(id string, exit *edge.Exit) {
+	inst := l.instances[id]
+	if inst == nil || inst.phase == phaseRemoving || inst.phase == phaseCreating {
+		return
+	}
+	w := l.workloads[inst.Workload]
+	up := inst.readyFor(l.now)
+	inst.Running, inst.Exit = false, exit
+	inst.phase, inst.readyAt = phaseRemoving, time.Time{}
+	l.daemon.touch(id)
+	l.detach(inst)
+	l.tellEnd(inst)
+	seat := inst.seat
+	if seat == nil {
+		w.extras = without(w.extras, inst)
+		l.remove(w, inst)
+		return
+	}
+	inst.seat, seat.inst = nil, nil
+	l.forgetLast(w, seat)
+	seat.last = inst
+	l.vacated(seat, inst, up)
+}
+
+// detach cuts what the supervisor holds of an instance that has ended.
+func (l *loop) detach(inst *instance) {
+	if inst.cancel != nil {
+		inst.cancel()
+	}
+	if inst.ep != nil {
+		ep := inst.ep
+		inst.ep = nil
+		ep.pool.withdraw(ep)
+		l.afterwards = append(l.afterwards, func() { ep.abort(howEnded(inst.Exit)) })
+	}
+}
+
+func (l *loop) tellEnd(inst *instance) {
+	kind := edge.EventInstanceExited
+	if inst.planned {
+		kind = edge.EventInstanceStopped
+	}
+	facts := map[string]string{"how": howEnded(inst.Exit), "log": inst.LogPath}
+	if inst.Exit != nil {
+		facts["code"] = strconv.FormatUint(uint64(inst.Exit.Code), 10)
+	}
+	if !inst.Started.IsZero() {
+		facts["ran"] = l.now.Sub(inst.Started).Round(time.Millisecond).String()
+	}
+	l.event(kind, inst, inst.cause, facts)
+}
+
+// vacated decides what becomes of the seat of an instance that ended.
+func (l *loop) vacated(seat *seat, inst *instance, up time.Duration) {
+	seat.detail = howEnded(inst.Exit)
+	if inst.cause != "" {
+		seat.detail = inst.cause + "; " + seat.detail
+	}
+	if !restarts(inst.spec.Restart, inst.Exit) {
+		seat.done = true
+		return
+	}
+	seat.record = seat.record.failed(l.now, up)
+	seat.nextTry = l.now.Add(seat.record.delay(l.s.opts.Jitter()))
+	if seat.record.looping(l.now) {
+		seat.loop = fmt.Sprintf("%d ends within %v, the last: %s", loopEnds, loopWindow, seat.detail)
+		if inst.LogPath != "" {
+			seat.loop += "; its log: " + inst.LogPath
+		}
+	}
+}
+
+func howEnded(exit *edge.Exit) string {
+	if exit == nil {
+		return "ended unseen"
+	}
+	return exit.String()
+}
+
+// forgetLast removes the ended instance a seat kept.
+func (l *loop) forgetLast(w *workload, seat *seat) {
+	if seat.last != nil {
+		l.remove(w, seat.last)
+		seat.last = nil
+	}
+}
+
+// remove deletes an ended instance from the driver.
+func (l *loop) remove(w *workload, inst *instance) {
+	inst.phase = phaseRemoving
+	w.leftovers++
+	id := inst.ID
+	l.spawn(func(ctx context.Context) {
+		if l.persist(ctx, id, "remove", func() error { return l.s.opts.Driver.Remove(ctx, id) }) {
+			l.post(func(l *loop) { l.removed(w, id) })
+		}
+	})
+}
+
+func (l *loop) removed(w *workload, id string) {
+	l.daemon.touch(id)
+	delete(l.instances, id)
+	w.leftovers--
+}

@@ -1,0 +1,139 @@
+package runtime
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"holdfast/edge"
+)
+
+// publish shows the state to the readers and tells what has changed of it.
+func (l *loop) publish() {
+	l.publishViews()
+	l.publishCatalog()
+	l.publishPools()
+	l.publishWarnings()
+}
+
+func (l *loop) sorted() []*workload {
+	return slices.SortedFunc(maps.Values(l.workloads), func(a, b *workload) int { return cmp.Compare(a.key, b.key) })
+}
+
+// publishCatalog renews what Execute and Model read.
+func (l *loop) publishCatalog() {
+	next := &catalog{models: make(map[string]catalogEntry)}
+	for _, w := range l.workloads {
+		if !w.desired {
+			continue
+		}
+		for _, model := range w.spec.Serve.Models() {
+			next.models[model] = catalogEntry{pool: w.pool, meta: w.metas[model], ready: l.serves(w, model)}
+		}
+	}
+	next.names = slices.Sorted(maps.Keys(next.models))
+	l.s.catalog.Store(next)
+}
+
+func (l *loop) serves(w *workload, model string) bool {
+	for _, inst := range w.running() {
+		if inst.phase == phaseReady && inst.ep != nil && inst.ep.metas[model].Name != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// running lists the instances of a workload that have not ended.
+func (w *workload) running() []*instance {
+	var running []*instance
+	for _, seat := range w.seats {
+		if seat.inst != nil {
+			running = append(running, seat.inst)
+		}
+	}
+	return append(running, w.extras...)
+}
+
+// publishPools tells what the scheduler may count with, when it has changed.
+func (l *loop) publishPools() {
+	var pools []edge.Pool
+	for _, w := range l.sorted() {
+		if w.desired && w.spec.Serve != nil {
+			pools = append(pools, w.count())
+		}
+	}
+	same := slices.EqualFunc(pools, l.pools, func(a, b edge.Pool) bool {
+		return a.Name == b.Name && a.Lanes == b.Lanes && slices.Equal(a.Models, b.Models)
+	})
+	if !same {
+		l.pools = pools
+		l.s.opts.Pools(slices.Clone(pools))
+	}
+}
+
+// count is the workload as a pool. The declared cost is that of the main model;
+// for its variants, which are smaller, it is a safe bound.
+func (w *workload) count() edge.Pool {
+	pool := edge.Pool{Name: w.key}
+	for _, inst := range w.running() {
+		if inst.phase == phaseReady && inst.ep != nil {
+			pool.Lanes += len(inst.ep.lanes)
+		}
+	}
+	for _, model := range w.spec.Serve.Models() {
+		pool.Models = append(pool.Models, edge.ModelCost{Model: model, Cost: w.spec.Serve.Cost})
+	}
+	return pool
+}
+
+// publishViews renews what Workloads returns.
+func (l *loop) publishViews() {
+	views := make([]edge.WorkloadView, 0, len(l.workloads))
+	for _, w := range l.sorted() {
+		views = append(views, w.view())
+	}
+	l.s.views.Store(&views)
+}
+
+func (w *workload) view() edge.WorkloadView {
+	view := edge.WorkloadView{Workload: w.spec, Instances: []edge.InstanceView{}}
+	if view.Workload.Name == "" { // running, and no spec known
+		view.Workload.App, view.Workload.Name = splitKey(w.key)
+	}
+	for _, seat := range w.seats {
+		view.Instances = append(view.Instances, seat.view())
+	}
+	for _, inst := range w.extras {
+		view.Instances = append(view.Instances, inst.view())
+	}
+	for _, inst := range view.Instances {
+		if inst.State == edge.InstanceReady {
+			view.Ready++
+		}
+	}
+	return view
+}
+
+func (i *instance) view() edge.InstanceView {
+	return edge.InstanceView{Instance: i.Instance, State: phaseStates[i.phase], Detail: i.detail}
+}
+
+// view shows a vacant seat as the instance that was in it last.
+func (s *seat) view() edge.InstanceView {
+	var view edge.InstanceView
+	switch {
+	case s.inst != nil:
+		view = s.inst.view()
+	case s.done:
+		view = s.last.view()
+		view.State, view.Detail = edge.InstanceEnded, s.detail
+	default:
+		if s.last != nil {
+			view = s.last.view()
+		}
+		view.State, view.Detail, view.NextTry = edge.InstanceBackoff, s.detail, s.nextTry
+	}
+	view.Restarts = s.restarts()
+	return view
+}

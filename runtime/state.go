@@ -1,0 +1,155 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/oip"
+)
+
+// Defaults for what a workload does not say.
+const (
+	defaultTimeout     = 30 * time.Second // one request; a CPU model on a gateway takes well under a second
+	defaultReadyWithin = 30 * time.Second // loading weights from slow flash included
+	defaultStopGrace   = 10 * time.Second // as Compose
+)
+
+func requestTimeout(s *edge.Serve) time.Duration { return cmp.Or(s.Timeout, defaultTimeout) }
+func concurrency(s *edge.Serve) int              { return max(s.Concurrency, 1) }
+
+// workload is everything the loop knows under one key.
+type workload struct {
+	key     string
+	desired bool // the last Apply named it; spec and hash are set
+	spec    edge.Workload
+	hash    string
+	invalid string // why the latest spec cannot be used; an earlier one stays in force
+	remedy  string
+
+	seats     []*seat
+	extras    []*instance // running, and not in a seat
+	dead      []*instance // found ended, not yet decided upon
+	leftovers int         // being removed
+
+	pool     *pool
+	metas    map[string]oip.ModelMetadata // the latest known, kept while nothing is ready
+	notReady string                       // why the latest instance never became ready
+}
+
+// seat is the place of one replica. It outlives its instances and remembers how
+// they ended.
+type seat struct {
+	inst     *instance // nil: vacant
+	last     *instance // ended, kept until it is known to be of no more interest, for its log
+	done     bool      // ended and not to be restarted
+	record   record
+	nextTry  time.Time
+	detail   string // why it is vacant
+	startErr error  // why the latest start failed
+	loop     string // why this is a crash loop
+	starts   int
+}
+
+// restarts counts the instances after the first.
+func (s *seat) restarts() int { return max(0, s.starts-1) }
+
+// instance is one container in the loop's eyes.
+type instance struct {
+	edge.Instance
+	spec     edge.Workload // what it was made from; for a found one what is wanted in its place
+	phase    phase
+	detail   string
+	cause    string    // why it was stopped or killed
+	since    time.Time // it has been running or not ready since
+	readyAt  time.Time // zero while not ready
+	retiring bool      // somebody asked for its end
+	planned  bool      // its end is our doing and no failure
+	trouble  string    // why it cannot be stopped or removed
+	seat     *seat     // nil: an extra
+	ep       *endpoint // nil: not a model server, or not attached yet
+	cancel   context.CancelFunc
+}
+
+type phase uint8
+
+const (
+	phaseUnknown  phase = iota // found running, nothing wanted known yet
+	phaseCreating              // the driver's Start has not returned
+	phaseStarting              // runs, never was ready
+	phaseReady
+	phaseUnready
+	phaseStopping
+	phaseRemoving
+)
+
+var phaseStates = map[phase]edge.InstanceState{
+	phaseUnknown: edge.InstanceUnknown, phaseCreating: edge.InstanceStarting,
+	phaseStarting: edge.InstanceStarting, phaseReady: edge.InstanceReady,
+	phaseUnready: edge.InstanceUnready, phaseStopping: edge.InstanceStopping,
+	phaseRemoving: edge.InstanceEnded,
+}
+
+// readyFor is how long the instance has been ready without a break.
+func (i *instance) readyFor(now time.Time) time.Duration {
+	if i.readyAt.IsZero() {
+		return 0
+	}
+	return now.Sub(i.readyAt)
+}
+
+// readyBy is until when it has to be ready; zero: it need not.
+func (i *instance) readyBy() time.Time {
+	if i.ep == nil || (i.phase != phaseStarting && i.phase != phaseUnready) {
+		return time.Time{}
+	}
+	return i.since.Add(cmp.Or(i.spec.Serve.ReadyWithin, defaultReadyWithin))
+}
+
+// situation is the workload as plan sees it.
+func (w *workload) situation() situation {
+	s := situation{leftovers: w.leftovers}
+	if w.desired {
+		s.replicas = w.spec.Replicas
+	}
+	for _, seat := range w.seats {
+		s.seats = append(s.seats, seat.state())
+	}
+	for _, inst := range w.extras {
+		s.extras = append(s.extras, w.extraState(inst))
+	}
+	return s
+}
+
+func (s *seat) state() seatState {
+	switch {
+	case s.done:
+		return seatState{kind: seatDone}
+	case s.inst == nil:
+		return seatState{kind: seatVacant, nextTry: s.nextTry}
+	case s.inst.phase == phaseReady:
+		return seatState{kind: seatReady}
+	default:
+		return seatState{kind: seatTaken}
+	}
+}
+
+func (w *workload) extraState(inst *instance) extraState {
+	state := extraState{
+		id: inst.ID, ready: inst.phase == phaseReady, started: inst.Started,
+		matches: w.desired && inst.SpecHash == w.hash && !inst.retiring,
+	}
+	switch inst.phase {
+	case phaseCreating:
+		state.kind = extraCreating
+	case phaseStopping:
+		state.kind = extraStopping
+	}
+	return state
+}
+
+// empty tells whether nothing is left to know about the workload.
+func (w *workload) empty() bool {
+	return !w.desired && w.invalid == "" && len(w.seats)+len(w.extras)+len(w.dead)+w.leftovers == 0
+}

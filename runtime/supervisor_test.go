@@ -1,0 +1,253 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/runtime"
+	"holdfast/runtime/fake"
+)
+
+func TestNew(t *testing.T) {
+	if _, err := runtime.New(runtime.Options{}); err == nil {
+		t.Error("without a driver: got no error, want one")
+	}
+}
+
+func TestSupervisor_Run(t *testing.T) {
+	t.Run("StartsWhatIsWanted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{service("till", 2), modelServer("digits", 1)})
+			settle(time.Second)
+			h.wantRunning(3)
+			h.wantEvents(edge.EventInstanceStarted, 3)
+			h.wantEvents(edge.EventInstanceReady, 1)
+			h.wantNoWarnings()
+			if got := h.view("shop/till"); got.Ready != 2 {
+				t.Errorf("till: got %s, want 2 ready", describe(got))
+			}
+			if got := h.lanes("shop/digits"); got != 1 {
+				t.Errorf("lanes: got %d, want 1", got)
+			}
+			meta, ready, known := h.sup.Model("digits")
+			if meta.Name != "digits" || !ready || !known {
+				t.Errorf("model: got %v, ready %v, known %v", meta, ready, known)
+			}
+		})
+	})
+	t.Run("EndingStopsNothingAndTheNextAdopts", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			wanted := []edge.Workload{service("till", 2), modelServer("digits", 1)}
+			first := newHouse(t, d)
+			first.sup.Apply(wanted)
+			settle(time.Second)
+			before := d.Running()
+			first.end()
+			synctest.Wait()
+
+			second := newHouse(t, d)
+			second.sup.Apply(wanted)
+			settle(time.Second)
+			if got := d.Running(); len(got) != 3 || got[0] != before[0] || got[1] != before[1] || got[2] != before[2] {
+				t.Errorf("running: got %v, want the same %v", got, before)
+			}
+			if got := d.Stopped(); len(got) != 0 {
+				t.Errorf("stopped: got %v, want none", got)
+			}
+			second.wantEvents(edge.EventInstanceAdopted, 3)
+			second.wantEvents(edge.EventInstanceStarted, 0)
+			if _, ready, _ := second.sup.Model("digits"); !ready {
+				t.Error("adopted model: got not ready, want ready")
+			}
+		})
+	})
+	t.Run("UnknownIsNotEmpty", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			if _, err := d.Add(service("till", 1), "till-1"); err != nil {
+				t.Fatal(err)
+			}
+			h := newHouse(t, d)
+			settle(time.Hour)
+			h.wantRunning(1)
+			if got := h.view("shop/till").Instances; len(got) != 1 || got[0].State != edge.InstanceUnknown {
+				t.Errorf("before Apply: got %v, want one unknown instance", got)
+			}
+			h.sup.Apply(nil)
+			settle(time.Minute)
+			h.wantRunning(0)
+			h.wantEvents(edge.EventInstanceStopped, 1)
+			if got := h.sup.Workloads(); len(got) != 0 {
+				t.Errorf("workloads: got %v, want none", got)
+			}
+		})
+	})
+	t.Run("SurplusAndForeignAreRetired", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			old := service("till", 1)
+			old.Image = "registry.test/till:0"
+			for id, w := range map[string]edge.Workload{"a": service("till", 1), "b": service("till", 1), "c": old, "d": service("gone", 1)} {
+				if _, err := d.Add(w, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{service("till", 1)})
+			settle(time.Minute)
+			h.wantRunning(1)
+			h.wantEvents(edge.EventInstanceAdopted, 1)
+			h.wantEvents(edge.EventInstanceStopped, 3)
+			h.wantEvents(edge.EventInstanceStarted, 0)
+		})
+	})
+	t.Run("OnlyOnce", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			synctest.Wait()
+			if err := h.sup.Run(t.Context()); err == nil {
+				t.Error("second Run: got no error, want one")
+			}
+		})
+	})
+}
+
+func TestSupervisor_Apply(t *testing.T) {
+	t.Run("Scales", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			for _, replicas := range []int{1, 4, 2, 0, 1} {
+				h.sup.Apply([]edge.Workload{service("till", replicas)})
+				settle(time.Minute)
+				h.wantRunning(replicas)
+			}
+			h.wantEvents(edge.EventInstanceExited, 0)
+		})
+	})
+	t.Run("UpdateStartsFirst", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := newHouse(t, d)
+			w := modelServer("digits", 3)
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Minute)
+
+			w.Image = "registry.test/digits:2"
+			h.sup.Apply([]edge.Workload{w})
+			for range 100 { // at every moment of the update
+				settle(10 * time.Millisecond)
+				if got := h.lanes("shop/digits"); got < 3 {
+					t.Fatalf("lanes during the update: got %d, want at least 3", got)
+				}
+			}
+			settle(time.Minute)
+			if got := d.Peak("shop/digits"); got != 4 {
+				t.Errorf("most at once: got %d, want 4", got)
+			}
+			for _, inst := range h.view("shop/digits").Instances {
+				if inst.Image != w.Image || inst.State != edge.InstanceReady {
+					t.Errorf("after the update: got %s of %s, want ready of %s", inst.State, inst.Image, w.Image)
+				}
+			}
+			h.wantRunning(3)
+			h.wantEvents(edge.EventInstanceStopped, 3)
+		})
+	})
+	t.Run("BrokenUpdateKeepsTheOldOneServing", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := newHouse(t, d)
+			w := modelServer("digits", 1)
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Minute)
+			d.StartError = func(edge.Workload) error { return edge.ErrWrongPlatform }
+			w.Image = "registry.test/digits:2"
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Hour)
+			if _, err := h.sup.Execute(t.Context(), task("digits", "{}")); err != nil {
+				t.Errorf("Execute: got %v, want an answer of the old version", err)
+			}
+			if h.warning("start-failed", "shop/digits").Detail == "" {
+				t.Errorf("warnings: got %v, want start-failed", h.standing())
+			}
+		})
+	})
+	t.Run("RefusesWhatCannotRun", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			till := service("till", 1)
+			h.sup.Apply([]edge.Workload{till})
+			settle(time.Second)
+			broken := till
+			broken.Image = ""
+			twin := modelServer("digits", 1)
+			thief := modelServer("thief", 1)
+			thief.Serve.Model = "digits"
+			h.sup.Apply([]edge.Workload{broken, twin, thief})
+			settle(time.Second)
+			h.wantRunning(2) // the last usable till, and digits
+			wantContains(t, h.warning("spec-invalid", "shop/till").Detail, "image is empty")
+			wantContains(t, h.warning("spec-invalid", "shop/thief").Detail, `already served by workload "shop/digits"`)
+			h.sup.Apply([]edge.Workload{till})
+			settle(time.Minute)
+			h.wantRunning(1)
+			h.wantNoWarnings()
+		})
+	})
+}
+
+func TestSupervisor_Restart(t *testing.T) {
+	t.Run("WorkloadIsReplacedWithoutAGap", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{modelServer("digits", 1)})
+			settle(time.Second)
+			before := d.Running()[0]
+			if err := h.sup.Restart(t.Context(), "shop/digits"); err != nil {
+				t.Fatal(err)
+			}
+			for range 50 {
+				settle(10 * time.Millisecond)
+				if got := h.lanes("shop/digits"); got < 1 {
+					t.Fatalf("lanes: got %d, want at least 1", got)
+				}
+			}
+			settle(time.Second)
+			if got := d.Running(); len(got) != 1 || got[0] == before {
+				t.Errorf("running: got %v, want one other than %s", got, before)
+			}
+		})
+	})
+	t.Run("OneInstance", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{service("till", 2)})
+			settle(time.Second)
+			if err := h.sup.Restart(t.Context(), d.Running()[0]); err != nil {
+				t.Fatal(err)
+			}
+			settle(time.Second)
+			h.wantRunning(2)
+			h.wantEvents(edge.EventInstanceStopped, 1)
+			h.wantEvents(edge.EventInstanceStarted, 3)
+		})
+	})
+	t.Run("Unknown", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			if err := h.sup.Restart(t.Context(), "shop/none"); !errors.Is(err, edge.ErrNotFound) {
+				t.Errorf("got %v, want not found", err)
+			}
+			h.end()
+			if err := h.sup.Restart(context.Background(), "shop/none"); !errors.Is(err, edge.ErrUnavailable) {
+				t.Errorf("after the end: got %v, want unavailable", err)
+			}
+		})
+	})
+}

@@ -1,0 +1,77 @@
+package runtime
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"holdfast/edge"
+)
+
+// The conditions the supervisor warns of. The subject is a workload.
+const (
+	warnInvalid  = "spec-invalid"    // the workload cannot be run as it is written
+	warnStart    = "start-failed"    // an instance cannot be started
+	warnLoop     = "crash-loop"      // instances keep ending
+	warnNotReady = "model-not-ready" // a model server did not become ready in time
+	warnTeardown = "teardown-failed" // an instance cannot be stopped or removed
+)
+
+type condition struct{ code, subject string }
+
+// publishWarnings tells what has come up, changed and gone. What there is to warn
+// of follows from the state alone, so a warning cannot outlive its reason.
+func (l *loop) publishWarnings() {
+	current := l.conditions()
+	for c, warning := range current {
+		before, was := l.raised[c]
+		if warning.Since = l.now; was {
+			warning.Since = before.Since
+		}
+		if warning != before {
+			l.s.opts.Warn(warning)
+		}
+		l.raised[c] = warning
+	}
+	for c := range l.raised {
+		if _, still := current[c]; !still {
+			delete(l.raised, c)
+			l.s.opts.Clear(c.code, c.subject)
+		}
+	}
+}
+
+func (l *loop) conditions() map[condition]edge.Warning {
+	current := make(map[condition]edge.Warning)
+	raise := func(code, subject, detail, remedy string) {
+		if _, taken := current[condition{code, subject}]; detail != "" && !taken {
+			current[condition{code, subject}] = edge.Warning{Code: code, Subject: subject, Detail: detail, Remedy: remedy}
+		}
+	}
+	for key, w := range l.workloads {
+		raise(warnInvalid, key, w.invalid, w.remedy)
+		if w.desired {
+			raise(warnNotReady, key, w.notReady, "look at its log and at the models it is said to serve")
+		}
+		for _, seat := range w.seats {
+			raise(warnLoop, key, seat.loop, "look at its log; it is started again and again, at most every 30 s")
+			if seat.startErr != nil {
+				raise(warnStart, key, seat.startErr.Error(), edge.HintOf(seat.startErr))
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.instances)) {
+		inst := l.instances[id]
+		raise(warnTeardown, inst.Workload, inst.trouble, "it is tried again; restarting containerd may help")
+	}
+	return current
+}
+
+// splitKey undoes edge.Workload.Key.
+func splitKey(key string) (app, name string) {
+	app, name, found := strings.Cut(key, "/")
+	if !found {
+		return "", key
+	}
+	return app, name
+}
