@@ -2,7 +2,7 @@
 // may import which, where each third-party library lives, and the few habits of
 // writing that a reviewer should not have to look for.
 //
-// It owns the plan (HouseRules in plan.go) and the checks, and promises that every
+// It owns the plan (Plan in plan.go) and the checks, and promises that every
 // package of the checkout is held against them: one that has no place in the plan is
 // itself a finding, so that growth is a decision.
 //

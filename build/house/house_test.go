@@ -14,7 +14,7 @@ import (
 
 // TestHouse_Checkout holds this checkout against the plan.
 func TestHouse_Checkout(t *testing.T) {
-	findings, err := house.Check("../..", house.HouseRules())
+	findings, err := house.Check("../..", house.Plan())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func check(t *testing.T, archive *txtar.Archive) []string {
 	if err := txtar.Write(archive, root); err != nil {
 		t.Fatal(err)
 	}
-	findings, err := house.Check(root, house.HouseRules())
+	findings, err := house.Check(root, house.Plan())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestHouse_LongFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "edge", "edge.go"), []byte(long), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	findings, err := house.Check(root, house.HouseRules())
+	findings, err := house.Check(root, house.Plan())
 	if err != nil || len(findings) != 1 || findings[0].Rule != "length" || !findings[0].Soft {
 		t.Errorf("found %v (%v), want one soft finding about its length", findings, err)
 	}
@@ -123,7 +123,7 @@ func TestHouse_BrokenSource(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "main.go"), []byte("package"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := house.Check(root, house.HouseRules()); err == nil {
+	if _, err := house.Check(root, house.Plan()); err == nil {
 		t.Error("a file that does not parse passed")
 	}
 }

@@ -35,13 +35,13 @@ type Home struct {
 	Tests   bool // tests anywhere may use it too
 }
 
-// HouseRules is the plan of the house. The direction is a star:
+// Plan is the plan of the house. The direction is a star:
 //
 //	main → edge/cli → edge/agent → rooms → edge (and pure edge/oip, edge/trust) → std
 //
 // A room is a folder that owns one matter. No room imports another; where two must
 // meet, the hall (edge/agent) hands one to the other behind an interface.
-func HouseRules() Rules {
+func Plan() Rules {
 	return Rules{
 		Module: "holdfast",
 		Rooms: map[string][]string{
@@ -61,13 +61,14 @@ func HouseRules() Rules {
 			"scheduler/sim":      pure("scheduler"),
 			"runtime":            pure(),
 			"runtime/drivertest": pure("runtime"),
+			"runtime/fake":       pure("runtime"),
 			"runtime/containerd": pure("runtime"),
 			"mqtt":               pure(),
 			"mqtt/outbox":        pure(),
 			"build/...":          {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
 		FreeTests: []string{".", "edge/cli", "edge/agent", "build/..."},
-		TestAids:  []string{"build/privated", "runtime/drivertest"},
+		TestAids:  []string{"build/privated", "build/stand", "runtime/drivertest", "runtime/fake"},
 		Homes: map[string]Home{
 			"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
 			"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
@@ -105,5 +106,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/localapi", "edge/host", "edge/config", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

@@ -55,7 +55,10 @@ func measure(pkg, tags string) (measurement, error) {
 	if err != nil {
 		return measurement{}, err
 	}
-	return m, m.weigh(full, own, paths)
+	if err := m.weigh(full, own, paths); err != nil {
+		return measurement{}, err
+	}
+	return m, nil
 }
 
 // build runs go build the way a release does and returns what the linker printed.

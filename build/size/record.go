@@ -109,10 +109,14 @@ func readRecord(dir string) (record, error) {
 	if r.bytes <= 0 {
 		return record{}, fmt.Errorf("cannot use record %q: it names no size", filepath.Join(dir, "size.txt"))
 	}
-	return r, eachLine(filepath.Join(dir, "deps.txt"), func(line string) error {
+	err = eachLine(filepath.Join(dir, "deps.txt"), func(line string) error {
 		r.modules = append(r.modules, line)
 		return nil
 	})
+	if err != nil {
+		return record{}, err
+	}
+	return r, nil
 }
 
 // eachLine calls do with every line that is neither empty nor a comment.

@@ -29,23 +29,28 @@ import (
 func main() {
 	run := flag.Bool("run", false, "start the binaries too")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "usage: smoke [-run] FILE...")
 		os.Exit(2)
 	}
-	failed := false
-	for _, file := range flag.Args() {
-		facts, err := look(ctx, file, *run)
+	if !lookAtAll(flag.Args(), *run) {
+		os.Exit(1)
+	}
+}
+
+// lookAtAll prints what there is to say of each file, and returns whether all are well.
+func lookAtAll(files []string, run bool) bool {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	well := true
+	for _, file := range files {
+		facts, err := look(ctx, file, run)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "smoke:", err)
-			failed = true
+			well = false
 			continue
 		}
 		fmt.Printf("smoke: %s: %s\n", file, facts)
 	}
-	if failed {
-		os.Exit(1)
-	}
+	return well
 }

@@ -1,0 +1,170 @@
+# holdfast's workshop. `make help` lists every target; `make run` and `make test` need
+# nothing prepared but Go on a Debian machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+ARGS    ?=
+
+# One set of build flags for everything that leaves this checkout. The tag keeps gRPC's
+# tracing page out, whose templates would make the linker keep every method there is.
+TAGS     := grpcnotrace
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
+GO_TEST   = $(GO) test -tags $(TAGS) -timeout 15m $(TESTFLAGS)
+TESTFLAGS ?=
+
+PROVISION := build/provision/provision.sh
+
+# What is shipped, and what has to compile.
+SHIPPED := amd64 arm64 armv7
+ARCHES  := $(SHIPPED) armv6 riscv64 386
+env-amd64   := GOARCH=amd64 GOAMD64=v1
+env-arm64   := GOARCH=arm64
+env-armv7   := GOARCH=arm GOARM=7
+env-armv6   := GOARCH=arm GOARM=6
+env-riscv64 := GOARCH=riscv64
+env-386     := GOARCH=386
+
+# A package belongs to the integration tests when its tests reach build/privated, which
+# starts a real containerd. Those run one package at a time; the rest run side by side.
+INTEGRATION = $(GO) list -test -tags $(TAGS) -f '{{.ImportPath}}:{{range .Deps}} {{.}}{{end}} ' ./... \
+	| awk -F: '$$1 ~ /\.test$$/ && $$2 ~ / holdfast\/build\/privated / {sub(/\.test$$/, "", $$1); print $$1}' | sort
+UNIT = comm -23 <($(GO) list -tags $(TAGS) ./... | sort) <($(INTEGRATION))
+
+# The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
+# of 64-bit atomics.
+ARM_PACKAGES := ./edge ./edge/oip ./edge/config ./edge/localapi ./scheduler ./runtime
+
+##@ Using it
+
+.PHONY: help
+help: ## List every target
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: ## Start containerd, a model and the agent, and send real inputs (ARGS=--once ends after them)
+	@$(PROVISION) --only run
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/demo ./build/demo
+	@exec dist/tools/demo $(ARGS)
+
+.PHONY: build
+build: ## Build dist/holdfast for this machine
+	$(GO_BUILD) -o dist/holdfast .
+
+.PHONY: install
+install: build ## Install the binary and its unit below DESTDIR
+	install -D -m 0755 dist/holdfast '$(DESTDIR)/usr/bin/holdfast'
+	install -D -m 0644 build/systemd/holdfast.service '$(DESTDIR)/usr/lib/systemd/system/holdfast.service'
+
+.PHONY: clean
+clean: ## Stop what an interrupted run left, and remove dist and .run
+	@if [ -d .run ]; then $(GO) run -tags $(TAGS) ./build/demo -clean; fi
+	rm -rf --one-file-system dist .run
+
+##@ Checking it
+
+# In the order in which a mistake shows soonest.
+STEPS := provision house build vet lint unit unit-arm cross smoke integration size
+
+.PHONY: test
+test: ## Run every check and every test (installs what is missing first)
+	@took=; for step in $(STEPS); do \
+		echo "== $$step"; start=$$SECONDS; \
+		$(MAKE) --no-print-directory $$step || { echo "== $$step failed after $$((SECONDS - start)) s" >&2; exit 1; }; \
+		took+=$$(printf '\n%6d s  %s' $$((SECONDS - start)) $$step); \
+	done; echo "== all passed$$took"; printf '%6d s\n' $$SECONDS
+
+.PHONY: provision
+provision: ## Install what is missing: Debian packages, and pinned tools in .tools
+	@$(PROVISION)
+
+.PHONY: house
+house: ## Hold every package against the plan of the house
+	@$(GO_TEST) ./build/house
+
+.PHONY: vet
+vet: ## Run go vet here and as a 32-bit ARM would see it
+	$(GO) vet -tags $(TAGS) ./...
+	GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) vet -tags $(TAGS) ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint, and read the scripts for syntax
+	@$(PROVISION) --only lint
+	.tools/bin/golangci-lint run ./...
+	@for script in .ci/run $$(find build -name '*.sh'); do bash -n "$$script"; done
+
+.PHONY: unit
+unit: ## Run the tests that need nothing but this machine, under the race detector
+	@$(PROVISION) --only test
+	@packages=$$($(UNIT)); CGO_ENABLED=1 $(GO_TEST) -race $$packages
+
+.PHONY: unit-arm
+unit-arm: ## Run the tests of the pure packages on an emulated 32-bit ARM
+	@$(PROVISION) --only test
+	@GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO_TEST) -exec 'qemu-arm-static -cpu cortex-a7' $(ARM_PACKAGES)
+
+.PHONY: integration
+integration: ## Run the tests that start a real containerd, one package at a time
+	@$(PROVISION) --only test
+	@packages=$$($(INTEGRATION)); CGO_ENABLED=1 $(GO_TEST) -race -count=1 -p 1 $$packages
+
+.PHONY: soak
+soak: ## Repeat the unit tests in random order, then fuzz every target (SOAK_COUNT=20 FUZZTIME=1m)
+	@packages=$$($(UNIT)); TAGS=$(TAGS) build/soak/soak.sh $$packages
+
+##@ Shipping it
+
+.PHONY: cross $(ARCHES:%=cross-%)
+cross: $(ARCHES:%=cross-%) ## Build static binaries for every architecture into dist
+	@$(GO) run ./build/smoke $(ARCHES:%=dist/holdfast-linux-%)
+
+$(ARCHES:%=cross-%): cross-%:
+	$(env-$*) $(GO_BUILD) -o dist/holdfast-linux-$* .
+
+.PHONY: smoke
+smoke: ## Start the cross-built binaries on the processors they are for, emulated
+	@$(PROVISION) --only test
+	@$(GO) run ./build/smoke -run $(ARCHES:%=dist/holdfast-linux-%)
+
+.PHONY: images
+images: $(SHIPPED:%=server-%) ## Pack the sample model server as a multi-platform OCI archive
+	@$(GO) run ./build/image -name holdfast.local/sample/digits:1 -entry /server -user 65532:65532 \
+		-binary linux/amd64=dist/images/server-amd64 -binary linux/arm64=dist/images/server-arm64 \
+		-binary linux/arm/v7=dist/images/server-armv7 -out dist/images/digits.oci.tar
+
+.PHONY: $(SHIPPED:%=server-%)
+$(SHIPPED:%=server-%): server-%:
+	@mkdir -p dist/images
+	$(env-$*) $(GO_BUILD) -o dist/images/server-$* ./build/sample/server
+
+.PHONY: size
+size: ## Show what the binary and each library weigh; fail if it outgrew the record
+	@$(GO) run ./build/size -tags $(TAGS)
+
+.PHONY: size-accept
+size-accept: ## Accept the present size and modules as the record
+	@$(GO) run ./build/size -tags $(TAGS) -accept
+
+.PHONY: deps
+deps: build ## Compare the modules linked into the binary with the record
+	@diff -u <(grep -v '^#' build/size/deps.txt) <($(GO) version -m dist/holdfast | awk '$$1 == "dep" {print $$2, $$3}' | LC_ALL=C sort) \
+		&& echo "the linked modules are those of build/size/deps.txt"
+
+##@ Working on it
+
+.PHONY: bench
+bench: ## Measure the agent beside its baselines in one run
+	@$(PROVISION) --only run
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/bench ./build/bench
+	@dist/tools/bench $(ARGS)
+	@$(GO_TEST) -run '^$$' -bench . -benchmem ./scheduler
+
+.PHONY: fmt
+fmt: ## Format every Go file
+	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
