@@ -19,6 +19,9 @@ GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags
 GO_TEST   = $(GO) test -tags $(TAGS) -timeout 15m $(TESTFLAGS)
 TESTFLAGS ?=
 
+# The sample model's image, as build/demo's workload names it.
+IMAGE := holdfast.example/digits:1
+
 PROVISION := build/provision/provision.sh
 
 # What is shipped, and what has to compile.
@@ -33,9 +36,12 @@ env-386     := GOARCH=386
 
 # A package belongs to the integration tests when its tests reach build/privated, which
 # starts a real containerd. Those run one package at a time; the rest run side by side.
-INTEGRATION = $(GO) list -test -tags $(TAGS) -f '{{.ImportPath}}:{{range .Deps}} {{.}}{{end}} ' ./... \
-	| awk -F: '$$1 ~ /\.test$$/ && $$2 ~ / holdfast\/build\/privated / {sub(/\.test$$/, "", $$1); print $$1}' | sort
-UNIT = comm -23 <($(GO) list -tags $(TAGS) ./... | sort) <($(INTEGRATION))
+define sort-packages
+all=$$($(GO) list -tags $(TAGS) ./... | sort); \
+integration=$$($(GO) list -test -tags $(TAGS) -f '{{.ImportPath}}:{{range .Deps}} {{.}}{{end}} ' ./... \
+	| awk -F: '$$1 ~ /\.test$$/ && $$2 ~ / holdfast\/build\/privated / {sub(/\.test$$/, "", $$1); print $$1}' | sort); \
+unit=$$(comm -23 <(echo "$$all") <(echo "$$integration"))
+endef
 
 # The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
 # of 64-bit atomics.
@@ -50,6 +56,7 @@ help: ## List every target
 .PHONY: run
 run: ## Start containerd, a model and the agent, and send real inputs (ARGS=--once ends after them)
 	@$(PROVISION) --only run
+	@$(MAKE) --no-print-directory build images
 	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/demo ./build/demo
 	@exec dist/tools/demo $(ARGS)
 
@@ -70,7 +77,7 @@ clean: ## Stop what an interrupted run left, and remove dist and .run
 ##@ Checking it
 
 # In the order in which a mistake shows soonest.
-STEPS := provision house build vet lint unit unit-arm cross smoke integration size
+STEPS := provision house build vet lint unit unit-arm cross smoke images integration size
 
 .PHONY: test
 test: ## Run every check and every test (installs what is missing first)
@@ -102,7 +109,7 @@ lint: ## Run golangci-lint, and read the scripts for syntax
 .PHONY: unit
 unit: ## Run the tests that need nothing but this machine, under the race detector
 	@$(PROVISION) --only test
-	@packages=$$($(UNIT)); CGO_ENABLED=1 $(GO_TEST) -race $$packages
+	@$(sort-packages); CGO_ENABLED=1 $(GO_TEST) -race $$unit
 
 .PHONY: unit-arm
 unit-arm: ## Run the tests of the pure packages on an emulated 32-bit ARM
@@ -112,11 +119,11 @@ unit-arm: ## Run the tests of the pure packages on an emulated 32-bit ARM
 .PHONY: integration
 integration: ## Run the tests that start a real containerd, one package at a time
 	@$(PROVISION) --only test
-	@packages=$$($(INTEGRATION)); CGO_ENABLED=1 $(GO_TEST) -race -count=1 -p 1 $$packages
+	@$(sort-packages); CGO_ENABLED=1 $(GO_TEST) -race -count=1 -p 1 $${integration:?no package reaches build/privated}
 
 .PHONY: soak
 soak: ## Repeat the unit tests in random order, then fuzz every target (SOAK_COUNT=20 FUZZTIME=1m)
-	@packages=$$($(UNIT)); TAGS=$(TAGS) build/soak/soak.sh $$packages
+	@$(sort-packages); TAGS=$(TAGS) build/soak/soak.sh $$unit
 
 ##@ Shipping it
 
@@ -134,7 +141,7 @@ smoke: ## Start the cross-built binaries on the processors they are for, emulate
 
 .PHONY: images
 images: $(SHIPPED:%=server-%) ## Pack the sample model server as a multi-platform OCI archive
-	@$(GO) run ./build/image -name holdfast.local/sample/digits:1 -entry /server -user 65532:65532 \
+	@$(GO) run ./build/image -name $(IMAGE) -entry /server -user 65532:65532 \
 		-binary linux/amd64=dist/images/server-amd64 -binary linux/arm64=dist/images/server-arm64 \
 		-binary linux/arm/v7=dist/images/server-armv7 -out dist/images/digits.oci.tar
 
@@ -161,6 +168,7 @@ deps: build ## Compare the modules linked into the binary with the record
 .PHONY: bench
 bench: ## Measure the agent beside its baselines in one run
 	@$(PROVISION) --only run
+	@$(MAKE) --no-print-directory build images
 	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/bench ./build/bench
 	@dist/tools/bench $(ARGS)
 	@$(GO_TEST) -run '^$$' -bench . -benchmem ./scheduler
