@@ -1,0 +1,60 @@
+package compose
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/template"
+)
+
+// interpolate replaces ${NAME} as Compose does, but for a name that is not set
+// and has no default: that is an error here.
+func (f *file) interpolate(text string, at *node) string {
+	if !strings.Contains(text, "$") {
+		return text
+	}
+	strict := func(part string, lookup template.Mapping, cfg *template.Config) (string, error) {
+		value, applied, err := template.DefaultReplacementAppliedFunc(part, lookup, cfg)
+		if err == nil && !applied {
+			err = errUnset
+		}
+		return value, err
+	}
+	value, err := template.SubstituteWithOptions(text, f.lookup, template.WithReplacementFunction(strict), template.WithoutLogging)
+	var required *template.MissingRequiredError
+	switch {
+	case err == nil:
+	case errors.Is(err, errUnset):
+		f.add(at, quote(text)+" names a variable that is not set", "set it, or write ${NAME:-default}")
+	case errors.As(err, &required):
+		f.add(at, required.Error(), "set it")
+	default:
+		f.add(at, quote(text)+" is not a valid template", "write ${NAME}, ${NAME:-default}, or $$ for a dollar sign")
+	}
+	return value
+}
+
+var errUnset = errors.New("variable is not set")
+
+func (f *file) lookup(name string) (string, bool) {
+	value, ok := f.environ[name]
+	return value, ok
+}
+
+// projectName names the app as Compose names a project: by the key name, else
+// after the folder of the file.
+func (f *file) projectName(root *node, path string) string {
+	given := root.at("name")
+	if given == nil {
+		if name := loader.NormalizeProjectName(folderName(path)); name != "" {
+			return name
+		}
+		return "default"
+	}
+	if name := loader.NormalizeProjectName(given.text); name == given.text && name != "" {
+		return name
+	}
+	f.add(given, quote(given.text)+" cannot name an app", "use lower-case letters, digits, '-' and '_', the first a letter or digit")
+	return ""
+}

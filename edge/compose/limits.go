@@ -1,0 +1,107 @@
+package compose
+
+import (
+	"cmp"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"holdfast/edge"
+)
+
+// Bounds of limits.
+const (
+	mebibyte = 1 << 20
+	// minMemory is the least in which runc can start a process at all.
+	minMemory = 4 * mebibyte
+	maxMemory = 1 << 40 // above any gateway's memory; catches a wrong unit
+	maxCPUs   = 1024
+	maxPids   = 1 << 22 // the kernel's own
+	// defaultTmpfs is small, because it counts as the instance's memory.
+	defaultTmpfs = 16 * mebibyte
+)
+
+// limits reads deploy.resources.limits, or the older keys of the service; where
+// both are given, compose-go has seen to it that they agree.
+func (s service) limits() edge.Limits {
+	var deploy types.Resource
+	if d := s.config.Deploy; d != nil && d.Resources.Limits != nil {
+		deploy = *d.Resources.Limits
+	}
+	limits := edge.Limits{
+		CPUs:   widen(cmp.Or(deploy.NanoCPUs.Value(), s.config.CPUS)),
+		Memory: int64(cmp.Or(deploy.MemoryBytes, s.config.MemLimit)),
+		Pids:   cmp.Or(deploy.Pids, s.config.PidsLimit),
+	}
+	if at := s.given("cpus", "cpus"); at != nil && !(limits.CPUs >= 0.01 && limits.CPUs <= maxCPUs) {
+		s.add(at, quote(at.text)+" is out of bounds", "write cores from 0.01 to 1024; leave it out for the node's default")
+	}
+	if at := s.given("memory", "mem_limit"); at != nil && (limits.Memory < minMemory || limits.Memory > maxMemory) {
+		s.add(at, quote(at.text)+" is out of bounds", "write a size from 4M to 1024G, such as 128M; leave it out for the node's default")
+	}
+	if at := s.given("pids", "pids_limit"); at != nil && (limits.Pids < 1 || limits.Pids > maxPids) {
+		s.add(at, quote(at.text)+" is out of bounds", "write a number from 1 to 4194304; leave it out for the node's default")
+	}
+	return limits
+}
+
+// given finds where a limit is written, if it is.
+func (s service) given(deploy, short string) *node {
+	if at := s.at.at("deploy", "resources", "limits", deploy); at != nil {
+		return at
+	}
+	return s.at.at(short)
+}
+
+// widen takes the nearest decimal, so that 0.1 does not become
+// 0.10000000149011612.
+func widen(f float32) float64 {
+	wide, err := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', -1, 32), 64)
+	if err != nil {
+		return math.NaN() // refused by the bounds
+	}
+	return wide
+}
+
+// tmpfs reads path[:size=64m].
+func (s service) tmpfs() []edge.Tmpfs {
+	var mounts []edge.Tmpfs
+	for i, entry := range s.config.Tmpfs {
+		at := s.at.near("tmpfs")
+		if i < len(at.items) {
+			at = at.items[i]
+		}
+		folder, options, _ := strings.Cut(entry, ":")
+		if !path.IsAbs(folder) || path.Clean(folder) == "/" {
+			s.add(at, quote(folder)+" is not a folder inside the instance", "begin it with /")
+			continue
+		}
+		mounts = append(mounts, edge.Tmpfs{Path: path.Clean(folder), Size: s.tmpfsSize(at, options)})
+	}
+	slices.SortFunc(mounts, func(a, b edge.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
+	return mounts
+}
+
+func (s service) tmpfsSize(at *node, options string) int64 {
+	size := int64(defaultTmpfs)
+	if options == "" {
+		return size
+	}
+	for option := range strings.SplitSeq(options, ",") {
+		value, isSize := strings.CutPrefix(option, "size=")
+		var bytes types.UnitBytes
+		switch err := bytes.DecodeMapstructure(value); {
+		case !isSize:
+			s.add(at, "the option "+quote(option)+" is not honoured", "keep size= only")
+		case err != nil || bytes <= 0 || bytes > maxMemory:
+			s.add(at, quote(value)+" is not a size", "write one such as 64m")
+		default:
+			size = int64(bytes)
+		}
+	}
+	return size
+}

@@ -1,0 +1,104 @@
+package compose
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"holdfast/edge"
+)
+
+// maxFile bounds a Compose file. A gateway's has a few KiB.
+const maxFile = 1 << 20
+
+// Options say what to load.
+type Options struct {
+	// Path names the file. Its folder names the app when the file does not.
+	Path string
+	// Content stands in for reading the file when it is not nil.
+	Content []byte
+	// Environ is what ${NAME} is looked up in, as KEY=value.
+	Environ []string
+}
+
+// Load reads one Compose file and returns its workloads by name, or an error that
+// holds every problem there is. It touches nothing but that file.
+func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
+	content := o.Content
+	if content == nil {
+		var err error
+		if content, err = readFile(o.Path); err != nil {
+			return nil, err
+		}
+	}
+	f := &file{problems: problems{file: o.Path}, environ: environment(o.Environ)}
+	root, tree := f.parse(content)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	f.checkKeys(root)
+	name := f.projectName(root, o.Path)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	workloads := f.workloads(ctx, name, root, tree)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(workloads, func(a, b edge.Workload) int { return strings.Compare(a.Name, b.Name) })
+	return workloads, nil
+}
+
+// file is one Compose file on its way.
+type file struct {
+	problems
+	environ map[string]string
+	visited int          // nodes expanded so far
+	open    []*yaml.Node // what aliases being expanded stand for
+}
+
+// readFile reads a regular file of bounded size. Anything else could block or
+// never end.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read Compose file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &Problem{File: path, Detail: "is not a regular file", Remedy: "name a YAML file"}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read Compose file: %w", err)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read Compose file %q: %w", path, err)
+	}
+	return content, nil
+}
+
+func environment(environ []string) map[string]string {
+	values := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+func folderName(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(filepath.Dir(abs))
+}

@@ -1,0 +1,103 @@
+package compose
+
+import (
+	"slices"
+	"strings"
+
+	"holdfast/edge"
+)
+
+// capabilities gives the added ones as the kernel writes them, sorted. Dropping
+// is no change: nothing is kept but what is added.
+func (s service) capabilities() []string {
+	var added []string
+	for i, given := range s.config.CapAdd {
+		if name, ok := capability(given); ok {
+			added = append(added, name)
+			continue
+		}
+		s.add(s.item("cap_add", i), quote(given)+" is not a capability that can be added", "name one, such as NET_BIND_SERVICE")
+	}
+	for i, given := range s.config.CapDrop {
+		name, ok := capability(given)
+		if slices.Contains(added, name) {
+			s.add(s.item("cap_drop", i), quote(given)+" is both added and dropped", "keep one")
+		} else if !ok && !strings.EqualFold(given, "ALL") {
+			s.add(s.item("cap_drop", i), quote(given)+" is not a capability", "write ALL; all are dropped anyway")
+		}
+	}
+	slices.Sort(added)
+	return slices.Compact(added)
+}
+
+// item is the place of one entry of a list.
+func (s service) item(key string, i int) *node {
+	at := s.at.near(key)
+	if i < len(at.items) {
+		return at.items[i]
+	}
+	return at
+}
+
+// capability turns net_raw, NET_RAW and CAP_NET_RAW into CAP_NET_RAW.
+func capability(given string) (string, bool) {
+	name := strings.TrimPrefix(strings.ToUpper(given), "CAP_")
+	if !slices.Contains(strings.Fields(capabilityNames), name) {
+		return "", false
+	}
+	return "CAP_" + name, true
+}
+
+// capabilityNames are those of capabilities(7), in the order of their numbers.
+const capabilityNames = `
+	CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
+	LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK
+	IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+	SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
+	AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM
+	BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`
+
+// user takes what Compose says, but for root, which one must ask for twice.
+func (s service) user(runAsRoot bool) string {
+	user := s.config.User
+	name, group, _ := strings.Cut(user, ":")
+	switch {
+	case strings.ContainsAny(user, " \t\r\n\x00/") || strings.Contains(group, ":") || name == "" && user != "":
+		s.problem(quote(user)+" is not a user", "write uid, uid:gid, or names of the image", "user")
+	case !runAsRoot && (name == "root" || strings.Trim(name, "0") == "" && name != ""):
+		s.problem("runs as root", "choose another user, or say so with x-holdfast.runAsRoot: true", "user")
+	}
+	return user
+}
+
+// checkNetwork accepts only what is the case anyway.
+func (s service) checkNetwork() {
+	if mode := s.config.NetworkMode; mode != "" && mode != "none" {
+		s.problem("not honoured yet: instances have no network, not "+quote(mode), "write none, or remove it", "network_mode")
+	}
+}
+
+// checkSecurityOpt accepts only what is the case anyway.
+func (s service) checkSecurityOpt() {
+	for i, option := range s.config.SecurityOpt {
+		switch strings.Replace(option, "=", ":", 1) {
+		case "no-new-privileges", "no-new-privileges:true":
+		default:
+			s.add(s.item("security_opt", i), quote(option)+" is not honoured",
+				"remove it: no new privileges and the default seccomp profile always apply")
+		}
+	}
+}
+
+// checkMounts sees to it that no tmpfs hides the folder of the socket.
+func (s service) checkMounts(w edge.Workload) {
+	if w.Serve == nil {
+		return
+	}
+	socket := strings.TrimPrefix(w.Serve.Endpoint, "unix://")
+	for i, mount := range w.Tmpfs {
+		if strings.HasPrefix(socket, mount.Path+"/") {
+			s.add(s.item("tmpfs", i), quote(mount.Path)+" would hide the folder of x-holdfast.endpoint", "put them side by side")
+		}
+	}
+}
