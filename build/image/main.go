@@ -21,9 +21,7 @@ import (
 // main holds the exit code.
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "image:", err)
-		}
+		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
 }
@@ -35,7 +33,10 @@ type targets struct {
 
 // run does what the arguments say.
 func run(args []string, stdout io.Writer) error {
-	spec, to, err := parse(args)
+	spec, to, err := parse(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -61,11 +62,12 @@ func run(args []string, stdout io.Writer) error {
 	return err
 }
 
-// parse reads the arguments.
-func parse(args []string) (oci.Spec, targets, error) {
+// parse reads the arguments, or prints what there is to give.
+func parse(args []string, stdout io.Writer) (oci.Spec, targets, error) {
 	spec := oci.Spec{Binaries: map[string]string{}, Labels: map[string]string{}, Dirs: map[string]string{}}
 	var to targets
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are printed once, by main
 	flags.StringVar(&spec.Name, "name", "", "name with domain and tag: example.local/holdfast/digits:1")
 	flags.StringVar(&spec.User, "user", "65532:65532", "numeric user and group")
 	flags.StringVar(&to.archive, "out", "", "archive to write")
@@ -81,6 +83,9 @@ func parse(args []string) (oci.Spec, targets, error) {
 	flags.Func("env", "KEY=value", appendTo(&spec.Env))
 	err := flags.Parse(args)
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
 	case err != nil:
 	case flags.NArg() > 0:
 		err = fmt.Errorf("cannot use argument %q", flags.Arg(0))

@@ -13,10 +13,14 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"holdfast/build/sample/weights"
 	"holdfast/edge"
 	"holdfast/edge/oip"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // samples is where the held-out pictures lie.
 const samples = "../../../testdata/digits"
