@@ -20,7 +20,7 @@
 //
 // # Concurrency
 //
-// Load keeps nothing between calls. compose-go keeps its compiled schema.
+// Load keeps nothing between calls and may be called from several goroutines.
 //
 // # Failure
 //
@@ -30,5 +30,8 @@
 // # Testing
 //
 // testdata/compose/valid holds files with the workloads they mean, invalid holds
-// files with the exact errors. The loader is fuzzed.
+// files with the exact errors. The shapes of values are checked here, because
+// compiling the Compose schema would be most of the agent's start; that schema
+// is asked in the tests instead: every value on every key, and whatever the fuzzer
+// gets accepted, must be accepted by it with the same meaning.
 package compose

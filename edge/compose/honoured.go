@@ -1,8 +1,6 @@
 package compose
 
 import (
-	"math"
-	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/schema"
@@ -11,39 +9,40 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// rule says which keys are honoured below a place. A rule without keys honours
-// everything below it.
-type rule map[string]rule
+// rule says what is honoured at a place: a mapping with the keys below, or a
+// value of a shape.
+type rule struct {
+	below map[string]rule
+	shape shape
+}
 
 // each is the key of a rule that counts for any name.
 const each = "*"
 
-func leaves(names ...string) rule {
-	r := rule{}
-	for _, name := range names {
-		r[name] = nil
-	}
-	return r
-}
-
 // honoured is the whole list.
 func honoured() rule {
-	service := leaves(
-		"image", "command", "entrypoint", "environment", "working_dir", "user",
-		"read_only", "cap_add", "cap_drop", "security_opt", "tmpfs", "network_mode",
-		"restart", "stop_signal", "stop_grace_period",
-		"scale", "cpus", "mem_limit", "pids_limit",
-	)
-	service["deploy"] = rule{
-		"replicas":  nil,
-		"resources": rule{"limits": leaves("cpus", "memory", "pids")},
+	limits := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}, "pids": {shape: whole}}
+	deploy := map[string]rule{
+		"replicas":  {shape: whole},
+		"resources": {below: map[string]rule{"limits": {below: limits}}},
 	}
-	service[extensionKey] = leaves("model", "variants", "endpoint", "cost", "concurrency", "timeout", "readyWithin", "runAsRoot")
-	return rule{
-		"name":     nil,
-		"version":  nil, // obsolete; Compose says it has no meaning
-		"services": rule{each: service},
+	extension := map[string]rule{
+		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
 	}
+	service := map[string]rule{
+		"image": {shape: text}, "command": {shape: words}, "entrypoint": {shape: words},
+		"environment": {shape: variables}, "working_dir": {shape: text}, "user": {shape: text},
+		"read_only": {shape: truth}, "cap_add": {shape: texts}, "cap_drop": {shape: texts},
+		"security_opt": {shape: texts}, "tmpfs": {shape: textOrTexts}, "network_mode": {shape: text},
+		"restart": {shape: text}, "stop_signal": {shape: text}, "stop_grace_period": {shape: text},
+		"scale": {shape: whole}, "cpus": {shape: number}, "mem_limit": {shape: number}, "pids_limit": {shape: whole},
+		"deploy": {below: deploy}, extensionKey: {below: extension},
+	}
+	return rule{below: map[string]rule{
+		"name":     {shape: text},
+		"version":  {}, // obsolete; Compose says it has no meaning
+		"services": {below: map[string]rule{each: {below: service}}},
+	}}
 }
 
 // refusals say why a key that Compose knows is not honoured, and what to do
@@ -95,23 +94,13 @@ func (f *file) checkService(name string, at *node) {
 	if at.at("image") == nil {
 		f.add(at, "names no image", "write image: and a reference")
 	}
-	// yes and on are taken, with a complaint on standard error.
-	if flag := at.at("read_only"); flag != nil && flag.text != "true" && flag.text != "false" {
-		f.add(flag, quote(flag.text)+" is neither true nor false", "write true or false")
-	}
-	// NaN is a number to YAML, and to what reads texts as numbers.
-	for _, cpus := range []*node{at.at("cpus"), at.at("deploy", "resources", "limits", "cpus")} {
-		if cpus == nil {
-			continue
-		}
-		if n, err := strconv.ParseFloat(cpus.text, 64); err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-			f.add(cpus, quote(cpus.text)+" is not a number of cores", "write one such as 0.5")
-		}
-	}
 }
 
 func (f *file) check(n *node, r rule, at tree.Path) {
-	if r == nil {
+	if r.below == nil {
+		if !r.shape.fits(n) {
+			f.add(n, "is "+kindOf(n), "write "+r.shape.String())
+		}
 		return
 	}
 	if n.kind != yaml.MappingNode {
@@ -119,9 +108,9 @@ func (f *file) check(n *node, r rule, at tree.Path) {
 		return
 	}
 	for _, name := range n.order {
-		below, ok := r[name]
+		below, ok := r.below[name]
 		if !ok {
-			below, ok = r[each]
+			below, ok = r.below[each]
 		}
 		if !ok {
 			f.refuse(n.fields[name], name, r, at.Next(name))

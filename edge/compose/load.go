@@ -38,12 +38,16 @@ func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
 		}
 	}
 	f := &file{problems: problems{file: o.Path}, environ: environment(o.Environ)}
+	return f.load(ctx, content)
+}
+
+func (f *file) load(ctx context.Context, content []byte) ([]edge.Workload, error) {
 	root, tree := f.parse(content)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
 	f.checkKeys(root)
-	name := f.projectName(root, o.Path)
+	name := f.projectName(root, f.problems.file)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -58,9 +62,10 @@ func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
 // file is one Compose file on its way.
 type file struct {
 	problems
-	environ map[string]string
-	visited int          // nodes expanded so far
-	open    []*yaml.Node // what aliases being expanded stand for
+	environ  map[string]string
+	validate bool         // ask the Compose schema too
+	visited  int          // nodes expanded so far
+	open     []*yaml.Node // what aliases being expanded stand for
 }
 
 // readFile reads a regular file of bounded size. Anything else could block or

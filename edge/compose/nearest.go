@@ -14,7 +14,7 @@ func nearest(name string, r rule) string {
 		return ""
 	}
 	best, bestDistance := "", len(name)/3+2
-	for _, candidate := range slices.Sorted(maps.Keys(r)) {
+	for _, candidate := range slices.Sorted(maps.Keys(r.below)) {
 		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < bestDistance && candidate != each {
 			best, bestDistance = candidate, d
 		}

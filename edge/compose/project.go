@@ -35,6 +35,9 @@ func (f *file) workloads(ctx context.Context, app string, root *node, values map
 
 func (f *file) options(o *loader.Options, app string) {
 	o.SetProjectName(app, true)
+	// The shapes of the honoured keys are checked. Compiling the Compose schema to
+	// check them once more takes ten times as long as all the rest.
+	o.SkipValidation = !f.validate
 	o.SkipInclude, o.SkipExtends, o.ResolvePaths = true, true, false
 	// The values are interpolated; what is left to do is to turn texts into the
 	// numbers and truths their keys take.
