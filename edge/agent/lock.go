@@ -38,8 +38,7 @@ func lockState(dir string) (*stateLock, error) {
 	}
 	lock := &stateLock{file: file}
 	if err := lock.sign(); err != nil {
-		lock.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
 }
@@ -55,8 +54,13 @@ func (l *stateLock) sign() error {
 	return nil
 }
 
-// Close gives the folder up.
-func (l *stateLock) Close() { _ = l.file.Close() }
+// Close gives the folder up. A lock that was never taken is given up already.
+func (l *stateLock) Close() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}
 
 func readHolder(file *os.File) string {
 	text := make([]byte, 32)

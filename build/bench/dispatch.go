@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+)
+
+// dispatch compares the same request sent through the agent and sent to a model
+// server's own socket, in turn, by one client with one connection each.
+func (b *bench) dispatch(ctx context.Context) error {
+	body, err := os.ReadFile("testdata/digits/3.json")
+	if err != nil {
+		return fmt.Errorf("cannot read request: %w", err)
+	}
+	direct, err := b.modelSocket(ctx)
+	if err != nil {
+		return err
+	}
+	for _, model := range []string{"digits-lite", "digits"} {
+		through := newCaller(b.stand.Socket(), model, body)
+		straight := newCaller(direct, model, body)
+		agent, alone, err := inTurn(ctx, b.options.requests, through, straight)
+		if err != nil {
+			return err
+		}
+		printDispatch(model, agent, alone)
+	}
+	return nil
+}
+
+func printDispatch(model string, agent, alone []time.Duration) {
+	for _, q := range []struct {
+		name string
+		at   float64
+		goal time.Duration
+	}{{"p50", 0.50, 100 * time.Microsecond}, {"p99", 0.99, 500 * time.Microsecond}} {
+		through, straight := quantile(agent, q.at), quantile(alone, q.at)
+		row(fmt.Sprintf("%s through the agent, %s", model, q.name), micros(through), micros(straight),
+			float64(through)/float64(straight), fmt.Sprintf("overhead %s, goal ≤ %s", micros(through-straight), micros(q.goal)))
+	}
+}
+
+// inTurn sends requests one by one, A B A B …, so that both sides meet the same
+// machine. The first tenth warms up and is not counted.
+func inTurn(ctx context.Context, requests int, a, b *caller) (as, bs []time.Duration, err error) {
+	for i := range requests + requests/10 {
+		tookA, err := a.call(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tookB, err := b.call(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i >= requests/10 {
+			as, bs = append(as, tookA), append(bs, tookB)
+		}
+	}
+	slices.Sort(as)
+	slices.Sort(bs)
+	return as, bs, nil
+}
+
+// caller sends one request again and again over one connection.
+type caller struct {
+	client http.Client
+	url    string
+	body   []byte
+}
+
+func newCaller(socket, model string, body []byte) *caller {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &caller{
+		client: http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 1, DisableCompression: true}},
+		url:    "http://localhost/v2/models/" + model + "/infer", body: body,
+	}
+}
+
+func (c *caller) call(ctx context.Context) (time.Duration, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	begun := time.Now()
+	response, err := c.client.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("cannot call model: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	took := time.Since(begun)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("cannot call model: %s: %s", response.Status, text)
+	}
+	return took, nil
+}
+
+// warm sends requests through the agent without counting them.
+func (b *bench) warm(ctx context.Context, requests int) error {
+	body, err := os.ReadFile("testdata/digits/3.json")
+	if err != nil {
+		return fmt.Errorf("cannot read request: %w", err)
+	}
+	c := newCaller(b.stand.Socket(), "digits-lite", body)
+	for range requests {
+		if _, err := c.call(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// modelSocket is where a model server can be called past the agent.
+func (b *bench) modelSocket(ctx context.Context) (string, error) {
+	workloads, err := b.stand.Client().Workloads(ctx)
+	if err != nil {
+		return "", err
+	}
+	return workloads[0].Instances[0].Socket, nil
+}
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }

@@ -1,0 +1,96 @@
+// Command bench measures the whole agent on this machine, each figure beside a
+// baseline taken in the same run, since machines differ and the same one is not
+// the same a minute later. What only concerns the queue is measured by the
+// scheduler's own Go benchmarks; `make bench` runs both.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"holdfast/build/stand"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.dir, "dir", ".run/bench", "folder of the benchmark's state")
+	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
+	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
+	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch or container")
+	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
+	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	dir, binary, image, only string
+	requests, containers     int
+}
+
+// bench is one run.
+type bench struct {
+	options options
+	stand   *stand.Stand
+}
+
+func run(ctx context.Context, o options) (err error) {
+	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Compose: "build/bench/ten.yaml"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	b := &bench{options: o, stand: node}
+	fmt.Printf("%-52s %12s %12s %10s %s\n", "figure", "measured", "baseline", "ratio", "goal")
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	for _, section := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"binary", b.binarySize},
+		{"start", b.startToReady},
+		{"memory", b.memory},
+		{"dispatch", b.dispatch},
+		{"container", b.container},
+	} {
+		if o.only != "" && o.only != section.name {
+			continue
+		}
+		if err := section.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", section.name, err)
+		}
+	}
+	return nil
+}
+
+// prepare brings the agent and its ten instances up.
+func (b *bench) prepare(ctx context.Context) error {
+	if err := b.stand.StartAgent(ctx); err != nil {
+		return err
+	}
+	if err := b.stand.Import(ctx, b.options.image); err != nil {
+		return err
+	}
+	return b.awaitInstances(ctx)
+}
+
+// row prints one figure; an empty baseline has no ratio.
+func row(figure, measured, baseline string, ratio float64, goal string) {
+	text := ""
+	if ratio > 0 {
+		text = fmt.Sprintf("%.2f×", ratio)
+	}
+	fmt.Printf("%-52s %12s %12s %10s %s\n", figure, measured, baseline, text, goal)
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/edge"
+)
+
+func (b *bench) binarySize(context.Context) error {
+	info, err := os.Stat(b.options.binary)
+	if err != nil {
+		return fmt.Errorf("cannot weigh binary: %w", err)
+	}
+	row("binary, stripped", mebibytes(uint64(info.Size())), "", 0, "≤ 24 MiB")
+	return nil
+}
+
+// startToReady restarts the agent and takes the time it reports itself, from
+// process start to READY, beside how long the same binary takes to print its
+// version: the part no agent could save.
+func (b *bench) startToReady(ctx context.Context) error {
+	const starts = 11
+	ready, bare := make([]time.Duration, 0, starts), make([]time.Duration, 0, starts)
+	for range starts {
+		if err := b.stand.StopAgent(ctx); err != nil {
+			return err
+		}
+		took, err := commandTime(ctx, b.options.binary, "version")
+		if err != nil {
+			return err
+		}
+		bare = append(bare, took)
+		begun := time.Now()
+		if err := b.stand.StartAgent(ctx); err != nil {
+			return err
+		}
+		ready = append(ready, time.Since(begun))
+	}
+	slices.Sort(ready)
+	slices.Sort(bare)
+	row("start to first answer of the API, median of 11", ready[starts/2].Round(100*time.Microsecond).String(),
+		bare[starts/2].Round(100*time.Microsecond).String(), float64(ready[starts/2])/float64(bare[starts/2]), "≤ 50 ms (baseline: `holdfast version`)")
+	return b.awaitInstances(ctx)
+}
+
+// memory reads what the agent holds with ten instances, after the sections above
+// have made it work.
+func (b *bench) memory(ctx context.Context) error {
+	if err := b.warm(ctx, 500); err != nil {
+		return err
+	}
+	values, err := processStatus(b.stand.AgentPID())
+	if err != nil {
+		return err
+	}
+	row("agent resident memory, 10 instances", mebibytes(values["VmRSS"]), "", 0, "≤ 24 MiB")
+	row("  of it anonymous", mebibytes(values["RssAnon"]), "", 0, "≤ 10 MiB")
+	return nil
+}
+
+// awaitInstances returns once all instances are ready.
+func (b *bench) awaitInstances(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		workloads, err := b.stand.Client().Workloads(ctx)
+		if err != nil {
+			return err
+		}
+		if allReady(workloads) {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("instances are not ready: %w", ctx.Err())
+		}
+	}
+}
+
+func allReady(workloads []edge.WorkloadView) bool {
+	for _, w := range workloads {
+		if w.Ready < w.Workload.Replicas {
+			return false
+		}
+	}
+	return len(workloads) > 0
+}
+
+// processStatus reads the byte counts of /proc/PID/status.
+func processStatus(pid int) (map[string]uint64, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read memory of agent: %w", err)
+	}
+	defer file.Close()
+	values := map[string]uint64{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		number, isSize := strings.CutSuffix(strings.TrimSpace(value), " kB")
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil && isSize {
+			values[name] = n << 10
+		}
+	}
+	return values, nil
+}
+
+func mebibytes(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// commandTime is how long a command takes from start to end.
+func commandTime(ctx context.Context, name string, arguments ...string) (time.Duration, error) {
+	begun := time.Now()
+	err := exec.CommandContext(ctx, name, arguments...).Run()
+	if err != nil {
+		return 0, fmt.Errorf("cannot run %s: %w", name, err)
+	}
+	return time.Since(begun), nil
+}

@@ -1,0 +1,160 @@
+// Command demo shows holdfast at work on this machine: a private containerd, the
+// real agent, a real model in real containers, and real handwriting as input.
+// It ends by itself with -once; otherwise it stays up until Ctrl-C. Either way it
+// takes down everything it started.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"holdfast/build/stand"
+	"holdfast/edge"
+	"holdfast/edge/localapi"
+)
+
+func main() {
+	var o options
+	flag.BoolVar(&o.once, "once", false, "end after the demonstration")
+	flag.StringVar(&o.dir, "dir", ".run", "folder of the demonstration's state")
+	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
+	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
+	flag.StringVar(&o.listen, "listen", "127.0.0.1:7433", "loopback address of the agent's API")
+	flag.BoolVar(&o.clean, "clean", false, "only take down what an interrupted demonstration left")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case interrupted && o.once:
+		fmt.Fprintln(os.Stderr, "interrupted; everything that was started has been taken down")
+		os.Exit(130)
+	case err != nil && !interrupted:
+		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+		if hint := edge.HintOf(err); hint != "" {
+			fmt.Fprintf(os.Stderr, "  hint: %s\n", hint)
+		}
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	once   bool
+	clean  bool
+	dir    string
+	binary string
+	image  string
+	listen string
+}
+
+// show is the demonstration while it runs.
+type show struct {
+	options options
+	stand   *stand.Stand
+	client  *localapi.Client
+	samples []sample
+}
+
+// run plays the acts in order on a stand of its own.
+func run(ctx context.Context, o options) (err error) {
+	if o.clean {
+		return stand.Clean(o.dir)
+	}
+	samples, err := readSamples("testdata/digits/heldout.csv")
+	if err != nil {
+		return err
+	}
+	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Compose: "build/demo/line.yaml", Listen: o.listen})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	s := &show{options: o, stand: node, client: node.Client(), samples: samples}
+	for _, act := range []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"A node comes up", s.comeUp},
+		{"Real handwriting, answered by deadline", s.answerTen},
+		{"How often the models are right", s.measureAccuracy},
+		{"More than the node can do", s.overload},
+		{"The agent is killed in the middle of a stream", s.kill},
+	} {
+		fmt.Printf("\n== %s\n", act.title)
+		if err := act.play(ctx); err != nil {
+			return fmt.Errorf("%s: %w", act.title, err)
+		}
+	}
+	if o.once {
+		return nil
+	}
+	s.invite()
+	<-ctx.Done()
+	fmt.Println("\ntaking everything down")
+	return nil
+}
+
+// comeUp starts the agent, hands it the image and waits until the model answers.
+func (s *show) comeUp(ctx context.Context) error {
+	begun := time.Now()
+	if err := s.stand.StartAgent(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("agent answers on %s after %v\n", s.stand.Socket(), since(begun))
+	imported := time.Now()
+	if err := s.stand.Import(ctx, s.options.image); err != nil {
+		return err
+	}
+	fmt.Printf("image %s imported in %v\n", s.options.image, since(imported))
+	if err := s.awaitModels(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("models ready %v after the agent's start\n", since(begun))
+	return s.printInstances(ctx)
+}
+
+// awaitModels waits for all instances; a model that does not come up in half a
+// minute is not going to.
+func (s *show) awaitModels(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := s.stand.AwaitModel(ctx, "digits"); err != nil {
+		return err
+	}
+	return s.stand.AwaitModel(ctx, "digits-lite")
+}
+
+func (s *show) printInstances(ctx context.Context) error {
+	workloads, err := s.client.Workloads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range workloads {
+		for _, i := range w.Instances {
+			fmt.Printf("  %s  %s  process %d  %s\n", i.ID, i.State, i.PID, i.Image)
+		}
+	}
+	return nil
+}
+
+// invite says what can be tried while the node stays up.
+func (s *show) invite() {
+	holdfast := fmt.Sprintf("%s --address %s", s.options.binary, s.stand.Socket())
+	fmt.Printf(`
+The node stays up until Ctrl-C. It answers at http://%s and on %s. Try, in another terminal:
+  %s status
+  %s infer digits -f testdata/digits/3.json --deadline 80ms --class urgent
+  curl -s http://%s/v2/models/digits/infer -d @testdata/digits/7.json
+  %s workloads
+  %s events -f
+`, s.options.listen, s.stand.Socket(), holdfast, holdfast, s.options.listen, holdfast, holdfast)
+}
+
+func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Microsecond) }

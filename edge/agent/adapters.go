@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/localapi"
+	"holdfast/runtime"
+	"holdfast/scheduler"
+)
+
+var (
+	_ localapi.Inference = inference{}
+	_ localapi.Node      = node{}
+	_ localapi.Logs      = logs{}
+	_ localapi.Images    = images{}
+)
+
+// inference lets the local API hand tasks to the scheduler.
+type inference struct{ scheduler *scheduler.Scheduler }
+
+// Infer submits the task and waits until it has settled.
+func (i inference) Infer(ctx context.Context, t edge.Task) edge.Settlement {
+	ticket, err := i.scheduler.Submit(ctx, t)
+	if err != nil {
+		now := time.Now()
+		return edge.Settlement{Task: t, Outcome: edge.Refused, Err: err, At: now, Queue: now.Sub(t.Arrived)}
+	}
+	return i.scheduler.Wait(ctx, ticket)
+}
+
+// Cancel gives a task up.
+func (i inference) Cancel(id string) bool { return i.scheduler.Cancel(id) }
+
+// Explain says what would become of the task without submitting it.
+func (i inference) Explain(t edge.Task) error { return i.scheduler.Explain(t) }
+
+// node answers the local API's questions about the agent as a whole.
+type node struct{ *Agent }
+
+// Status is the node in one document.
+func (n node) Status() edge.Status {
+	report := n.scheduler.Snapshot().Report
+	return edge.Status{
+		Node:       n.config.Load().Node.Name,
+		Version:    n.options.Version,
+		PID:        n.pid,
+		Started:    n.options.Started,
+		Draining:   report.Draining,
+		Containerd: *n.daemon.Load(),
+		Scheduler:  report,
+		Workloads:  n.supervisor.Workloads(),
+		Warnings:   n.warnings.All(),
+		Vitals:     n.vitals.Vitals(),
+	}
+}
+
+// Vitals is the latest sample.
+func (n node) Vitals() edge.Vitals { return n.vitals.Vitals() }
+
+// Tasks lists what runs, what waits in the order of its turn, and what settled
+// lately, the latest first.
+func (n node) Tasks() []edge.TaskView {
+	snapshot := n.scheduler.Snapshot()
+	settled := n.recent.All()
+	slices.Reverse(settled)
+	return slices.Concat(snapshot.Running, snapshot.Waiting, settled)
+}
+
+// Workloads lists what should run and what does, with what each running instance
+// consumes.
+func (n node) Workloads() []edge.WorkloadView {
+	views := n.supervisor.Workloads()
+	if !n.daemon.Load().Connected {
+		return views
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), usageWithin)
+	defer cancel()
+	for i, view := range views {
+		views[i].Instances = slices.Clone(view.Instances) // the supervisor's own is shared
+		for j, instance := range views[i].Instances {
+			if !instance.Running {
+				continue
+			}
+			if usage, err := n.driver.Usage(ctx, instance.ID); err == nil {
+				views[i].Instances[j].Usage = &usage
+			}
+		}
+	}
+	return views
+}
+
+// usageWithin bounds measuring all instances: a list without figures beats none.
+const usageWithin = time.Second
+
+// Restart restarts a workload or one instance.
+func (n node) Restart(ctx context.Context, target string) error {
+	return n.supervisor.Restart(ctx, target)
+}
+
+// Drain lets no new task in and waits for those inside.
+func (n node) Drain(ctx context.Context) error { return n.scheduler.Drain(ctx) }
+
+// Undrain lets tasks in again.
+func (n node) Undrain() { n.scheduler.Undrain() }
+
+// logs finds the output of an instance, or of the newest instance of a workload.
+type logs struct{ *Agent }
+
+// Logs opens the last lines of the target's output.
+func (l logs) Logs(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error) {
+	id := newestInstance(l.supervisor.Workloads(), target)
+	if follow {
+		return l.driver.LogFollow(ctx, id, lines)
+	}
+	return l.driver.LogTail(ctx, id, lines)
+}
+
+// newestInstance turns a workload's key into the id of its newest instance; an
+// instance's id stays as it is.
+func newestInstance(views []edge.WorkloadView, target string) string {
+	id, started := target, time.Time{}
+	for _, view := range views {
+		if view.Workload.Key() != target && view.Workload.Name != target {
+			continue
+		}
+		for _, instance := range view.Instances {
+			if id == target || instance.Started.After(started) {
+				id, started = instance.ID, instance.Started
+			}
+		}
+	}
+	return id
+}
+
+// images lets the local API reach the image store, and makes an event of what is
+// put there.
+type images struct {
+	runtime.ImageStore
+	journal *journal
+}
+
+// Import reads an archive into the store.
+func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
+	imported, err := i.ImageStore.Import(ctx, archive)
+	for _, image := range imported {
+		i.journal.Add(edge.Event{
+			Kind: edge.EventImageImported, Subject: image.Name, Cause: "local API",
+			Facts: map[string]string{"digest": image.Digest},
+		})
+	}
+	return imported, err
+}

@@ -1,0 +1,177 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/config"
+	"holdfast/edge/host"
+	"holdfast/edge/localapi"
+	"holdfast/runtime"
+	"holdfast/runtime/containerd"
+	"holdfast/scheduler"
+)
+
+// Options are what the agent is built from.
+type Options struct {
+	Version string
+	Started time.Time // when the process began, for the time to READY
+	Log     *slog.Logger
+	Level   *slog.LevelVar // follows log.level on a reload; nil leaves the level alone
+	// Load reads the configuration and what should run. It is called once at the
+	// start and again at each reload.
+	Load   func() (Inputs, error)
+	Getenv func(string) string
+}
+
+// Inputs are what the agent is told from outside.
+type Inputs struct {
+	Config    config.Config
+	Workloads []edge.Workload
+	// WorkloadsErr says why Workloads is not known. Then what runs is adopted and
+	// kept, since not knowing what should run is no reason to stop anything.
+	WorkloadsErr error
+	Warnings     []string
+}
+
+// Agent is the whole node agent.
+type Agent struct {
+	options Options
+	pid     int
+	config  atomic.Pointer[config.Config]
+	lock    *stateLock
+	notify  notifier
+
+	journal  *journal
+	warnings *warnings
+	recent   *recent
+	daemon   atomic.Pointer[edge.DaemonReport]
+
+	vitals     *host.Sampler
+	driver     *containerd.Driver
+	supervisor *runtime.Supervisor
+	scheduler  *scheduler.Scheduler
+	api        *localapi.Server
+}
+
+// New builds the agent without touching anything outside the process.
+func New(options Options, in Inputs) (*Agent, error) {
+	a := &Agent{options: options, notify: newNotifier(options.Getenv)}
+	a.config.Store(&in.Config)
+	a.daemon.Store(&edge.DaemonReport{Address: in.Config.Containerd.Address, Namespace: in.Config.Containerd.Namespace})
+	a.journal = newJournal(options.Log)
+	a.warnings = newWarnings(a.journal)
+	a.recent = newRecent(a.journal)
+	if err := a.build(in.Config); err != nil {
+		return nil, err
+	}
+	a.take(in)
+	return a, nil
+}
+
+// Open claims the state folder and listens. After it callers can connect.
+func (a *Agent) Open() error {
+	paths := a.config.Load().Paths
+	lock, err := lockState(paths.State)
+	if err != nil {
+		return err
+	}
+	a.lock = lock
+	for _, open := range []func() error{a.driver.Open, a.api.Open} {
+		if err := open(); err != nil {
+			return errors.Join(err, a.Close())
+		}
+	}
+	return nil
+}
+
+// Close gives up what Open acquired. It stops no workload.
+func (a *Agent) Close() error {
+	a.api.Close()
+	return errors.Join(a.driver.Close(), a.lock.Close())
+}
+
+// Run serves until ctx ends. Each value on reload reads the inputs anew.
+func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
+	a.journal.Add(edge.Event{
+		Kind: edge.EventAgentStarted, Subject: a.config.Load().Node.Name,
+		Facts: map[string]string{"version": a.options.Version},
+	})
+	err := runServices(ctx, []service{
+		{"vitals", a.vitals.Run},
+		{"log rotation", a.driver.Run},
+		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
+		// Before the supervisor, so that it is stopped after it: what a model still
+		// computes then is let go by the supervisor and does not hold the end up.
+		{"scheduler", a.scheduler.Run},
+		{"supervisor", a.supervisor.Run},
+		{"local API", a.api.Run},
+		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
+		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
+		{"ready", a.ready},
+	})
+	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
+	return err
+}
+
+// ready tells whoever waits that the agent is up, and at the end that it goes.
+func (a *Agent) ready(ctx context.Context) error {
+	if err := a.alive(ctx); err != nil {
+		return err
+	}
+	a.options.Log.Info("ready",
+		"socket", a.config.Load().API.Socket,
+		"listen", a.api.Addr(),
+		"after", time.Since(a.options.Started).Round(time.Microsecond).String())
+	a.tell("READY=1")
+	<-ctx.Done()
+	a.tell("STOPPING=1")
+	return nil
+}
+
+func (a *Agent) tell(state string) {
+	if err := a.notify.Send(state); err != nil {
+		a.options.Log.Warn("service-manager-unreachable", "error", err.Error())
+	}
+}
+
+// alive answers once the scheduler's loop does.
+func (a *Agent) alive(ctx context.Context) error {
+	answered := make(chan struct{})
+	go func() {
+		a.scheduler.Snapshot()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (a *Agent) daemonChanged(report edge.DaemonReport) {
+	before := a.daemon.Swap(&report)
+	switch {
+	case report.Connected && !before.Connected:
+		a.journal.Add(edge.Event{
+			Kind: edge.EventDaemonBack, Subject: report.Address,
+			Facts: map[string]string{"version": report.Version},
+		})
+		a.warnings.Clear(codeDaemonDown, report.Address)
+	case !report.Connected:
+		if before.Connected {
+			a.journal.Add(edge.Event{Kind: edge.EventDaemonLost, Subject: report.Address, Cause: report.Error})
+		}
+		a.warnings.Raise(edge.Warning{
+			Code: codeDaemonDown, Subject: report.Address, Detail: report.Error,
+			Remedy: "start containerd (systemctl start containerd) and run `holdfast doctor`; what runs keeps running meanwhile",
+		})
+	}
+	a.supervisor.DaemonChanged(report)
+}

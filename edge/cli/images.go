@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/edge"
+)
+
+func (d *door) imagesVerb() *cobra.Command {
+	cmd := &cobra.Command{Use: "images", Short: "List the node's images, or import some", Args: nothing}
+	cmd.AddCommand(d.imagesListVerb(), d.imagesImportVerb())
+	return cmd
+}
+
+func (d *door) imagesListVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the images in the node's store",
+		Args:  nothing,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			images, err := d.client().Images(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return d.show(images, func(p printer) error { return p.Table(imageRows(images, time.Now())) })
+		},
+	}
+}
+
+func imageRows(images []edge.Image, now time.Time) ([]string, [][]string) {
+	var rows [][]string
+	for _, i := range images {
+		rows = append(rows, []string{i.Name, short(i.Digest), size(uint64(i.Size)), strings.Join(i.Platforms, " "), ago(i.Imported, now)})
+	}
+	return []string{"IMAGE", "DIGEST", "SIZE", "PLATFORMS", "IMPORTED"}, rows
+}
+
+func (d *door) imagesImportVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import PATH",
+		Short: "Import an OCI or docker archive, or an OCI layout folder; - reads an archive from standard input",
+		Args:  exactly(1, "an archive, a layout folder, or -"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			archive, err := d.openArchive(args[0])
+			if err != nil {
+				return err
+			}
+			defer archive.Close()
+			images, err := d.client().ImportImages(cmd.Context(), archive)
+			if err != nil {
+				return err
+			}
+			return d.show(images, func(p printer) error { return p.Table(imageRows(images, time.Now())) })
+		},
+	}
+}
+
+// openArchive opens a file, or packs a layout folder into a stream on the way.
+func (d *door) openArchive(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(d.Stdin), nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, usagef("cannot read image: %w", err)
+	}
+	if !info.IsDir() {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read image: %w", err)
+		}
+		return file, nil
+	}
+	if _, err := os.Stat(path + "/oci-layout"); err != nil {
+		return nil, usagef("cannot read image: %q is a folder without an oci-layout file", path)
+	}
+	return packLayout(path), nil
+}
+
+func packLayout(path string) io.ReadCloser {
+	reader, writer := io.Pipe()
+	go func() {
+		archive := tar.NewWriter(writer)
+		err := archive.AddFS(os.DirFS(path))
+		writer.CloseWithError(errors.Join(err, archive.Close()))
+	}()
+	return reader
+}

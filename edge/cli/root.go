@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/edge/localapi"
+)
+
+// Process is what a verb sees of the process it runs in.
+type Process struct {
+	Args    []string
+	Environ []string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Version string
+	Started time.Time
+	Reload  func() <-chan os.Signal // begins to deliver the signal that asks for a reload
+}
+
+// Getenv reads one variable of the process's environment.
+func (p Process) Getenv(name string) string {
+	for _, entry := range p.Environ {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+// Main runs the verb that the arguments name and returns the exit code.
+func Main(ctx context.Context, p Process) int {
+	d := &door{Process: p}
+	root := d.root()
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		report(p.Stderr, err)
+	}
+	return ExitCode(err)
+}
+
+// door holds the flags every verb shares.
+type door struct {
+	Process
+	address string
+	output  string
+}
+
+// defaultAddress is where the agent listens unless it is configured otherwise.
+const defaultAddress = "/run/holdfast/holdfast.sock"
+
+func (d *door) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "holdfast",
+		Short:         "An edge gateway agent that keeps its inference deadlines when the network does not hold",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if d.output != "table" && d.output != "json" {
+				return usagef("unknown output %q: must be table or json", d.output)
+			}
+			return nil
+		},
+	}
+	address := d.Getenv("HOLDFAST_API_SOCKET")
+	if address == "" {
+		address = defaultAddress
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&d.address, "address", address, "the agent's socket, or http://127.0.0.1:PORT (environment: HOLDFAST_API_SOCKET)")
+	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		d.runVerb(), d.statusVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
+		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.drainVerb(), d.undrainVerb(),
+		d.configVerb(), d.versionVerb(),
+	)
+	return root
+}
+
+func (d *door) client() *localapi.Client { return localapi.Dial(d.address) }
+
+func (d *door) printer() printer { return printer{out: d.Stdout, asJSON: d.output == "json"} }
+
+// show prints v as JSON, or calls table for people.
+func (d *door) show(v any, table func(printer) error) error {
+	p := d.printer()
+	if p.asJSON {
+		return p.JSON(v)
+	}
+	return table(p)
+}
+
+// exactly refuses a wrong number of arguments as a mistake in usage.
+func exactly(n int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s takes %d argument(s): %s", cmd.CommandPath(), n, names)
+		}
+		return nil
+	}
+}
+
+// nothing refuses any argument.
+func nothing(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments; %q was given", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/edge/agent"
+	"holdfast/edge/compose"
+	"holdfast/edge/config"
+)
+
+// configFlags are the flags of every verb that reads the configuration.
+type configFlags struct {
+	path string
+	set  []string
+}
+
+func (f *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.path, "config", "", "configuration file (default "+config.DefaultPath+" if it is there)")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set one key, for example --set scheduler.slots=2; may be repeated")
+}
+
+func (f *configFlags) load(p Process) (*config.Loaded, error) {
+	return config.Load(config.Options{Path: f.path, Environ: p.Environ, Overrides: f.set})
+}
+
+// gcPercent lets the heap grow by half before it is collected. The agent's live
+// heap is some 3 MiB, so collecting is cheap, and a gateway's memory is not.
+const gcPercent = 50
+
+func (d *door) runVerb() *cobra.Command {
+	var flags configFlags
+	var composePath string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: "Run the agent in the foreground until SIGTERM. SIGHUP reads the configuration and the workloads anew.\n" +
+			"Ending the agent, in whatever way, stops no workload.",
+		Args: nothing,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if composePath != "" {
+				flags.set = append(flags.set, "workloads.compose="+composePath)
+			}
+			return d.runAgent(cmd, flags)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&composePath, "compose", "", "Compose file with the workloads to run (short for --set workloads.compose=FILE)")
+	return cmd
+}
+
+func (d *door) runAgent(cmd *cobra.Command, flags configFlags) error {
+	debug.SetGCPercent(gcPercent)
+	load := func() (agent.Inputs, error) { return d.inputs(cmd, flags) }
+	in, err := load()
+	if err != nil {
+		return err
+	}
+	var level slog.LevelVar
+	a, err := agent.New(agent.Options{
+		Version: d.Version,
+		Started: d.Started,
+		Log:     d.logger(in.Config.Log.Format, &level),
+		Level:   &level,
+		Load:    load,
+		Getenv:  d.Getenv,
+	}, in)
+	if err != nil {
+		return err
+	}
+	if err := a.Open(); err != nil {
+		return err
+	}
+	return errors.Join(a.Run(cmd.Context(), d.Reload()), a.Close())
+}
+
+// inputs reads the configuration and, from the file it names, the workloads.
+func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, error) {
+	loaded, err := flags.load(d.Process)
+	if err != nil {
+		return agent.Inputs{}, err
+	}
+	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings}
+	if path := loaded.Config.Workloads.Compose; path != "" {
+		in.Workloads, in.WorkloadsErr = compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
+	}
+	return in, nil
+}
+
+func (d *door) logger(format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(d.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(d.Stderr, options))
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/edge"
+)
+
+func (d *door) statusVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show how the node is: tasks on time, workloads, warnings",
+		Args:  nothing,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			status, err := d.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return d.show(status, func(p printer) error { return printStatus(p, status, time.Now()) })
+		},
+	}
+}
+
+func printStatus(p printer, s edge.Status, now time.Time) error {
+	fmt.Fprintf(p.out, "%s  holdfast %s  process %d  up %s\n", s.Node, s.Version, s.PID, coarse(now.Sub(s.Started)))
+	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n\n",
+		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
+		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
+	printWarnings(p, s.Warnings, now)
+	if err := p.Table(classRows(s.Scheduler)); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.out)
+	if err := p.Table(modelRows(s.Scheduler)); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.out)
+	return p.Table(workloadRows(s.Workloads))
+}
+
+func daemonWords(r edge.DaemonReport) string {
+	if !r.Connected {
+		return "not connected (" + printable(r.Error) + ")"
+	}
+	return r.Version
+}
+
+func printWarnings(p printer, warnings []edge.Warning, now time.Time) {
+	for _, w := range warnings {
+		fmt.Fprintf(p.out, "warning %s: %s: %s (since %s)\n", w.Code, printable(w.Subject), printable(w.Detail), ago(w.Since, now))
+		if w.Remedy != "" {
+			fmt.Fprintf(p.out, "  remedy: %s\n", printable(w.Remedy))
+		}
+	}
+	if len(warnings) > 0 {
+		fmt.Fprintln(p.out)
+	}
+}
+
+func classRows(q edge.QueueReport) ([]string, [][]string) {
+	head := []string{"CLASS", "WAITING", "SUBMITTED"}
+	for _, outcome := range edge.Outcomes {
+		head = append(head, strings.ToUpper(outcome.String()))
+	}
+	head = append(head, "ON TIME")
+	var rows [][]string
+	for _, c := range q.Classes {
+		row := []string{c.Class.String(), fmt.Sprint(c.Waiting), fmt.Sprint(c.Submitted)}
+		for _, outcome := range edge.Outcomes {
+			row = append(row, fmt.Sprint(c.Settled[outcome.String()]))
+		}
+		rows = append(rows, append(row, fmt.Sprintf("%.2f%%", 100*c.OnTime())))
+	}
+	return head, rows
+}
+
+func modelRows(q edge.QueueReport) ([]string, [][]string) {
+	var rows [][]string
+	for _, m := range q.Models {
+		basis := "declared"
+		if m.Runs > 0 {
+			basis = fmt.Sprintf("%d runs", m.Runs)
+		}
+		rows = append(rows, []string{m.Model, m.Pool, fmt.Sprint(m.Lanes), coarse(m.Estimate), coarse(m.Firm), basis})
+	}
+	return []string{"MODEL", "WORKLOAD", "LANES", "ESTIMATE", "FIRM", "FROM"}, rows
+}
