@@ -17,7 +17,7 @@ import (
 // maxFile bounds a Compose file. A gateway's has a few KiB.
 const maxFile = 1 << 20
 
-// Options say what to load.
+// Options say what to load, and with which environment.
 type Options struct {
 	// Path names the file. Its folder names the app when the file does not.
 	Path string
@@ -27,9 +27,15 @@ type Options struct {
 	Environ []string
 }
 
-// Load reads one Compose file and returns its workloads by name, or an error that
-// holds every problem there is. It touches nothing but that file.
-func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
+// Load reads the Compose file at path, or content in its place when that is not
+// nil, with ${NAME} taken from the environment of the process.
+func Load(ctx context.Context, path string, content []byte) ([]edge.Workload, error) {
+	return LoadWith(ctx, Options{Path: path, Content: content, Environ: os.Environ()})
+}
+
+// LoadWith reads one Compose file and returns its workloads by name, or an error
+// that holds every problem there is. It touches nothing but that file.
+func LoadWith(ctx context.Context, o Options) ([]edge.Workload, error) {
 	content := o.Content
 	if content == nil {
 		var err error
