@@ -1,0 +1,42 @@
+// Package containerd is the driver for real: it runs workloads as containers of a
+// containerd daemon.
+//
+// It owns one containerd namespace with everything that bears our labels, one
+// lease that keeps imported images from being collected, the log files below
+// StateDir and the instance folders below RunDir. It keeps no database: whatever
+// it must know of an instance lies in the labels of its container, so a driver
+// that starts finds everything an earlier one left running.
+//
+// # Promises
+//
+//   - A failed start leaves no container, snapshot, process or folder behind.
+//   - Closing the driver, or killing its process, stops no container.
+//   - Wait waits a restart of the daemon out and reports only a real end.
+//   - Every container is hardened (spec.go), and what the kernel says about its
+//     process is compared with what was asked for before Start returns.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine. The daemon serializes what
+// concerns one container. Run and Watch are the only loops; both end with their
+// context.
+//
+// # Failure
+//
+// New does no I/O and Open does not ask for the daemon: the connection is made
+// when first needed and again when it was lost, and until then calls return
+// edge.ErrUnavailable. An instance whose task the daemon has lost, by a reboot or
+// by the death of its shim, is listed as ended with code 255: its real exit code
+// is not known to anybody.
+//
+// The folder of a workload's unix endpoint is writable by its container. It must
+// lie on a tmpfs (as /run does): what the container writes there is then charged
+// to its own memory limit. Whoever connects to the socket must not follow a
+// symbolic link that the container put in its place.
+//
+// # Testing
+//
+// Against a real, private containerd (build/privated), with images that the tests
+// pack themselves, and behind the same conformance suite as the fake
+// (runtime/drivertest).
+package containerd

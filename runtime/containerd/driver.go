@@ -1,0 +1,200 @@
+package containerd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/plugins"
+
+	"holdfast/edge"
+	"holdfast/runtime"
+)
+
+var (
+	_ runtime.Driver        = (*Driver)(nil)
+	_ runtime.Execer        = (*Driver)(nil)
+	_ runtime.ImageStore    = (*Driver)(nil)
+	_ runtime.DaemonWatcher = (*Driver)(nil)
+)
+
+// Options say which daemon to use and where the driver keeps its files.
+type Options struct {
+	Address      string // the daemon's socket; default /run/containerd/containerd.sock
+	Namespace    string // default holdfast
+	StateDir     string // kept: logs/<id>.log
+	RunDir       string // on a tmpfs: instances/<id>, runc's state, pipes of exec
+	CgroupParent string // default /holdfast
+	Snapshotter  string // default overlayfs
+
+	// Defaults bound instances whose workload names no limit of its own.
+	Defaults edge.Limits
+
+	LogMaxBytes int64         // a log is rotated beyond this; default 4 MiB
+	LogKeep     int           // rotated logs kept for each instance; default 2
+	LogEvery    time.Duration // how often sizes are looked at; default 10 s
+
+	Log *slog.Logger // default discards
+}
+
+// Node defaults for what a workload leaves open. 128 MiB hold a small model
+// server with room to spare, and eight of them fit a 1 GiB gateway; 64 processes
+// and threads are three times what a Go server takes on four cores.
+const (
+	defaultCPUs   = 1.0
+	defaultMemory = 128 << 20
+	defaultPids   = 64
+)
+
+// Driver runs workloads as containers.
+type Driver struct {
+	opts Options
+	log  *slog.Logger
+
+	images imageCache
+
+	mu     sync.Mutex     // guards what follows
+	client *client.Client // nil until first needed and after Close
+	closed bool
+}
+
+// New returns a driver with the defaults filled in. It does no I/O.
+func New(opts Options) (*Driver, error) {
+	if opts.StateDir == "" || opts.RunDir == "" {
+		return nil, fmt.Errorf("containerd driver needs a state folder and a run folder: %w", edge.ErrInvalid)
+	}
+	if !filepath.IsAbs(opts.StateDir) || !filepath.IsAbs(opts.RunDir) {
+		return nil, fmt.Errorf("folders of the containerd driver must be absolute: %q, %q: %w", opts.StateDir, opts.RunDir, edge.ErrInvalid)
+	}
+	opts.Address = cmp.Or(opts.Address, "/run/containerd/containerd.sock")
+	opts.Namespace = cmp.Or(opts.Namespace, "holdfast")
+	opts.CgroupParent = cmp.Or(opts.CgroupParent, "/holdfast")
+	opts.Snapshotter = cmp.Or(opts.Snapshotter, "overlayfs")
+	opts.Defaults.CPUs = cmp.Or(opts.Defaults.CPUs, defaultCPUs)
+	opts.Defaults.Memory = cmp.Or(opts.Defaults.Memory, defaultMemory)
+	opts.Defaults.Pids = cmp.Or(opts.Defaults.Pids, defaultPids)
+	opts.LogMaxBytes = cmp.Or(opts.LogMaxBytes, 4<<20)
+	opts.LogKeep = cmp.Or(opts.LogKeep, 2)
+	opts.LogEvery = cmp.Or(opts.LogEvery, 10*time.Second)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Driver{opts: opts, log: opts.Log}, nil
+}
+
+// Open makes the driver's folders. It does not need the daemon.
+func (d *Driver) Open() error {
+	// Instances reach their own folder through a mount; nobody else needs to list
+	// these, but a person who is not root may pass through to a socket.
+	for dir, mode := range map[string]os.FileMode{
+		d.logDir():       0o750,
+		d.instancesDir(): 0o711,
+		d.fifoDir():      0o700,
+		d.spoolDir():     0o700,
+	} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return fmt.Errorf("cannot create driver folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close lets go of the daemon. Containers go on.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	conn := d.client
+	d.client, d.closed = nil, true
+	d.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	if err := conn.Close(); err != nil {
+		return fmt.Errorf("cannot close connection to containerd: %w", err)
+	}
+	return nil
+}
+
+// Run looks after the logs until ctx ends.
+func (d *Driver) Run(ctx context.Context) error {
+	ticker := time.NewTicker(d.opts.LogEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := d.RotateLogs(d.opts.LogMaxBytes, d.opts.LogKeep); err != nil {
+				d.log.Warn("cannot rotate logs", "error", err)
+			}
+		}
+	}
+}
+
+// connectWithin bounds one attempt to reach the daemon's socket.
+const connectWithin = time.Second
+
+// conn returns the client. Making one does no I/O: its connection is established
+// by the first call, and again by itself after it was lost.
+func (d *Driver) conn() (*client.Client, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, fmt.Errorf("containerd driver is closed: %w", edge.ErrUnavailable)
+	}
+	if d.client != nil {
+		return d.client, nil
+	}
+	c, err := client.New(d.opts.Address,
+		client.WithDefaultNamespace(d.opts.Namespace),
+		client.WithDefaultRuntime(plugins.RuntimeRuncV2),
+		client.WithTimeout(connectWithin))
+	if err != nil {
+		return nil, fmt.Errorf("cannot dial containerd at %q: %w", d.opts.Address, err)
+	}
+	d.client = c
+	return c, nil
+}
+
+// nudge makes a connection that failed try again now: its own pause between two
+// attempts is a second, longer than a daemon takes to start.
+func (d *Driver) nudge() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.client == nil {
+		return
+	}
+	if c, ok := d.client.Conn().(interface{ ResetConnectBackoff() }); ok {
+		c.ResetConnectBackoff()
+	}
+}
+
+// leaseID names the one lease that holds what was imported.
+const leaseID = "holdfast"
+
+// ensureLease makes the lease unless it is there; it lives in the daemon's
+// metadata.
+func ensureLease(ctx context.Context, c *client.Client) (leases.Lease, error) {
+	_, err := c.LeasesService().Create(ctx, leases.WithID(leaseID))
+	if err = native(err); err != nil && !errors.Is(err, edge.ErrExists) {
+		return leases.Lease{}, fmt.Errorf("cannot create lease: %w", err)
+	}
+	return leases.Lease{ID: leaseID}, nil
+}
+
+func (d *Driver) logDir() string       { return filepath.Join(d.opts.StateDir, "logs") }
+func (d *Driver) spoolDir() string     { return filepath.Join(d.opts.StateDir, "import") }
+func (d *Driver) instancesDir() string { return filepath.Join(d.opts.RunDir, "instances") }
+func (d *Driver) fifoDir() string      { return filepath.Join(d.opts.RunDir, "fifo") }
+func (d *Driver) runcRoot() string     { return filepath.Join(d.opts.RunDir, "runc") }
+
+func (d *Driver) logPath(id string) string     { return filepath.Join(d.logDir(), id+".log") }
+func (d *Driver) instanceDir(id string) string { return filepath.Join(d.instancesDir(), id) }
+func (d *Driver) cgroupPath(id string) string  { return filepath.Join("/", d.opts.CgroupParent, id) }

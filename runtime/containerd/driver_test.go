@@ -1,0 +1,74 @@
+package containerd_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+
+	"holdfast/edge"
+	"holdfast/runtime"
+	"holdfast/runtime/containerd"
+	"holdfast/runtime/drivertest"
+)
+
+func TestDriver_Suite(t *testing.T) {
+	drivertest.Suite(t, func(t *testing.T) drivertest.Bench {
+		n := newNode(t)
+		return drivertest.Bench{
+			Driver: n.Driver,
+			Again:  func() runtime.Driver { return n.again(t) },
+			Ready:  awaitReady,
+			Workloads: drivertest.Workloads{
+				Exit:       func(code int) edge.Workload { return behave("exit", strconv.Itoa(code)) },
+				Sleep:      func() edge.Workload { return behave("sleep") },
+				IgnoreTerm: func() edge.Workload { return behave("ignore") },
+				Unknown: func() edge.Workload {
+					w := behave("sleep")
+					w.Image = "test.local/none:1"
+					return w
+				},
+				EatMemory: func() edge.Workload {
+					w := behave("eat")
+					w.Limits.Memory = 16 << 20
+					return w
+				},
+			},
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	for name, opts := range map[string]containerd.Options{
+		"NoFolders":       {},
+		"RelativeFolders": {StateDir: "state", RunDir: "run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := containerd.New(opts); !errors.Is(err, edge.ErrInvalid) {
+				t.Errorf("got %v, want %v", err, edge.ErrInvalid)
+			}
+		})
+	}
+}
+
+func TestDriver_Unreachable(t *testing.T) {
+	driver, err := containerd.New(containerd.Options{Address: "/run/hft-none.sock", StateDir: t.TempDir(), RunDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.Open(); err != nil {
+		t.Fatalf("a driver must open without its daemon: %v", err)
+	}
+	_, err = driver.Instances(t.Context())
+	if !errors.Is(err, edge.ErrUnavailable) || edge.HintOf(err) == "" {
+		t.Errorf("got %v with hint %q, want %v with a hint", err, edge.HintOf(err), edge.ErrUnavailable)
+	}
+	for range 2 {
+		if err := driver.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	if _, err := driver.Start(context.Background(), behave("sleep"), "x"); !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("got %v from a closed driver, want %v", err, edge.ErrUnavailable)
+	}
+}

@@ -1,0 +1,84 @@
+package containerd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+
+	"holdfast/edge"
+)
+
+// Exec runs a command inside a running instance, as the same user and with the
+// same restraints as the instance's own process.
+func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Reader, stdout, stderr io.Writer) (edge.Exit, error) {
+	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, stdout, stderr))
+	if err != nil {
+		return edge.Exit{}, fmt.Errorf("cannot run a command in instance %q: %w", id, err)
+	}
+	return exit, nil
+}
+
+func (d *Driver) exec(ctx context.Context, id string, args []string, streams cio.Opt) (edge.Exit, error) {
+	if len(args) == 0 {
+		return edge.Exit{}, fmt.Errorf("no command given: %w", edge.ErrInvalid)
+	}
+	c, err := d.conn()
+	if err != nil {
+		return edge.Exit{}, err
+	}
+	container, err := c.LoadContainer(ctx, id)
+	if err != nil {
+		return edge.Exit{}, native(err)
+	}
+	spec, err := container.Spec(ctx)
+	if err != nil {
+		return edge.Exit{}, native(err)
+	}
+	task, err := container.Task(ctx, nil)
+	if err != nil {
+		return edge.Exit{}, native(err)
+	}
+	process := *spec.Process
+	process.Args, process.Terminal = args, false
+	execID := "exec-" + rand.Text()
+	running, err := task.Exec(ctx, execID, &process, cio.NewCreator(streams, cio.WithFIFODir(d.fifoDir())))
+	if err != nil {
+		return edge.Exit{}, native(err)
+	}
+	exit, err := attendExec(ctx, c, running, id, execID)
+	return exit, errors.Join(err, endExec(ctx, running))
+}
+
+// attendExec waits for the command. The stream of its input ends with the input
+// only if somebody says so.
+func attendExec(ctx context.Context, c *client.Client, process client.Process, id, execID string) (edge.Exit, error) {
+	if err := process.Start(ctx); err != nil {
+		return edge.Exit{}, native(err)
+	}
+	if err := process.CloseIO(ctx, client.WithStdinCloser); err != nil {
+		return edge.Exit{}, native(err)
+	}
+	end, err := c.TaskService().Wait(ctx, &tasks.WaitRequest{ContainerID: id, ExecID: execID})
+	if err != nil {
+		return edge.Exit{}, native(err)
+	}
+	return decodeExit(end.ExitStatus, end.ExitedAt.AsTime()), nil
+}
+
+// endExec removes the command, killing it first when its caller gave up.
+func endExec(ctx context.Context, process client.Process) error {
+	const within = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	if _, err := process.Delete(ctx, client.WithProcessKill); err != nil {
+		return unlessGone(native(err))
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package containerd_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"holdfast/build/privated"
+	"holdfast/edge"
+	"holdfast/runtime/containerd"
+)
+
+// fixture is what all tests share: one private daemon and one program for the
+// containers. Each test works in a namespace of its own.
+type fixture struct {
+	daemon  *privated.Daemon
+	program []byte
+	cgroup  string
+	next    atomic.Int64
+}
+
+var shared = new(fixture)
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	dir := filepath.Join(os.TempDir(), "hf-driver-test")
+	shared.cgroup = "/hf-driver-test"
+	if shared.daemon, err = privated.Start(ctx, privated.Options{Dir: dir, CgroupParent: shared.cgroup}); err != nil {
+		return 1, err
+	}
+	defer func() {
+		if failed := shared.daemon.Close(); failed != nil {
+			code, err = 1, failed
+		}
+		os.RemoveAll(dir)
+	}()
+	program := filepath.Join(dir, "testprog")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/testprog")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("cannot build test program: %w\n%s", err, out)
+	}
+	if shared.program, err = os.ReadFile(program); err != nil {
+		return 1, err
+	}
+	code = m.Run()
+	if code == 0 {
+		err = goleak.Find(goleak.IgnoreTopFunction("holdfast/build/privated.(*Daemon).launch.func1"),
+			goleak.IgnoreTopFunction("os.(*Process).pidfdWait"), goleak.IgnoreAnyFunction("holdfast/build/privated.(*Daemon).launch.func1"))
+	}
+	return code, err
+}
+
+// node is one driver under test with its own namespace and folders.
+type node struct {
+	*containerd.Driver
+	opts containerd.Options
+	log  *bytes.Buffer
+}
+
+// newNode opens a driver, with the test image in its store, and holds it at the
+// end of the test against everything that must not be left.
+func newNode(t *testing.T) *node {
+	t.Helper()
+	n := newEmptyNode(t)
+	n.importImage(t, testImage())
+	return n
+}
+
+func newEmptyNode(t *testing.T) *node {
+	t.Helper()
+	name := fmt.Sprintf("t%d", shared.next.Add(1))
+	// Short, for the sockets in it.
+	run, err := os.MkdirTemp("/run", "hft-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(bytes.Buffer)
+	n := &node{log: log, opts: containerd.Options{
+		Address: shared.daemon.Socket(), Namespace: name, StateDir: t.TempDir(), RunDir: run,
+		CgroupParent: shared.cgroup + "/" + name,
+		Log:          slog.New(slog.NewTextHandler(log, nil)),
+	}}
+	n.Driver = n.again(t)
+	t.Cleanup(func() {
+		n.close(t)
+		os.RemoveAll(run)
+	})
+	return n
+}
+
+// again opens another driver over the same store.
+func (n *node) again(t *testing.T) *containerd.Driver {
+	t.Helper()
+	driver, err := containerd.New(n.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := driver.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return driver
+}
+
+func (n *node) close(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	driver := n.Driver
+	list, err := driver.Instances(ctx)
+	if err != nil {
+		t.Errorf("instances: %v", err)
+	}
+	for _, instance := range list {
+		if err := driver.Remove(ctx, instance.ID); err != nil {
+			t.Errorf("remove: %v", err)
+		}
+	}
+	if left := n.leavings(ctx); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// leavings lists what instances can leave: containers, snapshots that are in use,
+// mounts, cgroups and files.
+func (n *node) leavings(ctx context.Context) []string {
+	var left []string
+	note := func(what string, lines []string) {
+		for _, line := range lines {
+			left = append(left, what+" "+line)
+		}
+	}
+	note("container", strings.Fields(n.ctr(ctx, "containers", "list", "--quiet")))
+	note("task", strings.Fields(n.ctr(ctx, "tasks", "list", "--quiet")))
+	for line := range strings.Lines(n.ctr(ctx, "snapshots", "list")) {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[len(fields)-1] == "Active" || strings.Contains(line, "View") {
+			note("snapshot", []string{fields[0]})
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo") // without it the test sees no leak, and the check of this check fails
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, "/"+n.opts.Namespace+"/") || strings.Contains(line, n.opts.RunDir) {
+			note("mount", strings.Fields(line)[4:5])
+		}
+	}
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/*" + n.opts.CgroupParent + "/*/",
+		"/sys/fs/cgroup" + n.opts.CgroupParent + "/*/",
+		filepath.Join(n.opts.RunDir, "instances", "*"), filepath.Join(n.opts.RunDir, "fifo", "*"),
+		filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, "*"),
+		filepath.Join(n.opts.StateDir, "logs", "*"), filepath.Join(n.opts.StateDir, "import", "*"),
+	} {
+		found, _ := filepath.Glob(pattern) // the patterns are well formed
+		note("file", found)
+	}
+	return left
+}
+
+func (n *node) ctr(ctx context.Context, args ...string) string {
+	args = append([]string{"--address", n.opts.Address, "--namespace", n.opts.Namespace}, args...)
+	out, err := exec.CommandContext(ctx, "../../.tools/bin/ctr", args...).Output()
+	if err != nil {
+		return "ctr:" + err.Error()
+	}
+	return string(out)
+}
+
+// importImage packs an image and puts it into the store.
+func (n *node) importImage(t *testing.T, p pack) []edge.Image {
+	t.Helper()
+	images, err := n.Import(t.Context(), bytes.NewReader(p.archive(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return images
+}
+
+// start starts an instance and waits until its program is set up.
+func (n *node) start(t *testing.T, w edge.Workload, id string) edge.Instance {
+	t.Helper()
+	instance, err := n.Start(t.Context(), w, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitReady(t.Context(), instance); err != nil {
+		t.Fatal(err)
+	}
+	return instance
+}
+
+// awaitReady returns once the program says that it is set up.
+func awaitReady(ctx context.Context, instance edge.Instance) error {
+	return await(ctx, func() bool {
+		text, _ := os.ReadFile(instance.LogPath)
+		return bytes.Contains(text, []byte("ready\n"))
+	})
+}
+
+// await looks again and again until what it looks for is so.
+func await(ctx context.Context, is func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for !is() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// behave is a workload of the test image.
+func behave(args ...string) edge.Workload {
+	return edge.Workload{App: "test", Name: "prog", Image: imageName, Command: args}
+}
+
+func (n *node) instance(t *testing.T, id string) edge.Instance {
+	t.Helper()
+	list, err := n.Instances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, instance := range list {
+		if instance.ID == id {
+			return instance
+		}
+	}
+	t.Fatalf("no instance %q among %v", id, list)
+	return edge.Instance{}
+}

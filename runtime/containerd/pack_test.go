@@ -1,0 +1,168 @@
+package containerd_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	goruntime "runtime"
+	"slices"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	specsgo "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const imageName = "test.local/prog:1"
+
+// pack is an image archive in the making, with knobs for what can be wrong.
+type pack struct {
+	name      string // annotated; empty: none
+	platforms []string
+	user      string
+	files     map[string]string // beside the program
+	spoil     func(files map[string][]byte)
+}
+
+// testImage is the image nearly every test runs.
+func testImage() pack {
+	return pack{name: imageName, platforms: []string{goruntime.GOARCH}}
+}
+
+// blobs collects an OCI layout's files.
+type blobs map[string][]byte
+
+func (b blobs) add(mediaType string, content []byte) ocispec.Descriptor {
+	sum := digest.FromBytes(content)
+	b["blobs/sha256/"+sum.Encoded()] = content
+	return ocispec.Descriptor{MediaType: mediaType, Digest: sum, Size: int64(len(content))}
+}
+
+func encode(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// layout makes the files of an OCI layout.
+func (p pack) layout(t testing.TB) map[string][]byte {
+	t.Helper()
+	files := blobs{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`)}
+	var manifests []ocispec.Descriptor
+	for _, arch := range p.platforms {
+		manifests = append(manifests, p.manifest(t, files, arch))
+	}
+	target := manifests[0]
+	if len(manifests) > 1 {
+		target = files.add(ocispec.MediaTypeImageIndex, encode(t, ocispec.Index{
+			Versioned: specsgo.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: manifests,
+		}))
+	}
+	if p.name != "" {
+		target.Annotations = map[string]string{"io.containerd.image.name": p.name}
+	}
+	files["index.json"] = encode(t, ocispec.Index{Versioned: specsgo.Versioned{SchemaVersion: 2}, Manifests: []ocispec.Descriptor{target}})
+	if p.spoil != nil {
+		p.spoil(files)
+	}
+	return files
+}
+
+func (p pack) manifest(t testing.TB, files blobs, arch string) ocispec.Descriptor {
+	t.Helper()
+	layer := p.layer(t)
+	config := files.add(ocispec.MediaTypeImageConfig, encode(t, p.config(layer, arch)))
+	desc := files.add(ocispec.MediaTypeImageManifest, encode(t, ocispec.Manifest{
+		Versioned: specsgo.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: config, Layers: []ocispec.Descriptor{files.add(ocispec.MediaTypeImageLayer, layer)},
+	}))
+	desc.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
+	return desc
+}
+
+func (p pack) config(layer []byte, arch string) ocispec.Image {
+	return ocispec.Image{
+		Platform: ocispec.Platform{OS: "linux", Architecture: arch},
+		Config:   ocispec.ImageConfig{User: p.user, Entrypoint: []string{"/testprog"}, Env: []string{"FROM_IMAGE=yes"}},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer)}},
+	}
+}
+
+// layer holds the program and what else the image needs.
+func (p pack) layer(t testing.TB) []byte {
+	t.Helper()
+	files := map[string][]byte{"testprog": shared.program}
+	for name, text := range p.files {
+		files[name] = []byte(text)
+	}
+	return writeTar(t, files, 0o755)
+}
+
+func writeTar(t testing.TB, files map[string][]byte, mode int64) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(files[name])), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// archive is the layout as one tar.
+func (p pack) archive(t testing.TB) []byte {
+	t.Helper()
+	return writeTar(t, p.layout(t), 0o644)
+}
+
+// docker is the image as "docker save" writes it.
+func (p pack) docker(t testing.TB) []byte {
+	t.Helper()
+	layer := p.layer(t)
+	config := encode(t, p.config(layer, p.platforms[0]))
+	sum := sha256.Sum256(config)
+	name := hex.EncodeToString(sum[:]) + ".json"
+	return writeTar(t, map[string][]byte{
+		name: config, "1/layer.tar": layer,
+		"manifest.json": encode(t, []map[string]any{{"Config": name, "RepoTags": []string{p.name}, "Layers": []string{"1/layer.tar"}}}),
+	}, 0o644)
+}
+
+func gzipped(t testing.TB, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func zstandard(t testing.TB, content []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return w.EncodeAll(content, nil)
+}

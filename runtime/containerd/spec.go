@@ -1,0 +1,190 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"holdfast/edge"
+)
+
+// plan is everything a container is made from.
+type plan struct {
+	id       string
+	workload edge.Workload
+	config   processConfig
+	account  account
+	limits   edge.Limits // without zeros
+	cgroup   string
+	endpoint string // the socket's path inside, empty for none
+	shared   string // the host folder mounted there
+}
+
+// processConfig is what an image and a workload together say about the process.
+type processConfig struct {
+	args []string
+	env  []string
+	dir  string
+}
+
+const (
+	// The kernel takes low scores for killing last. The agent runs at 0 or below:
+	// when the node is out of memory a container goes first, and is started again.
+	oomScore = 500
+	// smallTmpfs bounds the writable places of a read-only container.
+	smallTmpfs = 16 << 20
+	// openFiles is enough for a server with some thousand connections.
+	openFiles = 4096
+	// cpuPeriod is the kernel's own default, in microseconds.
+	cpuPeriod = 100_000
+	// minQuota is the shortest the kernel takes, in microseconds.
+	minQuota = 1_000
+)
+
+// spec makes the container's runtime specification. It starts from containerd's
+// own default, for its lists of masked and read-only paths grow with the kernel's
+// leaks, and takes away from there.
+func (p plan) spec(ctx context.Context, namespace string) (*specs.Spec, error) {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: p.id})
+	if err != nil {
+		return nil, fmt.Errorf("cannot generate spec: %w", err)
+	}
+	capabilities, err := capabilities(p.workload.Security.CapAdd)
+	if err != nil {
+		return nil, err
+	}
+	s.Root.Readonly = !p.workload.Security.WritableRoot
+	s.Hostname = hostname(p.workload.Name)
+	p.describeProcess(s.Process, capabilities)
+	if s.Mounts, err = p.mounts(); err != nil {
+		return nil, err
+	}
+	s.Linux.CgroupsPath = p.cgroup
+	if s.Linux.Resources, err = p.resources(s.Linux.Resources); err != nil {
+		return nil, err
+	}
+	// Last: the profile allows what the capabilities imply.
+	s.Linux.Seccomp = seccomp.DefaultProfile(s)
+	return s, nil
+}
+
+func (p plan) describeProcess(process *specs.Process, capabilities []string) {
+	score := oomScore
+	process.Args = p.config.args
+	process.Env = p.config.env
+	process.Cwd = p.config.dir
+	process.User = specs.User{UID: p.account.uid, GID: p.account.gid, AdditionalGids: p.account.groups}
+	process.NoNewPrivileges = true
+	process.OOMScoreAdj = &score
+	// Ambient too, or a user who is not root would lose them when its program is
+	// executed.
+	process.Capabilities = &specs.LinuxCapabilities{
+		Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
+		Inheritable: capabilities, Ambient: capabilities,
+	}
+	process.Rlimits = []specs.POSIXRlimit{
+		{Type: "RLIMIT_NOFILE", Soft: openFiles, Hard: openFiles},
+		{Type: "RLIMIT_CORE"}, // a core dump would land on the host's flash
+	}
+}
+
+// merge puts the workload's words over the image's. Naming an entrypoint drops
+// the image's command with its entrypoint.
+func merge(w edge.Workload, img image) (processConfig, error) {
+	entrypoint, command := img.config.Entrypoint, img.config.Cmd
+	if w.Entrypoint != nil {
+		entrypoint, command = w.Entrypoint, nil
+	}
+	if w.Command != nil {
+		command = w.Command
+	}
+	config := processConfig{
+		args: slices.Concat(entrypoint, command),
+		env:  mergeEnv(img.config.Env, w.Env),
+		dir:  w.WorkingDir,
+	}
+	if config.dir == "" {
+		config.dir = img.config.WorkingDir
+	}
+	if config.dir == "" {
+		config.dir = "/"
+	}
+	if len(config.args) == 0 {
+		return config, fmt.Errorf("neither image %q nor workload %q names a command: %w", img.name, w.Key(), edge.ErrInvalid)
+	}
+	if !path.IsAbs(config.dir) {
+		return config, fmt.Errorf("working folder %q is not absolute: %w", config.dir, edge.ErrInvalid)
+	}
+	return config, nil
+}
+
+// mergeEnv lays one environment over another; the last of a name counts.
+func mergeEnv(layers ...[]string) []string {
+	const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	env := []string{path}
+	at := map[string]int{"PATH": 0}
+	for _, entry := range slices.Concat(layers...) {
+		name, _, _ := strings.Cut(entry, "=")
+		if i, ok := at[name]; ok {
+			env[i] = entry
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, entry)
+	}
+	return env
+}
+
+// resources bounds CPU, memory and processes. Memory with swap is the same as
+// memory: what is over the limit must be killed, not swapped to flash.
+func (p plan) resources(base *specs.LinuxResources) (*specs.LinuxResources, error) {
+	if !(p.limits.CPUs > 0) || math.IsInf(p.limits.CPUs, 0) || p.limits.Memory <= 0 || p.limits.Pids <= 0 {
+		return nil, fmt.Errorf("limits of workload %q must be positive: %w", p.workload.Key(), edge.ErrInvalid)
+	}
+	quota := int64(p.limits.CPUs * cpuPeriod)
+	if quota < minQuota {
+		return nil, fmt.Errorf("cpu limit %g of workload %q is below the smallest, %g: %w",
+			p.limits.CPUs, p.workload.Key(), float64(minQuota)/cpuPeriod, edge.ErrInvalid)
+	}
+	period := uint64(cpuPeriod)
+	base.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
+	base.Memory = &specs.LinuxMemory{Limit: &p.limits.Memory, Swap: &p.limits.Memory}
+	base.Pids = &specs.LinuxPids{Limit: &p.limits.Pids}
+	return base, nil
+}
+
+// withDefaults fills the limits a workload leaves open.
+func withDefaults(limits, defaults edge.Limits) edge.Limits {
+	if limits.CPUs == 0 {
+		limits.CPUs = defaults.CPUs
+	}
+	if limits.Memory == 0 {
+		limits.Memory = defaults.Memory
+	}
+	if limits.Pids == 0 {
+		limits.Pids = defaults.Pids
+	}
+	return limits
+}
+
+// hostname is the workload's name as far as a host may bear it.
+func hostname(name string) string {
+	const longest = 63
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, name)
+	return strings.Trim(clean[:min(len(clean), longest)], "-")
+}

@@ -1,0 +1,284 @@
+package containerd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/identifiers"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/typeurl/v2"
+
+	"holdfast/edge"
+)
+
+// draft is a container that is being brought up. Its record is written before its
+// snapshot, and names it: whatever is left when the agent dies in between is found
+// by the record's labels and removed with it.
+type draft struct {
+	driver *Driver
+	client *client.Client
+	plan   plan
+	image  image
+	guise  guise
+	record containers.Container
+	rootfs []mount.Mount
+	pid    uint32
+	// streams is the agent's end of the output, when it has one.
+	streams cio.IO
+}
+
+// Start creates and starts one instance.
+func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error) {
+	instance, err := d.start(d.scope(ctx), w, id)
+	if err != nil {
+		return edge.Instance{}, fmt.Errorf("cannot start instance %q of workload %q: %w", id, w.Key(), err)
+	}
+	return instance, nil
+}
+
+func (d *Driver) start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error) {
+	draft, err := d.prepare(ctx, w, id)
+	if err != nil {
+		return edge.Instance{}, err
+	}
+	if err := draft.create(ctx, cio.LogFile(d.logPath(id))); err != nil {
+		return edge.Instance{}, err
+	}
+	if err := draft.run(ctx); err != nil {
+		return edge.Instance{}, errors.Join(err, draft.undo(ctx))
+	}
+	return draft.instance()
+}
+
+// prepare checks everything that can be known before anything is made.
+func (d *Driver) prepare(ctx context.Context, w edge.Workload, id string) (*draft, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	c, err := d.conn()
+	if err != nil {
+		return nil, err
+	}
+	img, err := d.resolve(ctx, c, w.Image)
+	if err != nil {
+		return nil, err
+	}
+	draft := &draft{driver: d, client: c, image: img}
+	if draft.plan, err = d.plan(ctx, c, w, id, img); err != nil {
+		return nil, err
+	}
+	if draft.guise, err = draft.plan.guise(); err != nil {
+		return nil, err
+	}
+	if draft.record, err = d.record(ctx, draft.plan, img); err != nil {
+		return nil, err
+	}
+	return draft, nil
+}
+
+// checkID holds an id to what containerd takes and to what may be a file's name.
+func checkID(id string) error {
+	if err := identifiers.Validate(id); err != nil {
+		return fmt.Errorf("instance id: %w: %w", edge.ErrInvalid, err)
+	}
+	return nil
+}
+
+func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id string, img image) (plan, error) {
+	config, err := merge(w, img)
+	if err != nil {
+		return plan{}, err
+	}
+	who, err := d.account(ctx, c, w, img)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{
+		id: id, workload: w, config: config, account: who,
+		limits: withDefaults(w.Limits, d.opts.Defaults),
+		cgroup: d.cgroupPath(id), shared: d.instanceDir(id),
+	}
+	if w.Serve == nil {
+		return p, nil
+	}
+	if p.endpoint, err = endpointPath(w.Serve.Endpoint); err != nil {
+		return plan{}, err
+	}
+	_, err = d.hostSocket(id, p.endpoint)
+	return p, err
+}
+
+// record is the container as containerd keeps it.
+func (d *Driver) record(ctx context.Context, p plan, img image) (containers.Container, error) {
+	stopSignal, err := parseSignal(cmp.Or(p.workload.StopSignal, img.config.StopSignal, "SIGTERM"))
+	if err != nil {
+		return containers.Container{}, err
+	}
+	labels, err := labelsOf(p.workload, img, stopSignal)
+	if err != nil {
+		return containers.Container{}, err
+	}
+	spec, err := p.spec(ctx, d.opts.Namespace)
+	if err != nil {
+		return containers.Container{}, err
+	}
+	encoded, err := typeurl.MarshalAny(spec)
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("cannot encode spec: %w", err)
+	}
+	// Its own root keeps runc's state apart from that of other daemons, and a
+	// keyring of its own would only count against a quota.
+	options, err := typeurl.MarshalAny(&runcoptions.Options{Root: d.runcRoot(), NoNewKeyring: true})
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("cannot encode runtime options: %w", err)
+	}
+	return containers.Container{
+		ID: p.id, Labels: labels, Image: img.name, Spec: encoded,
+		Runtime:     containers.RuntimeInfo{Name: plugins.RuntimeRuncV2, Options: options},
+		Snapshotter: d.opts.Snapshotter, SnapshotKey: p.id,
+	}, nil
+}
+
+// create makes the record, the snapshot, the folders and the task, whose process
+// then stands ready. It leaves nothing when it fails.
+func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
+	record, err := f.client.ContainerService().Create(ctx, f.record)
+	if err != nil {
+		return native(err) // when it exists already, it is not ours to remove
+	}
+	f.record = record
+	for _, step := range []func(context.Context) error{
+		f.makeFolders,
+		f.prepareSnapshot,
+		func(ctx context.Context) error { return f.createTask(ctx, stdio) },
+	} {
+		if err := step(ctx); err != nil {
+			return errors.Join(native(err), f.undo(ctx))
+		}
+	}
+	return nil
+}
+
+func (f *draft) makeFolders(context.Context) error {
+	log, err := os.OpenFile(f.driver.logPath(f.plan.id), os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("cannot create log: %w", err)
+	}
+	if err := log.Close(); err != nil {
+		return fmt.Errorf("cannot create log: %w", err)
+	}
+	if f.plan.endpoint == "" {
+		return nil
+	}
+	dir := f.plan.shared
+	// One of the same name can only be left from a daemon that lost its metadata.
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("cannot clear instance folder: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot create instance folder: %w", err)
+	}
+	if err := os.Chown(dir, int(f.plan.account.uid), int(f.plan.account.gid)); err != nil {
+		return fmt.Errorf("cannot give instance folder to its user: %w", err)
+	}
+	return nil
+}
+
+func (f *draft) prepareSnapshot(ctx context.Context) error {
+	store := f.client.SnapshotService(f.driver.opts.Snapshotter)
+	return f.driver.unpacked(ctx, f.client, f.image, func() (err error) {
+		f.rootfs, err = store.Prepare(ctx, f.plan.id, f.image.parent)
+		return err
+	})
+}
+
+// unpacked runs use, which needs the image's layers as a snapshot, and unpacks
+// them first when they are not there: an image somebody else imported need not be.
+func (d *Driver) unpacked(ctx context.Context, c *client.Client, img image, use func() error) error {
+	err := native(use())
+	if !errors.Is(err, edge.ErrNotFound) {
+		return err
+	}
+	record := images.Image{Name: img.name, Target: img.target}
+	if err := client.NewImage(c, record).Unpack(ctx, d.opts.Snapshotter); err != nil {
+		return fmt.Errorf("cannot unpack image %q: %w", img.name, native(err))
+	}
+	return native(use())
+}
+
+func (f *draft) createTask(ctx context.Context, stdio cio.Creator) error {
+	streams, err := stdio(f.plan.id)
+	if err != nil {
+		return fmt.Errorf("cannot open output: %w", err)
+	}
+	f.streams = streams
+	paths := streams.Config()
+	request := &tasks.CreateTaskRequest{
+		ContainerID: f.plan.id, Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr,
+		Options: typeurl.MarshalProto(f.record.Runtime.Options),
+	}
+	for _, m := range f.rootfs {
+		request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+	}
+	created, err := f.client.TaskService().Create(ctx, request)
+	if err != nil {
+		return native(err)
+	}
+	f.pid = created.Pid
+	return nil
+}
+
+// run lets the process go and looks at what it became.
+func (f *draft) run(ctx context.Context) error {
+	started, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
+	if err != nil {
+		return native(err)
+	}
+	f.pid = started.Pid
+	return verify(ctx, f.pid, f.guise)
+}
+
+// teardownWithin bounds the removal of a container that failed to start, whose
+// caller may have given up already.
+const teardownWithin = 30 * time.Second
+
+func (f *draft) undo(ctx context.Context) error {
+	if f.streams != nil {
+		defer f.streams.Close()
+		f.streams.Cancel()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownWithin)
+	defer cancel()
+	if err := f.driver.remove(ctx, f.client, f.plan.id); err != nil {
+		return fmt.Errorf("cannot clean up after it: %w", err)
+	}
+	return nil
+}
+
+func (f *draft) instance() (edge.Instance, error) {
+	socket, err := f.driver.hostSocket(f.plan.id, f.plan.endpoint)
+	return edge.Instance{
+		ID:       f.plan.id,
+		Workload: f.record.Labels[labelWorkload],
+		SpecHash: f.record.Labels[labelSpecHash],
+		Image:    f.record.Labels[labelImage],
+		Digest:   f.record.Labels[labelDigest],
+		PID:      f.pid,
+		Running:  true,
+		Started:  f.record.CreatedAt,
+		Socket:   socket,
+		LogPath:  f.driver.logPath(f.plan.id),
+	}, err
+}

@@ -1,0 +1,163 @@
+package containerd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"holdfast/edge"
+)
+
+// Stop asks the instance to end and kills it after grace.
+func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
+	c, err := d.conn()
+	if err != nil {
+		return err
+	}
+	if err := d.stop(d.scope(ctx), c, id, grace); err != nil {
+		return fmt.Errorf("cannot stop instance %q: %w", id, err)
+	}
+	return nil
+}
+
+func (d *Driver) stop(ctx context.Context, c *client.Client, id string, grace time.Duration) error {
+	record, err := c.ContainerService().Get(ctx, id)
+	if err != nil {
+		return unlessGone(native(err))
+	}
+	signal, err := signalNumber(cmp.Or(record.Labels[labelStopSignal], "SIGTERM"))
+	if err != nil {
+		return err
+	}
+	if err := kill(ctx, c, id, signal); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	_, err = d.wait(patience, c, id)
+	if err == nil || errors.Is(err, edge.ErrNotFound) {
+		return nil
+	}
+	if ctx.Err() != nil || patience.Err() == nil {
+		return err
+	}
+	return d.killAndWait(ctx, c, id)
+}
+
+func (d *Driver) killAndWait(ctx context.Context, c *client.Client, id string) error {
+	if err := kill(ctx, c, id, unix.SIGKILL); err != nil {
+		return err
+	}
+	_, err := d.wait(ctx, c, id)
+	return unlessGone(err)
+}
+
+// kill signals a task; one that is gone or ended needs no signal.
+func kill(ctx context.Context, c *client.Client, id string, signal unix.Signal) error {
+	_, err := c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+	if err == nil || errdefs.IsFailedPrecondition(unwrapped(err)) {
+		return nil
+	}
+	return unlessGone(native(err))
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, edge.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Remove deletes the instance and everything that belonged to it.
+func (d *Driver) Remove(ctx context.Context, id string) error {
+	c, err := d.conn()
+	if err != nil {
+		return err
+	}
+	if err := d.remove(d.scope(ctx), c, id); err != nil {
+		return fmt.Errorf("cannot remove instance %q: %w", id, err)
+	}
+	return nil
+}
+
+// remove goes on after a step that failed, except that the record stays while its
+// task does: without it nobody would find the rest again.
+func (d *Driver) remove(ctx context.Context, c *client.Client, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	if err := d.killAndWait(ctx, c, id); err != nil {
+		return err
+	}
+	return d.discard(ctx, c, id)
+}
+
+// discard deletes an instance whose process has ended.
+func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error {
+	if _, err := c.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id}); err != nil {
+		if err := unlessGone(native(err)); err != nil {
+			return err
+		}
+	}
+	failed := []error{
+		unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id))),
+		d.removeFiles(id),
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return unlessGone(native(c.ContainerService().Delete(ctx, id)))
+}
+
+// removeFiles deletes the instance's folder, its logs, and what runc may remember
+// of a container whose shim died.
+func (d *Driver) removeFiles(id string) error {
+	failed := []error{
+		os.RemoveAll(d.instanceDir(id)),
+		os.RemoveAll(filepath.Join(d.runcRoot(), d.opts.Namespace, id)),
+	}
+	for number := 0; ; number++ {
+		err := os.Remove(d.rotatedLog(id, number))
+		if errors.Is(err, fs.ErrNotExist) && number > 0 {
+			return errors.Join(failed...)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(append(failed, err)...)
+		}
+	}
+}
+
+// parseSignal returns the name of a signal given by name, with or without SIG, or
+// by number.
+func parseSignal(text string) (string, error) {
+	name := strings.ToUpper(text)
+	if number, err := strconv.Atoi(text); err == nil {
+		name = unix.SignalName(unix.Signal(number))
+	} else if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if _, err := signalNumber(name); err != nil {
+		return "", fmt.Errorf("there is no signal %q: %w", text, edge.ErrInvalid)
+	}
+	return name, nil
+}
+
+func signalNumber(name string) (unix.Signal, error) {
+	number := unix.SignalNum(name)
+	if number == 0 {
+		return 0, fmt.Errorf("there is no signal %q: %w", name, edge.ErrInvalid)
+	}
+	return number, nil
+}

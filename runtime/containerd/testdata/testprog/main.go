@@ -1,0 +1,129 @@
+// Testprog is the one program of the driver's test image. Its first argument says
+// how it behaves.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+)
+
+func main() {
+	behaviours := map[string]func(args []string){
+		"exit":   exit,
+		"sleep":  sleep,
+		"ignore": ignore,
+		"eat":    eat,
+		"show":   show,
+		"echo":   echo,
+		"lines":  lines,
+		"write":  write,
+		"serve":  serve,
+		"raise":  raise,
+	}
+	behave, ok := behaviours[os.Args[1]]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "no behaviour %q\n", os.Args[1])
+		os.Exit(64)
+	}
+	behave(os.Args[2:])
+}
+
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// exit ends with a code.
+func exit(args []string) { os.Exit(number(args[0])) }
+
+// sleep runs until it is asked to end, and then ends with code 0.
+func sleep([]string) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	fmt.Println("ready")
+	fmt.Println("asked by", <-asked)
+}
+
+// ignore runs until it is killed.
+func ignore([]string) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	fmt.Println("ready")
+	for range asked {
+	}
+}
+
+// eat takes memory until it is killed.
+func eat([]string) {
+	fmt.Println("ready")
+	var eaten [][]byte
+	for {
+		bite := make([]byte, 1<<20)
+		for i := 0; i < len(bite); i += 4096 {
+			bite[i] = 1
+		}
+		eaten = append(eaten, bite)
+	}
+}
+
+// show prints files and then sleeps.
+func show(args []string) {
+	for _, name := range args {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		os.Stdout.Write(text)
+	}
+	sleep(nil)
+}
+
+// echo copies its input to its output and says on its other output how much.
+func echo([]string) {
+	n, err := io.Copy(os.Stdout, os.Stdin)
+	fmt.Fprintln(os.Stderr, n, err)
+}
+
+// lines prints numbered lines and then sleeps.
+func lines(args []string) {
+	for i := range number(args[0]) {
+		fmt.Println("line", i)
+	}
+	sleep(nil)
+}
+
+// write tries to write to each file and says how that went.
+func write(args []string) {
+	for _, name := range args {
+		err := os.WriteFile(name, []byte("x"), 0o600)
+		fmt.Println(name, err == nil)
+	}
+}
+
+// serve answers on a unix socket.
+func serve(args []string) {
+	listener, err := net.Listen("unix", args[0])
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("ready")
+	panic(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "served by", os.Getuid())
+	})))
+}
+
+// raise ends by a signal; the first process of a container needs one that the
+// kernel does not shield it from.
+func raise(args []string) {
+	os.Exit(128 + number(args[0]))
+}

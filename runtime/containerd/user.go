@@ -1,0 +1,226 @@
+package containerd
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/opencontainers/go-digest"
+
+	"holdfast/edge"
+)
+
+// account is who a container's process is.
+type account struct {
+	uid, gid uint32
+	groups   []uint32 // further groups of a user that the image knows
+}
+
+// nobody is the account of images that name none or root, unless the workload may
+// run as root. The number is the one distroless images made customary.
+const nobody = 65532
+
+// userKey is a lookup in the files of one image.
+type userKey struct {
+	digest digest.Digest
+	user   string
+}
+
+// account decides who runs: the workload's user, else the image's, and root only
+// if the workload's security says so.
+func (d *Driver) account(ctx context.Context, c *client.Client, w edge.Workload, img image) (account, error) {
+	user := w.User
+	if user == "" {
+		user = img.config.User
+	}
+	if user == "" {
+		user = "0:0"
+	}
+	who, err := d.lookUp(ctx, c, user, img)
+	if err != nil {
+		return account{}, fmt.Errorf("cannot resolve user %q of image %q: %w", user, img.name, err)
+	}
+	if who.uid != 0 || w.Security.RunAsRoot {
+		return who, nil
+	}
+	if w.User != "" {
+		return account{}, edge.WithHint(fmt.Errorf("user %q is root: %w", w.User, edge.ErrInvalid),
+			"name another user, or relax the workload's security with runAsRoot")
+	}
+	return account{uid: nobody, gid: nobody}, nil
+}
+
+// lookUp reads numbers as they stand and asks the image's own files for the rest.
+func (d *Driver) lookUp(ctx context.Context, c *client.Client, user string, img image) (account, error) {
+	name, group, hasGroup := strings.Cut(user, ":")
+	uid, uidErr := parseID(name)
+	gid, gidErr := parseID(group)
+	if uidErr == nil && hasGroup && gidErr == nil {
+		return account{uid: uid, gid: gid}, nil
+	}
+	key := userKey{digest: img.digest, user: user}
+	if who, ok := d.images.account(key); ok {
+		return who, nil
+	}
+	var who account
+	err := d.withFiles(ctx, c, img, func(root *os.Root) (err error) {
+		who, err = findAccount(root, name, group)
+		return err
+	})
+	if err != nil {
+		return account{}, err
+	}
+	d.images.keepAccount(key, who)
+	return who, nil
+}
+
+func (i *imageCache) account(key userKey) (account, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	who, ok := i.users[key]
+	return who, ok
+}
+
+func (i *imageCache) keepAccount(key userKey, who account) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.users == nil || len(i.users) >= maxCached {
+		i.users = make(map[userKey]account)
+	}
+	i.users[key] = who
+}
+
+// withFiles shows the image's files to read, mounted for as long as it takes. No
+// link inside the image leads out of the root that read is given.
+func (d *Driver) withFiles(ctx context.Context, c *client.Client, img image, read func(*os.Root) error) error {
+	store := c.SnapshotService(d.opts.Snapshotter)
+	key := "holdfast-view-" + rand.Text() // two starts may look at once
+	ctx, done, err := c.WithLease(ctx)
+	if err != nil {
+		return native(err)
+	}
+	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself
+	var mounts []mount.Mount
+	err = d.unpacked(ctx, c, img, func() (err error) {
+		mounts, err = store.View(ctx, key, img.parent)
+		return err
+	})
+	if err != nil {
+		return native(err)
+	}
+	defer func() { _ = store.Remove(context.WithoutCancel(ctx), key) }() // else it goes with the lease
+	return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		return read(root)
+	})
+}
+
+// findAccount reads the image's passwd and group files. A user given by number
+// need not be listed; its group is then the one of the same number.
+func findAccount(root *os.Root, name, group string) (account, error) {
+	users, err := readTable(root, "etc/passwd", 4)
+	if err != nil {
+		return account{}, err
+	}
+	uid, numeric := parseID(name)
+	at := slices.IndexFunc(users, func(row []string) bool {
+		return row[0] == name || (numeric == nil && row[2] == name)
+	})
+	who := account{uid: uid, gid: uid}
+	switch {
+	case at >= 0:
+		uid, err := parseID(users[at][2])
+		gid, gidErr := parseID(users[at][3])
+		if err := errors.Join(err, gidErr); err != nil {
+			return account{}, fmt.Errorf("cannot read its line in /etc/passwd: %w", err)
+		}
+		who, name = account{uid: uid, gid: gid}, users[at][0]
+	case numeric != nil:
+		return account{}, fmt.Errorf("no user %q in the image's /etc/passwd: %w", name, edge.ErrNotFound)
+	}
+	groups, err := readTable(root, "etc/group", 3)
+	if err != nil {
+		return account{}, err
+	}
+	if group == "" {
+		who.groups = memberships(groups, name)
+		return who, nil
+	}
+	who.gid, err = findGroup(groups, group)
+	return who, err
+}
+
+func findGroup(groups [][]string, group string) (uint32, error) {
+	for _, row := range groups {
+		if row[0] == group {
+			return parseID(row[2])
+		}
+	}
+	gid, err := parseID(group)
+	if err != nil {
+		return 0, fmt.Errorf("no group %q in the image's /etc/group: %w", group, edge.ErrNotFound)
+	}
+	return gid, nil
+}
+
+// memberships lists the groups that name a user as a member.
+func memberships(groups [][]string, name string) []uint32 {
+	var found []uint32
+	for _, row := range groups {
+		if len(row) < 4 || !slices.Contains(strings.Split(row[3], ","), name) {
+			continue
+		}
+		if gid, err := parseID(row[2]); err == nil {
+			found = append(found, gid)
+		}
+	}
+	return found
+}
+
+// readTable reads the lines of a colon-separated file that have enough fields. An
+// image without the file has an empty table. A mebibyte holds ten thousand users.
+func readTable(root *os.Root, name string, fields int) ([][]string, error) {
+	file, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open /%s: %w", name, err)
+	}
+	defer file.Close()
+	var rows [][]string
+	lines := bufio.NewScanner(io.LimitReader(file, 1<<20))
+	for lines.Scan() {
+		if row := strings.Split(lines.Text(), ":"); len(row) >= fields {
+			rows = append(rows, row)
+		}
+	}
+	return rows, lines.Err()
+}
+
+// parseID reads a user or group number that the kernel takes.
+func parseID(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err == nil && n > math.MaxInt32 {
+		err = strconv.ErrRange
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a user or group number: %w", text, edge.ErrInvalid)
+	}
+	return uint32(n), nil
+}
