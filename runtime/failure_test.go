@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -204,6 +205,25 @@ func TestSupervisor_DaemonChanged(t *testing.T) {
 			h.wantEvents(edge.EventInstanceStarted, 3)
 		})
 	})
+	t.Run("ListOlderThanWhatHappened", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{service("till", 1)})
+			settle(time.Minute)
+			d.ListDelay = time.Second
+			h.sup.DaemonChanged(edge.DaemonReport{Connected: true})
+			settle(time.Millisecond)
+			h.sup.Apply([]edge.Workload{service("desk", 1)}) // one goes, another comes
+			settle(time.Minute)
+			h.wantRunning(1)
+			h.wantEvents(edge.EventInstanceStarted, 2)
+			h.wantEvents(edge.EventInstanceStopped, 1)
+			h.wantEvents(edge.EventInstanceExited, 0)
+			if got := len(h.sup.Workloads()); got != 1 {
+				t.Errorf("workloads: got %d, want 1 and no ghost", got)
+			}
+		})
+	})
 	t.Run("WhatVanishedMeanwhileIsMissed", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			h := newHouse(t, d)
@@ -330,6 +350,9 @@ func TestSupervisor_Readiness(t *testing.T) {
 			if got := h.lanes("shop/digits"); got != 0 {
 				t.Errorf("lanes while not ready: got %d, want 0", got)
 			}
+			if _, err := h.sup.Execute(t.Context(), task("digits", "{}")); !errors.Is(err, edge.ErrUnavailable) {
+				t.Errorf("Execute while not ready: got %v, want unavailable", err)
+			}
 			h.wantEvents(edge.EventInstanceUnready, 1)
 			ready.Store(true)
 			settle(time.Second)
@@ -338,5 +361,27 @@ func TestSupervisor_Readiness(t *testing.T) {
 			}
 			h.wantEvents(edge.EventInstanceStarted, 1)
 		})
+	})
+}
+
+func TestSupervisor_EndedBeforeApply(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		job := service("job", 2)
+		job.Restart = edge.RestartNo
+		if _, err := d.Add(job, "job-1"); err != nil {
+			t.Fatal(err)
+		}
+		d.AddEnded(job, "job-2", edge.Exit{})
+		h := newHouse(t, d)
+		settle(time.Second)
+		d.Exit("job-1", edge.Exit{Code: 4})
+		settle(time.Second)
+		h.sup.Apply([]edge.Workload{job})
+		settle(time.Minute)
+		h.wantEvents(edge.EventInstanceStarted, 0) // both have run
+		h.wantEvents(edge.EventInstanceExited, 1)
+		if got := h.view("shop/job"); len(got.Instances) != 2 || got.Instances[0].State != edge.InstanceEnded {
+			t.Errorf("got %s, want two that have ended", describe(got))
+		}
 	})
 }

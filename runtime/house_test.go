@@ -28,6 +28,7 @@ type house struct {
 	sup    *runtime.Supervisor
 	cancel context.CancelFunc
 	done   chan error
+	slow   time.Duration // how long it takes to hear of pools
 
 	mu       sync.Mutex // guards what follows
 	events   []edge.Event
@@ -94,6 +95,9 @@ func (h *house) clear(code, subject string) {
 }
 
 func (h *house) count(pools []edge.Pool) {
+	if h.slow > 0 {
+		<-time.After(h.slow)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pools = pools
@@ -145,9 +149,10 @@ func (h *house) view(key string) edge.WorkloadView {
 	return edge.WorkloadView{}
 }
 
-// settle lets virtual time pass and everything that follows happen.
+// settle lets virtual time pass and everything that follows happen. Only for
+// bubbles, where it takes no real time.
 func settle(d time.Duration) {
-	time.Sleep(d) // in a bubble: no real time passes
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -179,7 +179,7 @@ func (l *loop) exited(id string, exit *edge.Exit) {
 	seat := inst.seat
 	if seat == nil {
 		w.extras = without(w.extras, inst)
-		l.remove(w, inst)
+		w.dead = append(w.dead, inst)
 		return
 	}
 	inst.seat, seat.inst = nil, nil
@@ -202,6 +202,10 @@ func (l *loop) detach(inst *instance) {
 }
 
 func (l *loop) tellEnd(inst *instance) {
+	if inst.told {
+		return
+	}
+	inst.told = true
 	kind := edge.EventInstanceExited
 	if inst.planned {
 		kind = edge.EventInstanceStopped

@@ -168,16 +168,19 @@ func (l *lane) abort() {
 // exchange is one request and its reply on conn. keep tells whether the
 // connection may carry another.
 func (l *lane) exchange(conn net.Conn, r request, deadline time.Time) (answer reply, keep bool, failure *wireError) {
-	if err := l.send(conn, r); err != nil {
-		if isTimeout(err) {
-			return reply{}, false, &wireError{wireHung, err}
-		}
-		return reply{}, false, &wireError{wireUnsent, fmt.Errorf("cannot write request: %w", err)}
+	unsent := l.send(conn, r)
+	if isTimeout(unsent) {
+		return reply{}, false, &wireError{wireHung, unsent}
 	}
+	// A server may refuse a large body before it has read it and close; its refusal
+	// can be read all the same. Without one the request was not read whole.
 	l.reader.left = maxHead
 	l.reader.seen = false
 	response, err := l.readHead()
-	if err != nil {
+	switch {
+	case err != nil && unsent != nil:
+		return reply{}, false, &wireError{wireUnsent, fmt.Errorf("cannot write request: %w", unsent)}
+	case err != nil:
 		return reply{}, false, l.readFailure(err)
 	}
 	l.reader.left = r.limit + bodySlack
@@ -185,7 +188,7 @@ func (l *lane) exchange(conn net.Conn, r request, deadline time.Time) (answer re
 	if err != nil {
 		return reply{}, false, l.readFailure(err)
 	}
-	return answer, !response.Close && l.buf.Buffered() == 0, nil
+	return answer, unsent == nil && !response.Close && l.buf.Buffered() == 0, nil
 }
 
 // send writes the request in one call.

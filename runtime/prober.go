@@ -105,6 +105,9 @@ func (p *prober) tellReady(metas map[string]oip.ModelMetadata) {
 // tellUnready tells a reason once; a server that is still starting says the same
 // some hundred times.
 func (p *prober) tellUnready(err error) {
+	if errors.Is(err, errBusy) {
+		return // the reason why it is not ready is another
+	}
 	why := err.Error()
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		why = "nothing listens on its socket"

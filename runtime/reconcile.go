@@ -158,14 +158,15 @@ func (l *loop) attachExtras(w *workload) {
 	}
 }
 
-// buryDead decides upon instances found ended: one that ended for good keeps its
-// seat, the rest is removed.
+// buryDead decides upon instances that ended outside a seat, mostly while no agent
+// was there: one that ended for good takes a seat that is still as new, so that
+// its work is not done twice; the rest is removed.
 func (l *loop) buryDead(w *workload) {
 	dead := w.dead
 	w.dead = nil
 	for _, inst := range dead {
-		i := slices.IndexFunc(w.seats, func(s *seat) bool { return s.inst == nil && s.last == nil && !s.done })
-		if i >= 0 && w.desired && inst.SpecHash == w.hash && !restarts(w.spec.Restart, inst.Exit) {
+		i := slices.IndexFunc(w.seats, func(s *seat) bool { return s.inst == nil && s.last == nil && s.starts == 0 && !s.done })
+		if i >= 0 && w.desired && inst.SpecHash == w.hash && !inst.planned && !restarts(w.spec.Restart, inst.Exit) {
 			w.seats[i].done, w.seats[i].last, w.seats[i].starts = true, inst, 1
 			w.seats[i].detail = howEnded(inst.Exit)
 			continue

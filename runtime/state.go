@@ -30,7 +30,7 @@ type workload struct {
 
 	seats     []*seat
 	extras    []*instance // running, and not in a seat
-	dead      []*instance // found ended, not yet decided upon
+	dead      []*instance // ended outside a seat, not yet decided upon
 	leftovers int         // being removed
 
 	pool     *pool
@@ -66,6 +66,7 @@ type instance struct {
 	readyAt  time.Time // zero while not ready
 	retiring bool      // somebody asked for its end
 	planned  bool      // its end is our doing and no failure
+	told     bool      // the event of its end is out
 	trouble  string    // why it cannot be stopped or removed
 	seat     *seat     // nil: an extra
 	ep       *endpoint // nil: not a model server, or not attached yet

@@ -44,6 +44,8 @@ type Driver struct {
 	Main func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit
 	// StartDelay is how long Start takes.
 	StartDelay time.Duration
+	// ListDelay is how old a list is when Instances returns it.
+	ListDelay time.Duration
 	// StartError, when it returns an error, makes Start fail with it.
 	StartError func(w edge.Workload) error
 	// StopError, when it returns an error, makes Stop and Remove fail with it.
@@ -70,6 +72,7 @@ type container struct {
 	kill   context.CancelFunc
 	forced *edge.Exit // what the process reports when it was made to end from outside
 	server *server
+	memory uint64 // its limit
 }
 
 // Start creates and starts a container.
@@ -77,14 +80,8 @@ func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.In
 	if err := d.reach(); err != nil {
 		return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, err)
 	}
-	if d.StartDelay > 0 {
-		timer := time.NewTimer(d.StartDelay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, ctx.Err())
-		}
+	if err := pause(ctx, d.StartDelay); err != nil {
+		return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", id, err)
 	}
 	if d.StartError != nil {
 		if err := d.StartError(w); err != nil {
@@ -132,7 +129,7 @@ func (d *Driver) launch(w edge.Workload, inst edge.Instance) (edge.Instance, err
 		return edge.Instance{}, fmt.Errorf("cannot start instance %q: %w", inst.ID, edge.ErrExists)
 	}
 	ctx, kill := context.WithCancel(context.Background())
-	c := &container{ended: make(chan struct{}), stop: make(chan struct{}), kill: kill}
+	c := &container{ended: make(chan struct{}), stop: make(chan struct{}), kill: kill, memory: uint64(max(w.Limits.Memory, 0))}
 	inst.Running, inst.PID = true, uint32(1000+len(containers))
 	if w.Serve != nil {
 		inst.Socket = filepath.Join(d.Dir, inst.ID+".sock")
@@ -193,17 +190,25 @@ func (d *Driver) find(id string) *container {
 }
 
 // Instances lists all containers, by id.
-func (d *Driver) Instances(context.Context) ([]edge.Instance, error) {
+func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	if err := d.reach(); err != nil {
 		return nil, fmt.Errorf("cannot list instances: %w", err)
 	}
+	list := d.list()
+	if err := pause(ctx, d.ListDelay); err != nil {
+		return nil, fmt.Errorf("cannot list instances: %w", err)
+	}
+	return list, nil
+}
+
+func (d *Driver) list() []edge.Instance {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var list []edge.Instance
 	for _, id := range slices.Sorted(maps.Keys(d.containers)) {
 		list = append(list, d.containers[id].inst)
 	}
-	return list, nil
+	return list
 }
 
 // Wait blocks until the container has ended and the daemon is there to say so.
@@ -301,5 +306,20 @@ func (d *Driver) Usage(_ context.Context, id string) (edge.Usage, error) {
 	if c == nil {
 		return edge.Usage{}, fmt.Errorf("cannot measure instance %q: %w", id, edge.ErrNotFound)
 	}
-	return edge.Usage{CPU: time.Millisecond, Memory: 1 << 20, Pids: 1}, nil
+	return edge.Usage{CPU: time.Millisecond, Memory: 1 << 20, MemoryLimit: c.memory, Pids: 1}, nil
+}
+
+// pause waits for d unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

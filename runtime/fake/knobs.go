@@ -19,6 +19,13 @@ func (d *Driver) Exit(id string, exit edge.Exit) {
 	}
 }
 
+// Deafen closes a running container's server while its process lives on.
+func (d *Driver) Deafen(id string) {
+	if c := d.find(id); c != nil && c.server != nil {
+		c.server.close()
+	}
+}
+
 // SetDaemon makes the daemon go away or come back. Containers run on meanwhile.
 func (d *Driver) SetDaemon(there bool) {
 	d.mu.Lock()
