@@ -85,3 +85,30 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkQueue_Refuse is a no with the earliest acceptable deadline in it, in the
+// worst case: from every place in the queue the newcomer would break the very last
+// task, so each look at a place walks to the end.
+func BenchmarkQueue_Refuse(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newCore(time.Now(), 2, [3]int{n + 3, n + 3, n + 3}, time.Millisecond)
+			c.serve(0, []edge.Pool{serving("m", 2, time.Millisecond)})
+			full := instant(n/2+1) * instant(time.Millisecond)
+			for i := range n + 2 {
+				it := &item{task: edge.Task{ID: fmt.Sprint("filler-", i), Model: "m"}, deadline: full + instant(i)}
+				if err := c.submit(0, it); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				it := &item{task: edge.Task{ID: "newcomer", Model: "m"}, deadline: full}
+				if c.submit(0, it) == nil {
+					b.Fatal("accepted")
+				}
+				c.out = c.out[:0]
+			}
+		})
+	}
+}

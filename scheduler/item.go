@@ -45,9 +45,6 @@ type item struct {
 	settlement edge.Settlement // valid once settled
 }
 
-// firm tells whether the task, once accepted, is counted with the careful figure.
-func (it *item) firm() bool { return it.task.Class == edge.Urgent }
-
 // entry is what the plan needs of a waiting item, laid side by side so that a
 // walk over the queue stays in the cache.
 type entry struct {
@@ -63,7 +60,8 @@ func (it *item) entry() entry {
 	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class}
 }
 
-// cost is the service time the plan counts for the entry.
+// cost is the service time the plan counts for the entry: the careful figure for
+// urgent tasks, whose promise is firm.
 func (e *entry) cost() time.Duration {
 	if e.class == edge.Urgent {
 		return e.size.figure.firm

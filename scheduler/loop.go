@@ -63,7 +63,7 @@ func (s *Scheduler) loop(ctx, executing context.Context) {
 			s.reap()
 			s.adopt()
 			c.do(s.now())
-			s.act(executing)
+			s.act(executing) // before done: who cancels finds the ticket settled
 			close(c.done)
 		case <-s.served:
 			s.adopt()

@@ -16,7 +16,7 @@ func (c *core) serve(now instant, pools []edge.Pool) {
 	for _, p := range known {
 		p.lanes = 0
 	}
-	c.pools, c.served = c.pools[:0:0], c.served[:0:0]
+	c.pools, c.served = nil, nil
 	for _, m := range c.models {
 		m.pool = nil
 	}
@@ -34,15 +34,16 @@ func (c *core) serve(now instant, pools []edge.Pool) {
 	c.settleDown(now)
 }
 
+// servePool takes one pool in, with the lanes that are busy in it if it is known.
+// Of two with one name the first counts.
 func (c *core) servePool(given edge.Pool, known []*pool) {
-	var p *pool
-	if i := slices.IndexFunc(known, func(p *pool) bool { return p.name == given.Name }); i >= 0 {
-		p = known[i]
-	} else {
-		p = &pool{name: given.Name}
+	named := func(p *pool) bool { return p.name == given.Name }
+	if slices.ContainsFunc(c.pools, named) {
+		return
 	}
-	if slices.Contains(c.pools, p) {
-		return // named twice: the first counts
+	p := &pool{name: given.Name}
+	if i := slices.IndexFunc(known, named); i >= 0 {
+		p = known[i]
 	}
 	p.lanes = max(given.Lanes, 0)
 	c.pools = append(c.pools, p)

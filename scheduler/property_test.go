@@ -1,0 +1,340 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+)
+
+// overload schedules Poisson arrivals of 200 tasks at 1.6 times what the slots bear.
+func overload(d *drive, r *rand.Rand, submit func(id, model string, class edge.Class, within time.Duration)) {
+	models := []string{"wide", "narrow", "pair"}
+	at := 0.0
+	for i := range 200 {
+		at += r.ExpFloat64() * 12 / 1.6 / float64(d.core.slots)
+		model, class := models[r.IntN(3)], edge.Classes[r.IntN(3)]
+		within := 10*ms + time.Duration(r.IntN(200))*ms
+		d.at(time.Duration(at*float64(ms)), func(instant) { submit(fmt.Sprint("t", i), model, class, within) })
+	}
+}
+
+func overloaded(t *testing.T, seed uint64) (*drive, *rand.Rand) {
+	r := rand.New(rand.NewPCG(seed, 11))
+	slots := 1 + r.IntN(4)
+	return newDrive(t, slots, serving("wide", slots, 5*ms), serving("narrow", 1, 9*ms), serving("pair", 2, 23*ms)), r
+}
+
+func TestCore_KeepsEveryPromiseWhenEstimatesAreTrue(t *testing.T) {
+	refused := 0
+	for seed := range uint64(100) {
+		d, r := overloaded(t, seed)
+		d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, nil }
+		// Without a spread the careful figure is 1.3 × the mean; the promise must hold for what it frees too.
+		overload(d, r, func(id, model string, class edge.Class, within time.Duration) {
+			_, _ = d.submit(id, model, class, within)
+		})
+		d.run()
+		if missed, evicted := d.count(edge.Missed), d.count(edge.Evicted); missed+evicted > 0 {
+			t.Fatalf("seed %d: %d missed and %d evicted", seed, missed, evicted)
+		}
+		refused += d.count(edge.Refused)
+	}
+	if refused == 0 {
+		t.Fatal("nothing was refused: this was no overload")
+	}
+}
+
+func TestCore_BreaksPromisesWithoutAdmission(t *testing.T) {
+	// The control of the test above: the same load let in without asking.
+	d, r := overloaded(t, 1)
+	d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, errTeachesNothing }
+	overload(d, r, func(id, model string, class edge.Class, within time.Duration) {
+		m := d.core.models[model]
+		it := &item{task: edge.Task{ID: id, Model: model, Class: class}, arrived: d.now, deadline: d.now + instant(within), model: m, size: m.sized(0)}
+		d.core.queue.insert(it.entry())
+		d.core.settleDown(d.now)
+		d.act()
+	})
+	d.run()
+	if d.count(edge.Evicted) == 0 {
+		t.Error("nothing was evicted: an overload without admission must break promises")
+	}
+}
+
+// chaos is a drive through everything that can happen, in random order.
+func chaos(tb testing.TB, seed uint64, check func(*drive)) *drive {
+	r := rand.New(rand.NewPCG(seed, 13))
+	d, known := newDrive(tb, 1+r.IntN(4)), []*item(nil)
+	d.core.limits = [3]int{6, 6, 6}
+	d.core.serve(0, somePools(r))
+	d.duration = func(it *item) (time.Duration, error) {
+		run := time.Duration(float64(it.size.figure.plan) * r.ExpFloat64())
+		if r.IntN(6) == 0 {
+			run *= 10
+		}
+		if r.IntN(5) == 0 {
+			return run, errors.New("model says no")
+		}
+		return run, nil
+	}
+	d.after = func() { check(d) }
+	at := time.Duration(0)
+	for i := range 150 {
+		at += time.Duration(r.IntN(8)) * ms
+		d.at(at, func(now instant) {
+			switch r.IntN(20) {
+			default:
+				it, _ := randomSubmit(d, r, fmt.Sprint("t", i))
+				known = append(known, it)
+			case 0:
+				d.core.serve(now, somePools(r))
+			case 1:
+				d.core.draining = r.IntN(3) == 0
+			case 2:
+				for _, it := range known { // a storm
+					if it.phase != settled && it.seq > 0 && r.IntN(2) == 0 {
+						d.core.cancel(now, it)
+					}
+				}
+			case 3, 4:
+				if len(known) > 0 {
+					d.core.cancel(now, known[r.IntN(len(known))])
+				}
+			case 5:
+				d.core.tick(now)
+			}
+		})
+	}
+	d.at(at+time.Minute, func(now instant) { d.core.stop(now) }) // for those with neither deadline nor lane
+	d.run()
+	return d
+}
+
+func somePools(r *rand.Rand) []edge.Pool {
+	var pools []edge.Pool
+	for i, model := range []string{"wide", "narrow", "pair", "down"} {
+		if r.IntN(5) > 0 {
+			pools = append(pools, serving(model, r.IntN(4), time.Duration(i*7)*ms))
+		}
+	}
+	return pools
+}
+
+// conserved says what is wrong with the core's books, if anything.
+func conserved(c *core, ended int) error {
+	var submitted, over uint64
+	for class := range edge.Classes {
+		submitted += c.tally.submitted[class]
+		for _, n := range c.tally.settled[class] {
+			over += n
+		}
+	}
+	started := 0
+	busy := map[*pool]int{}
+	for _, it := range c.runners {
+		busy[it.pool]++
+		if it.phase == running {
+			started++
+		}
+	}
+	switch {
+	case over+uint64(len(c.open)) != submitted:
+		return fmt.Errorf("%d settled and %d open of %d submitted", over, len(c.open), submitted)
+	case over != uint64(ended):
+		return fmt.Errorf("%d settled, and %d were told", over, ended)
+	case len(c.open) != c.queue.len()+started:
+		return fmt.Errorf("%d open, and %d wait and %d run", len(c.open), c.queue.len(), started)
+	case len(c.runners) > c.slots:
+		return fmt.Errorf("%d run on %d slots", len(c.runners), c.slots)
+	}
+	for _, p := range append(c.pools, c.retired...) {
+		if p.busy != busy[p] {
+			return fmt.Errorf("pool %q counts %d busy lanes, and %d of its tasks run", p.name, p.busy, busy[p])
+		}
+	}
+	if _, startable := c.plan.next(); startable {
+		return errors.New("a slot idles while a task with a free lane waits")
+	}
+	return nil
+}
+
+func TestCore_SettlesEveryTaskExactlyOnce(t *testing.T) {
+	seen := map[edge.Outcome]int{}
+	for seed := range uint64(200) {
+		d := chaos(t, seed, func(d *drive) {
+			if err := conserved(d.core, len(d.ended)); err != nil {
+				t.Fatalf("seed %d, %d ns: %v", seed, d.now, err)
+			}
+		})
+		if !d.core.idle() || len(d.core.open) > 0 {
+			t.Fatalf("seed %d: %d tasks never ended", seed, len(d.core.open))
+		}
+		once := map[*item]bool{}
+		for _, it := range d.ended {
+			if once[it] {
+				t.Fatalf("seed %d: task %q ended twice", seed, it.task.ID)
+			}
+			once[it] = true
+			seen[it.settlement.Outcome]++
+		}
+	}
+	for _, outcome := range edge.Outcomes {
+		if seen[outcome] == 0 {
+			t.Errorf("no task was ever %v: the test does not test", outcome)
+		}
+	}
+}
+
+func TestConserved_NoticesCookedBooks(t *testing.T) {
+	for name, cook := range map[string]func(*core){
+		"LostSettlement": func(c *core) { c.tally.settled[edge.Normal][edge.Refused]-- },
+		"LostTask":       func(c *core) { c.queue.remove(0) },
+		"LeakedLane":     func(c *core) { c.pools[0].busy++ },
+		"IdleSlot":       func(c *core) { c.slots++; c.pools[0].lanes++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDrive(t, 1, serving("m", 1, 10*ms))
+			d.mustSubmit("a", "m", edge.Normal, time.Second)
+			d.mustSubmit("b", "m", edge.Normal, time.Second)
+			_, err := d.submit("c", "m", edge.Normal, ms)
+			assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+			if err := conserved(d.core, len(d.ended)); err != nil {
+				t.Fatalf("true books are called cooked: %v", err)
+			}
+			cook(d.core)
+			if conserved(d.core, len(d.ended)) == nil {
+				t.Error("cooked books pass")
+			}
+		})
+	}
+}
+
+func TestCore_SameEventsSameDecisions(t *testing.T) {
+	logs := map[string]bool{}
+	for seed := range uint64(20) {
+		first := chaos(t, seed, func(*drive) {}).log.String()
+		for range 3 {
+			if again := chaos(t, seed, func(*drive) {}).log.String(); again != first {
+				t.Fatalf("seed %d: the same events gave other decisions", seed)
+			}
+		}
+		logs[first] = true
+	}
+	if len(logs) < 20 {
+		t.Errorf("%d different logs from 20 different seeds", len(logs))
+	}
+}
+
+func TestCore_BadInput(t *testing.T) {
+	t.Run("ThousandsWithOneDeadline", func(t *testing.T) {
+		d := newDrive(t, 2, serving("m", 2, ms))
+		d.duration = func(*item) (time.Duration, error) { return ms, nil }
+		for i := range 5000 {
+			_, _ = d.submit(fmt.Sprint(i), "m", edge.Classes[i%3], time.Second)
+		}
+		d.run()
+		// 2 slots × 1 s ÷ 1 ms; urgent ones count with their own cost, the same here.
+		if got := d.count(edge.Completed); got != 2000 {
+			t.Errorf("%d of 5000 were on time, want the 2000 that fit", got)
+		}
+		if got := d.count(edge.Refused); got != 3000 {
+			t.Errorf("%d were refused, want 3000", got)
+		}
+	})
+	t.Run("AYearAndForEver", func(t *testing.T) {
+		d := newDrive(t, 1, serving("m", 1, ms))
+		d.duration = func(*item) (time.Duration, error) { return ms, nil }
+		d.mustSubmit("year", "m", edge.Batch, 365*24*time.Hour)
+		d.mustSubmit("ages", "m", edge.Batch, time.Duration(forever-2))
+		d.mustSubmit("none", "m", edge.Batch, 0)
+		d.mustSubmit("soon", "m", edge.Normal, 10*ms)
+		d.run()
+		if got, want := starts(d), "year soon ages none"; got != want {
+			t.Errorf("started %s, want %s", got, want)
+		}
+	})
+	for _, wrong := range []float64{0.1, 10} {
+		t.Run(fmt.Sprintf("DeclaredCostWrong%vTimes", wrong), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(5, 6))
+			d := newDrive(t, 2, serving("m", 2, time.Duration(wrong*20*float64(ms))))
+			d.duration = func(*item) (time.Duration, error) { return 18*ms + time.Duration(r.IntN(4000))*time.Microsecond, nil }
+			broken := 0
+			for i := range 3000 {
+				d.at(time.Duration(i)*8*ms, func(instant) { // 1.25 of what two slots bear
+					if _, err := d.submit(fmt.Sprint(i), "m", edge.Normal, 400*ms); err == nil && i == 1000 {
+						broken = d.count(edge.Missed) + d.count(edge.Evicted)
+					}
+				})
+			}
+			d.run()
+			late := d.count(edge.Missed) + d.count(edge.Evicted)
+			if got := d.count(edge.Completed); got < 2200 {
+				t.Errorf("%d of about 2400 possible were on time", got)
+			}
+			t.Logf("%d promises broken, %d of them among the first 1000 tasks", late, broken)
+			if late > 60 {
+				t.Errorf("%d promises broken, want them to end when the estimates are learnt", late)
+			}
+		})
+	}
+	t.Run("OneThatNeverEnds", func(t *testing.T) {
+		d := newDrive(t, 1, serving("m", 1, ms))
+		d.duration = func(*item) (time.Duration, error) { return 24 * time.Hour, errTeachesNothing }
+		d.mustSubmit("stuck", "m", edge.Normal, 10*ms)
+		waits := d.mustSubmit("waits", "m", edge.Normal, time.Second)
+		d.at(30*time.Second, func(instant) {
+			assertOutcome(t, waits, edge.Evicted)
+			_, err := d.submit("next", "m", edge.Normal, time.Second)
+			refusal := assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+			if refusal.RetryAfter < time.Second {
+				t.Errorf("retry after %v, want it to grow with the wait", refusal.RetryAfter)
+			}
+		})
+		d.run()
+	})
+}
+
+// FuzzCore plays any string of events and keeps the books.
+func FuzzCore(f *testing.F) {
+	f.Add([]byte("0a1b2c3d4e5f6g7h8i9j"))
+	f.Add([]byte{0, 0, 0, 7, 255, 12, 4, 8, 5, 1, 6, 2, 7, 3})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		d := newDrive(t, 2, serving("wide", 2, 5*ms), serving("narrow", 1, 9*ms))
+		d.after = func() {
+			if err := conserved(d.core, len(d.ended)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var last *item
+		for i := 0; i+1 < len(script); i += 2 {
+			knob := time.Duration(script[i+1])
+			d.duration = func(*item) (time.Duration, error) { return knob * ms, nil }
+			switch script[i] % 6 {
+			case 0, 1, 2:
+				model := []string{"wide", "narrow"}[script[i]/6%2]
+				last, _ = d.submit(fmt.Sprint(i), model, edge.Classes[script[i]%3], (knob-10)*ms)
+			case 3:
+				for end := d.now + instant(knob*ms); d.now < end && d.step(); {
+				}
+			case 4:
+				if last != nil {
+					d.core.cancel(d.now, last)
+					d.act()
+				}
+			case 5:
+				d.core.serve(d.now, []edge.Pool{serving("wide", int(knob%4), knob*ms), serving("narrow", int(knob/4%3), 0)})
+				d.act()
+			}
+		}
+		d.core.stop(d.now)
+		d.act()
+		d.run()
+		if !d.core.idle() || len(d.core.open) > 0 {
+			t.Fatalf("%d tasks never ended", len(d.core.open))
+		}
+	})
+}

@@ -1,3 +1,0 @@
-package scheduler
-import "errors"
-var errTeachesNothing = errors.New("teaches nothing")
