@@ -24,13 +24,13 @@ func Examine(ctx context.Context, c config.Config) []host.Finding {
 }
 
 func examineDaemon(ctx context.Context, c config.Config) host.Finding {
-	finding := host.Finding{Code: "containerd", Level: host.LevelFail, Subject: c.Containerd.Address}
+	finding := host.Finding{Code: "containerd", Level: host.LevelFail, Subject: "containerd at " + c.Containerd.Address}
 	report, err := askDaemon(ctx, c)
 	if err == nil && report.Connected {
-		finding.Level, finding.Detail = host.LevelOK, "containerd "+report.Version+" answers at "+c.Containerd.Address
+		finding.Level, finding.Detail = host.LevelOK, "answers as version "+report.Version
 		return finding
 	}
-	finding.Detail = report.Error
+	finding.Detail = "does not answer: " + report.Error
 	if err != nil {
 		finding.Detail = err.Error()
 	}
@@ -60,20 +60,19 @@ func askDaemon(ctx context.Context, c config.Config) (report edge.DaemonReport, 
 func examineAgent(ctx context.Context, c config.Config) host.Finding {
 	ctx, cancel := context.WithTimeout(ctx, examineWithin)
 	defer cancel()
+	finding := host.Finding{Code: "agent", Level: host.LevelOK, Subject: "agent at " + c.API.Socket}
 	status, err := localapi.Dial(c.API.Socket).Status(ctx)
 	switch {
 	case errors.Is(err, edge.ErrUnavailable):
-		return host.Finding{
-			Code: "agent", Level: host.LevelWarn, Subject: c.API.Socket,
-			Detail: "no agent answers at " + c.API.Socket, Remedy: "systemctl start holdfast, or holdfast run",
-		}
+		finding.Level, finding.Detail = host.LevelWarn, "does not answer"
+		finding.Remedy = "systemctl start holdfast, or holdfast run"
 	case err != nil:
-		return host.Finding{Code: "agent", Level: host.LevelFail, Subject: c.API.Socket, Detail: err.Error()}
+		finding.Level, finding.Detail = host.LevelFail, err.Error()
 	case len(status.Warnings) > 0:
-		return host.Finding{
-			Code: "agent", Level: host.LevelWarn, Subject: c.API.Socket,
-			Detail: fmt.Sprintf("runs with %d warning(s)", len(status.Warnings)), Remedy: "see holdfast status",
-		}
+		finding.Level, finding.Detail = host.LevelWarn, fmt.Sprintf("runs with %d warning(s)", len(status.Warnings))
+		finding.Remedy = "see holdfast status"
+	default:
+		finding.Detail = fmt.Sprintf("runs as process %d", status.PID)
 	}
-	return host.Finding{Code: "agent", Level: host.LevelOK, Subject: c.API.Socket, Detail: "runs, process " + fmt.Sprint(status.PID)}
+	return finding
 }

@@ -41,7 +41,7 @@ func (d *door) doctorVerb() *cobra.Command {
 
 func printFindings(p printer, findings []host.Finding) error {
 	for _, f := range findings {
-		if _, err := fmt.Fprintf(p.out, "%-4s  %-18s  %s\n", f.Level, f.Code, printable(f.Detail)); err != nil {
+		if _, err := fmt.Fprintf(p.out, "%-4s  %-18s  %s\n", f.Level, f.Code, printable(f.Subject+" "+f.Detail)); err != nil {
 			return err
 		}
 		if f.Remedy != "" {
