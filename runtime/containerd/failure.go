@@ -87,10 +87,16 @@ func judge(err, ended error) verdict {
 		return verdictRetry
 	case errdefs.IsNotFound(plain):
 		return verdictLook
-	case strings.Contains(err.Error(), "ttrpc: closed"):
-		// The shim's connection broke: it died, or the daemon is about to.
+	case isShimGone(err):
 		return verdictLook
 	default:
 		return verdictFail
 	}
+}
+
+// isShimGone tells that the daemon's connection to the shim broke: the shim died,
+// or the daemon is about to. The daemon then clears up after it, and until it has,
+// calls fail like this. The error has no kind of its own.
+func isShimGone(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "ttrpc: closed")
 }

@@ -130,7 +130,12 @@ func (n *node) again(t *testing.T) *containerd.Driver {
 func (n *node) close(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	driver := n.Driver
+	// One of its own: the test may have closed the others.
+	driver, err := containerd.New(n.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Close()
 	list, err := driver.Instances(ctx)
 	if err != nil {
 		t.Errorf("instances: %v", err)

@@ -64,13 +64,24 @@ func (d *Driver) killAndWait(ctx context.Context, c *client.Client, id string) e
 	return unlessGone(err)
 }
 
+// clearWithin bounds how long the daemon may take to clear up after a dead shim.
+const clearWithin = 10 * time.Second
+
 // kill signals a task; one that is gone or ended needs no signal.
 func kill(ctx context.Context, c *client.Client, id string, signal unix.Signal) error {
-	_, err := c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
-	if err == nil || errdefs.IsFailedPrecondition(unwrapped(err)) {
-		return nil
+	until := time.Now().Add(clearWithin)
+	for pause := newPause(); ; {
+		_, err := c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+		if err == nil || errdefs.IsFailedPrecondition(unwrapped(err)) {
+			return nil
+		}
+		if !isShimGone(err) || time.Now().After(until) {
+			return unlessGone(native(err))
+		}
+		if err := pause.wait(ctx); err != nil {
+			return err
+		}
 	}
-	return unlessGone(native(err))
 }
 
 func unlessGone(err error) error {

@@ -9,6 +9,7 @@ import (
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
@@ -57,8 +58,8 @@ func (d *Driver) wait(ctx context.Context, c *client.Client, id string) (edge.Ex
 }
 
 // isGone tells whether an instance is still held but its task is lost. An
-// instance that is not held at all is an error; a daemon that does not answer
-// tells nothing.
+// instance that is not held at all is an error; a daemon that does not answer, or
+// is still clearing up after a dead shim, tells nothing yet.
 func (d *Driver) isGone(ctx context.Context, c *client.Client, id string) (bool, error) {
 	if _, err := c.ContainerService().Get(ctx, id); err != nil {
 		if judge(err, ctx.Err()) == verdictRetry {
@@ -67,7 +68,7 @@ func (d *Driver) isGone(ctx context.Context, c *client.Client, id string) (bool,
 		return false, native(err)
 	}
 	_, err := c.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
-	return err != nil && judge(err, ctx.Err()) == verdictLook, nil
+	return errdefs.IsNotFound(unwrapped(err)), nil
 }
 
 // exitOf makes sense of how a task ended.

@@ -1,0 +1,37 @@
+package containerd
+
+// What the tests, from outside the package, hold against tables and fuzz.
+var (
+	Judge       = judge
+	DecodeExit  = decodeExit
+	UsageOf     = usageOf
+	Spellings   = spellings
+	ParseSignal = parseSignal
+	Verify      = verify
+	Endpoint    = endpointPath
+	MergeEnv    = mergeEnv
+	FindAccount = findAccount
+	Keyed       = keyed
+)
+
+type (
+	Verdict = verdict
+	Guise   = guise
+	Account = account
+)
+
+const (
+	VerdictFail  = verdictFail
+	VerdictRetry = verdictRetry
+	VerdictLook  = verdictLook
+)
+
+// NewGuise is what a hardened process of a user looks like.
+func NewGuise(uid uint32) Guise {
+	return guise{uid: [4]uint32{uid, uid, uid, uid}, noNewPrivs: true, seccomp: seccompFiltered}
+}
+
+// NewAccount is a user for comparison.
+func NewAccount(uid, gid uint32, groups ...uint32) Account {
+	return account{uid: uid, gid: gid, groups: groups}
+}

@@ -1,0 +1,186 @@
+package containerd_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/edge"
+)
+
+// get asks a server on a unix socket.
+func get(ctx context.Context, socket string) (string, error) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://model/", nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// outcome is what a Wait in the background came to.
+type outcome struct {
+	exit edge.Exit
+	err  error
+}
+
+func (n *node) waitInBackground(t *testing.T, id string) <-chan outcome {
+	t.Helper()
+	done := make(chan outcome, 1)
+	ctx := t.Context()
+	go func() {
+		exit, err := n.Wait(ctx, id)
+		done <- outcome{exit, err}
+	}()
+	return done
+}
+
+// These tests take the shared daemon down, so none of them may run beside others.
+
+func TestDriver_DaemonRestarts(t *testing.T) {
+	n := newNode(t)
+	running := n.start(t, behave("sleep"), "survivor")
+	doomed := n.start(t, behave("sleep"), "doomed")
+	survivor, victim := n.waitInBackground(t, "survivor"), n.waitInBackground(t, "doomed")
+	if err := shared.daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Instances(t.Context()); !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("got %v while the daemon is down, want %v", err, edge.ErrUnavailable)
+	}
+	if err := unix.Kill(int(doomed.PID), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-survivor:
+		t.Errorf("wait reported %+v, %v while only the daemon was down", got.exit, got.err)
+	default:
+	}
+	if err := shared.daemon.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := <-victim
+	t.Logf("what died meanwhile was told as %+v", got.exit)
+	if got.err != nil || got.exit.Code == 0 {
+		t.Errorf("got %+v, %v of what died meanwhile, want an exit", got.exit, got.err)
+	}
+	if listed := n.instance(t, "doomed"); listed.Running || listed.Exit == nil {
+		t.Errorf("got running %v, exit %v of what died meanwhile", listed.Running, listed.Exit)
+	}
+	if listed := n.instance(t, "survivor"); !listed.Running || listed.PID != running.PID {
+		t.Errorf("got %+v, want the survivor running as pid %d", listed, running.PID)
+	}
+	if err := n.Stop(t.Context(), "survivor", 30e9); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-survivor; got.err != nil || got.exit.Code != 0 {
+		t.Errorf("got %+v, %v, want the code 0 of the survivor in the end", got.exit, got.err)
+	}
+}
+
+func TestDriver_ShimDies(t *testing.T) {
+	n := newNode(t)
+	instance := n.start(t, behave("sleep"), "orphan")
+	done := n.waitInBackground(t, "orphan")
+	if err := unix.Kill(parentOf(t, instance.PID), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.err != nil || got.exit.Code == 0 {
+		t.Errorf("got %+v, %v of an instance whose shim died, want an exit", got.exit, got.err)
+	}
+	if err := n.Remove(t.Context(), "orphan"); err != nil {
+		t.Error(err)
+	}
+	n.start(t, behave("sleep"), "orphan")
+}
+
+func parentOf(t *testing.T, pid uint32) int {
+	t.Helper()
+	parent, err := strconv.Atoi(status(t, pid)["PPid"])
+	if err != nil || parent <= 1 {
+		t.Fatalf("process %d has no parent of its own: %v", pid, err)
+	}
+	return parent
+}
+
+func TestDriver_AgentKilled(t *testing.T) {
+	n := newNode(t)
+	w := behave("serve", "/run/model/model.sock")
+	w.Serve = &edge.Serve{Model: "m", Endpoint: "unix:///run/model/model.sock"}
+	before := n.start(t, w, "server")
+	// A killed agent closes nothing; its connection breaks with it.
+	if err := n.Driver.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t.Context(), before.Socket); err != nil {
+		t.Errorf("the model stopped serving with its agent: %v", err)
+	}
+	n.Driver = n.again(t)
+	after := n.instance(t, "server")
+	if after.PID != before.PID || after.SpecHash != w.SpecHash() || after.Socket != before.Socket {
+		t.Errorf("got %+v, want the instance as it was: %+v", after, before)
+	}
+}
+
+func TestDriver_Watch(t *testing.T) {
+	n := newNode(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	reports := make(chan edge.DaemonReport)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Watch(ctx, func(r edge.DaemonReport) { reports <- r }) }()
+	up := <-reports
+	if !up.Connected || up.Version == "" || up.Address != n.opts.Address || up.Namespace != n.opts.Namespace {
+		t.Errorf("got %+v, want to hear of the daemon and its version", up)
+	}
+	if err := shared.daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if down := <-reports; down.Connected || down.Error == "" {
+		t.Errorf("got %+v, want to hear that the daemon went away", down)
+	}
+	if err := shared.daemon.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := <-reports; !again.Connected || again.Version != up.Version {
+		t.Errorf("got %+v, want to hear that the daemon came back", again)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("got %v from a watch whose context ended", err)
+	}
+}
+
+func TestDriver_DaemonTerminates(t *testing.T) {
+	n := newNode(t)
+	n.start(t, behave("sleep"), "steady")
+	done := n.waitInBackground(t, "steady")
+	// In order, as a package upgrade does it: its calls end differently from a crash.
+	if err := shared.daemon.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if listed := n.instance(t, "steady"); !listed.Running {
+		t.Errorf("got %+v, want it running", listed)
+	}
+	if err := n.Remove(t.Context(), "steady"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; errors.Is(got.err, os.ErrDeadlineExceeded) || got.exit.Code == 0 && got.err == nil {
+		t.Errorf("got %+v, %v, want to hear of the kill, or that it was removed", got.exit, got.err)
+	}
+}
