@@ -1,0 +1,100 @@
+package scheduler
+
+import (
+	"time"
+
+	"holdfast/edge"
+)
+
+// catchUp does what became due before the event at hand, so that it is judged
+// against the present.
+func (c *core) catchUp(now instant) {
+	if now >= c.wake {
+		c.settleDown(now)
+	}
+}
+
+// settleDown brings the state to rest at now: it tells those who are out of time,
+// re-estimates runs that take longer, starts what can start, gives up what has
+// become hopeless, and works out when to look again.
+func (c *core) settleDown(now instant) {
+	c.expire(now)
+	c.dispatch(now)
+	c.wake = c.sweep(now)
+	for _, it := range c.runners {
+		c.wake = min(c.wake, it.expected+1)
+		if it.phase == running && it.deadline != forever {
+			c.wake = min(c.wake, it.deadline+1)
+		}
+	}
+}
+
+// expire settles started tasks whose deadline has passed, and moves the expected
+// end of those that run past it: first to where slow runs end, then each time by
+// half more than the time before, so that a task that never ends costs a few
+// dozen plans and not thousands.
+func (c *core) expire(now instant) {
+	for _, it := range c.runners {
+		if it.phase == running && now > it.deadline {
+			c.settle(now, it, edge.Missed, missedError(it))
+		}
+		if now <= it.expected {
+			continue
+		}
+		if it.grace == 0 {
+			elapsed := time.Duration(now - it.started)
+			it.grace = max(it.size.figure.tail-elapsed, time.Millisecond)
+		} else {
+			it.grace = min(it.grace+it.grace/2, maxCost)
+		}
+		it.expected = now + instant(it.grace)
+	}
+}
+
+// dispatch starts what the plan wants started.
+func (c *core) dispatch(now instant) {
+	for {
+		pos, ok := c.plan.next()
+		if !ok {
+			return
+		}
+		e := c.queue.entries()[pos]
+		c.queue.remove(pos)
+		if c.plan.lastStart(&e) < now {
+			c.settle(now, e.item, edge.Evicted, hopeless(now, &e))
+			continue
+		}
+		c.start(now, &e)
+	}
+}
+
+func (c *core) start(now instant, e *entry) {
+	it := e.item
+	it.phase, it.pool, it.started = running, it.model.pool, now
+	it.expected = now + instant(e.cost())
+	it.pool.busy++
+	c.runners = append(c.runners, it)
+	c.out = append(c.out, decision{start, it})
+}
+
+// sweep evicts what has lost hope and returns when the next one will.
+func (c *core) sweep(now instant) instant {
+	next, lost := forever, false
+	entries := c.queue.entries()
+	for i := range entries {
+		last := c.plan.lastStart(&entries[i])
+		if last < now {
+			lost = true
+		} else if last < forever {
+			next = min(next, last+1)
+		}
+	}
+	if lost {
+		gone := func(e *entry) bool { return c.plan.lastStart(e) < now }
+		c.queue.take(gone, func(it *item) {
+			e := it.entry()
+			c.settle(now, it, edge.Evicted, hopeless(now, &e))
+		})
+	}
+	return next
+}
