@@ -335,7 +335,11 @@ func TestSupervisor_ExecuteDies(t *testing.T) {
 	t.Run("UnreachableOneIsPassedOver", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			h := serving(t, d, 2, nil, nil)
-			deaf := d.Running()[0]
+			first, err := h.sup.Execute(t.Context(), task("digits", "{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			deaf := first.Instance // the one that would be asked again
 			d.Deafen(deaf)
 			synctest.Wait()
 			for range 10 {

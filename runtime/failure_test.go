@@ -226,18 +226,21 @@ func TestSupervisor_DaemonChanged(t *testing.T) {
 	})
 	t.Run("WhatVanishedMeanwhileIsMissed", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Blind = true // nothing but the list tells
 			h := newHouse(t, d)
-			h.sup.Apply([]edge.Workload{service("till", 1)})
+			h.sup.Apply([]edge.Workload{service("till", 2)})
 			settle(time.Minute)
 			d.SetDaemon(false)
 			h.sup.DaemonChanged(edge.DaemonReport{})
-			d.Vanish(d.Running()[0])
+			running := d.Running()
+			d.Vanish(running[0])
+			d.Exit(running[1], edge.Exit{Code: 1})
 			settle(time.Minute)
 			d.SetDaemon(true)
 			h.sup.DaemonChanged(edge.DaemonReport{Connected: true})
 			settle(time.Second)
-			h.wantRunning(1)
-			h.wantEvents(edge.EventInstanceExited, 1)
+			h.wantRunning(2)
+			h.wantEvents(edge.EventInstanceExited, 2)
 		})
 	})
 }

@@ -117,7 +117,7 @@ func (p *pool) withdraw(ep *endpoint) <-chan struct{} {
 }
 
 // acquire takes a lane to a ready instance that answers the model, the one with
-// the fewest tasks in flight. While all are busy it waits for ctx; while none is
+// the fewest tasks in flight, and among equals the same again: its caches are warm. While all are busy it waits for ctx; while none is
 // ready it does not.
 func (p *pool) acquire(ctx context.Context, model string) (*endpoint, *lane, error) {
 	for {

@@ -44,6 +44,8 @@ type Driver struct {
 	Main func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit
 	// StartDelay is how long Start takes.
 	StartDelay time.Duration
+	// Blind makes Wait miss every end.
+	Blind bool
 	// ListDelay is how old a list is when Instances returns it.
 	ListDelay time.Duration
 	// StartError, when it returns an error, makes Start fail with it.
@@ -217,8 +219,12 @@ func (d *Driver) Wait(ctx context.Context, id string) (edge.Exit, error) {
 	if c == nil {
 		return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, edge.ErrNotFound)
 	}
+	ended := c.ended
+	if d.Blind {
+		ended = nil
+	}
 	select {
-	case <-c.ended:
+	case <-ended:
 	case <-ctx.Done():
 		return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, ctx.Err())
 	}
