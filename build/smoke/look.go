@@ -18,7 +18,7 @@ import (
 type platform struct {
 	goarch   string
 	machine  elf.Machine
-	emulator []string // with the oldest processor that has to do
+	emulator []string // with the oldest processor that has to do; none: only a real one will do
 }
 
 // platforms are known by the last part of a binary's name.
@@ -28,7 +28,7 @@ var platforms = map[string]platform{
 	"armv7":   {"arm", elf.EM_ARM, []string{"qemu-arm-static", "-cpu", "cortex-a7"}},
 	"armv6":   {"arm", elf.EM_ARM, []string{"qemu-arm-static", "-cpu", "arm1176"}},
 	"riscv64": {"riscv64", elf.EM_RISCV, []string{"qemu-riscv64-static"}},
-	"386":     {"386", elf.EM_386, []string{"qemu-i386-static"}},
+	"386":     {"386", elf.EM_386, nil}, // Debian 12's qemu-i386 crashes in Go's signal handling
 }
 
 // startLimit bounds one start of a binary; under emulation one takes about a second.
@@ -127,6 +127,9 @@ func (p platform) execute(ctx context.Context, file string, args ...string) (str
 	}
 	command := []string{file}
 	if p.goarch != goruntime.GOARCH {
+		if p.emulator == nil {
+			return "", fmt.Errorf("no emulator for %s is good enough", p.goarch)
+		}
 		command = append(append([]string{}, p.emulator...), file)
 	}
 	if _, err := exec.LookPath(command[0]); err != nil {

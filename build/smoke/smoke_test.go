@@ -72,6 +72,7 @@ func TestLook_Wrong(t *testing.T) {
 		"RefusesAll":     {program(t, fussy, "holdfast-linux-amd64"), "a good configuration is refused"},
 		"UnknownMachine": {"holdfast-linux-mips", "cannot tell the machine"},
 		"Dynamic":        {dynamic(t), "not static: it asks for an interpreter"},
+		"NoEmulator":     {program(t, honest, "holdfast-linux-386", "GOARCH=386"), "no emulator for 386"},
 		"NotABinary":     {script(t), "cannot read binary"},
 	} {
 		t.Run(name, func(t *testing.T) {
