@@ -1,0 +1,41 @@
+// Package localapi is the agent's door on its own node: the Open Inference
+// Protocol for whoever has work, and an admin API for whoever looks after the
+// node, over HTTP on a unix socket and a loopback port. It also holds the client
+// the command line uses.
+//
+// # What it owns
+//
+// The two listeners, the bytes of requests in flight, and the translation
+// between HTTP and the vocabulary of package edge. It decides nothing about
+// tasks: what it is handed stands behind the interfaces in options.go.
+//
+// # Promise
+//
+// The deadline of a request counts from the moment its header is read, before
+// its body is. A request that cannot be run is told so before it is queued, and
+// the field at fault is named. An answer carries what the node knows about how
+// it came to be, and costs no decoding of tensors. Whatever arrives, memory
+// stays within MaxInFlight bytes of bodies and MaxConns connections for each
+// listener.
+//
+// The unix socket's permissions are the access control: verbs that change the
+// node, and the output of workloads, are answered there only. The loopback port
+// serves inference and reads, and refuses requests that a web page of elsewhere
+// had a browser send.
+//
+// # Concurrency
+//
+// A Server serves every connection on a goroutine of its own; all of them have
+// ended when Run returns. A Client may be used by many goroutines at once.
+//
+// # Failure
+//
+// Errors are JSON (oip.ErrorBody): a text for people, a reason for programs and,
+// where they help, the field, a hint and when to ask again. The client turns
+// them back into the errors and refusals of package edge.
+//
+// # Testing
+//
+// Real listeners, hand-written fakes behind the interfaces; slow, endless,
+// enormous and a thousand simultaneous requests among them.
+package localapi

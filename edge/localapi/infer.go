@@ -1,0 +1,160 @@
+package localapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/oip"
+)
+
+// infer runs one task: everything that can be found wrong with a request is
+// found before it is submitted, so that the scheduler plans with sound ones only.
+func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
+	task := edge.Task{ID: s.nextID(), Arrived: time.Now()}
+	w.Header().Set(HeaderTask, task.ID)
+	in := intake{budget: &s.budget}
+	defer in.release()
+	if err := s.receive(w, r, &task, &in); err != nil {
+		s.fail(w, err)
+		return
+	}
+	settled := s.opts.Inference.Infer(r.Context(), task)
+	if r.Context().Err() != nil {
+		return // nobody is there to be answered
+	}
+	s.answer(w, settled)
+}
+
+// receive fills the task from the request. What can be refused by the header is
+// refused before the body is read.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, task *edge.Task, in *intake) error {
+	meta, err := s.model(r)
+	if err != nil {
+		return err
+	}
+	task.Model, task.Version = r.PathValue("model"), r.PathValue("version")
+	asked, err := headerWish(r.Header)
+	if err != nil {
+		return err
+	}
+	headerLength, err := readHeader(r)
+	if err != nil {
+		return err
+	}
+	wait := s.opts.BodyTimeout
+	if asked.deadline > 0 {
+		wait = min(wait, asked.deadline)
+	}
+	if err := s.readBody(w, r, in, task.Arrived.Add(wait)); err != nil {
+		return lateBody(err, task.Arrived, asked.deadline)
+	}
+	task.Input = edge.Payload{Body: in.body, HeaderLength: headerLength}
+	return s.examine(task, asked, meta)
+}
+
+// examine reads and checks the body.
+func (s *Server) examine(task *edge.Task, asked wish, meta oip.ModelMetadata) error {
+	req, err := oip.ParseRequest(task.Input.Body, task.Input.HeaderLength)
+	if err != nil {
+		return err
+	}
+	source := "parameters.timeout"
+	if asked.hasDeadline {
+		source = HeaderDeadline
+	}
+	if err := asked.merge(req.Parameters); err != nil {
+		return err
+	}
+	if err := asked.apply(task, source, s.opts.DefaultDeadline); err != nil {
+		return err
+	}
+	// A model that was never ready has not said what it takes. The scheduler will
+	// refuse the task; its instance would check again anyway.
+	return req.Check(meta)
+}
+
+// readHeader reads what the header says about the body's form.
+func readHeader(r *http.Request) (headerLength int, err error) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return 0, problem{status: http.StatusUnsupportedMediaType, hangUp: true, body: oip.ErrorBody{
+			Error:  fmt.Sprintf("bodies are taken as they are, not in encoding %.40q", encoding),
+			Reason: reasonEncoding, Field: "Content-Encoding",
+		}}
+	}
+	text := r.Header.Get(oip.HeaderLengthField)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		return 0, field(oip.HeaderLengthField, "must be the length of the JSON part in bytes, not %.40q", text)
+	}
+	return n, nil
+}
+
+// answer writes what became of the task.
+func (s *Server) answer(w http.ResponseWriter, settled edge.Settlement) {
+	if settled.Outcome != edge.Completed {
+		s.fail(w, unanswered(settled))
+		return
+	}
+	payload, err := oip.Annotate(settled.Answer.Payload, annotations(settled))
+	if err != nil {
+		s.fail(w, fmt.Errorf("%w: model %q gave what is no answer: %w", edge.ErrModel, settled.Task.Model, err))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	if payload.HeaderLength > 0 {
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set(oip.HeaderLengthField, strconv.Itoa(payload.HeaderLength))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(payload.Body)))
+	allowWriting(w)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(payload.Body)
+}
+
+// unanswered is the error of a task without an answer; its outcome decides what
+// its error leaves open.
+func unanswered(settled edge.Settlement) error {
+	err := settled.Err
+	if err == nil {
+		err = fmt.Errorf("task %s was %s", settled.Task.ID, settled.Outcome)
+	}
+	want := map[edge.Outcome]error{
+		edge.Missed: edge.ErrDeadline, edge.Cancelled: edge.ErrCancelled, edge.Failed: edge.ErrModel,
+	}[settled.Outcome]
+	if want == nil || slices.ContainsFunc(sentinels[:], func(s sentinel) bool { return errors.Is(err, s.err) }) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", want, err)
+}
+
+// annotations are what the node adds to an answer's parameters. Times are whole
+// microseconds.
+func annotations(settled edge.Settlement) map[string]any {
+	notes := map[string]any{
+		"task":         settled.Task.ID,
+		"class":        settled.Task.Class.String(),
+		"queue_us":     settled.Queue.Microseconds(),
+		"compute_us":   settled.Compute.Microseconds(),
+		"deadline_met": settled.Slack() >= 0,
+	}
+	if settled.Task.HasDeadline() {
+		notes["slack_us"] = settled.Slack().Microseconds()
+	}
+	if settled.Answer.Route != "" {
+		notes["route"] = settled.Answer.Route
+	}
+	if model := settled.Answer.Model; model != "" && model != settled.Task.Model {
+		notes["variant"] = model
+	}
+	return notes
+}

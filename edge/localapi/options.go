@@ -1,0 +1,154 @@
+package localapi
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/oip"
+)
+
+// Inference runs tasks.
+type Inference interface {
+	// Infer blocks until the task has settled. The end of ctx means that its
+	// caller gave up.
+	Infer(ctx context.Context, t edge.Task) edge.Settlement
+	// Cancel gives a task up; false when there is none of that id.
+	Cancel(id string) bool
+	// Explain answers as Infer would decide now, without submitting: nil, or a
+	// *edge.Refusal.
+	Explain(t edge.Task) error
+}
+
+// Models knows what the node can be asked.
+type Models interface {
+	// Model tells what a model says of itself, whether an instance of it can take
+	// a task now, and whether any workload serves it at all. The metadata has no
+	// name while no instance has told it yet.
+	Model(name string) (meta oip.ModelMetadata, ready, known bool)
+	Models() []string
+}
+
+// Node is the agent as a whole.
+type Node interface {
+	Reports
+	Control
+}
+
+// Reports are the node's views of itself.
+type Reports interface {
+	Status() edge.Status
+	Vitals() edge.Vitals
+	Tasks() []edge.TaskView
+	Workloads() []edge.WorkloadView
+}
+
+// Control changes what the node does.
+type Control interface {
+	// Restart restarts the instances of a workload, or one instance.
+	Restart(ctx context.Context, target string) error
+	// Drain lets no new task in and returns when those inside have settled.
+	Drain(ctx context.Context) error
+	Undrain()
+}
+
+// Events is the node's journal.
+type Events interface {
+	// Since lists the kept events with a higher sequence number, oldest first.
+	Since(seq uint64) []edge.Event
+	// Wait blocks until there is an event with a higher sequence number.
+	Wait(ctx context.Context, seq uint64) error
+}
+
+// Images is the node's image store.
+type Images interface {
+	Import(ctx context.Context, archive io.Reader) ([]edge.Image, error)
+	Images(ctx context.Context) ([]edge.Image, error)
+}
+
+// Logs opens the last lines of an instance's or workload's output. The reader
+// ends with ctx.
+type Logs interface {
+	Logs(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
+}
+
+// Options are what a Server is built from. A listener whose address is empty is
+// not opened; at least one must be.
+type Options struct {
+	Socket string // path of the unix socket
+	Listen string // host:port on a loopback address; port 0 picks one
+
+	NodeName string
+	Version  string
+
+	MaxBody     int64         // bytes of one inference request; 16 MiB by default
+	MaxInFlight int64         // bytes of all inference requests held at once; 64 MiB by default
+	MaxConns    int           // connections of one listener; 2,048 by default, more wait to be accepted
+	BodyTimeout time.Duration // how long a body may take to arrive; 10 s by default
+
+	// DefaultDeadline is the deadline of a task that names none; 0 means none.
+	// By default it is the class's own.
+	DefaultDeadline func(edge.Class) time.Duration
+	Log             *slog.Logger
+
+	Inference Inference
+	Models    Models
+	Node      Node
+	Events    Events
+	Images    Images
+	Logs      Logs
+}
+
+// Defaults of Options. The first two let four of the largest requests be held at
+// once on a node with a quarter of a gigabyte; a connection costs about 20 KiB,
+// so that two full listeners stay under a third of the same node.
+const (
+	defaultMaxBody     = 16 << 20
+	defaultMaxInFlight = 64 << 20
+	defaultMaxConns    = 2048
+	defaultBodyTimeout = 10 * time.Second
+)
+
+func (o *Options) fill() {
+	if o.MaxBody == 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = max(defaultMaxInFlight, o.MaxBody)
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = defaultMaxConns
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = defaultBodyTimeout
+	}
+	if o.DefaultDeadline == nil {
+		o.DefaultDeadline = edge.Class.DefaultDeadline
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Socket == "" && o.Listen == "":
+		return fmt.Errorf("local API has neither a socket nor an address to listen on: %w", edge.ErrInvalid)
+	case o.MaxBody < 0 || o.MaxConns < 0 || o.BodyTimeout < 0:
+		return fmt.Errorf("limits of the local API must not be negative: %w", edge.ErrInvalid)
+	case o.MaxInFlight < o.MaxBody:
+		return fmt.Errorf("bytes in flight (%d) must have room for the largest body (%d): %w", o.MaxInFlight, o.MaxBody, edge.ErrInvalid)
+	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Logs == nil:
+		return fmt.Errorf("local API lacks one of the interfaces it serves: %w", edge.ErrInvalid)
+	}
+	if len(o.Socket) > maxSocketPath {
+		return fmt.Errorf("socket path %q is longer than %d bytes: %w", o.Socket, maxSocketPath, edge.ErrInvalid)
+	}
+	if o.Listen != "" {
+		return checkLoopback(o.Listen)
+	}
+	return nil
+}
