@@ -3,15 +3,11 @@ package runtime
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"holdfast/edge/oip"
@@ -92,7 +88,7 @@ func (l *lane) do(r request, within time.Duration) (reply, *wireError) {
 		if err != nil {
 			return reply{}, &wireError{wireUnsent, err}
 		}
-		answer, keep, failure := l.exchange(conn, r, deadline)
+		answer, keep, failure := l.exchange(conn, r)
 		if failure == nil {
 			if !keep {
 				l.close()
@@ -167,7 +163,7 @@ func (l *lane) abort() {
 
 // exchange is one request and its reply on conn. keep tells whether the
 // connection may carry another.
-func (l *lane) exchange(conn net.Conn, r request, deadline time.Time) (answer reply, keep bool, failure *wireError) {
+func (l *lane) exchange(conn net.Conn, r request) (answer reply, keep bool, failure *wireError) {
 	unsent := l.send(conn, r)
 	if isTimeout(unsent) {
 		return reply{}, false, &wireError{wireHung, unsent}
@@ -220,117 +216,4 @@ func appendHead(head []byte, r request) []byte {
 	head = append(head, "\r\nContent-Type: application/octet-stream\r\n"+oip.HeaderLengthField+": "...)
 	head = strconv.AppendInt(head, int64(r.headerLength), 10)
 	return append(head, "\r\n\r\n"...)
-}
-
-// readHead reads status line and headers, past informational ones. maxHead
-// bounds them all together.
-func (l *lane) readHead() (*http.Response, error) {
-	for {
-		response, err := http.ReadResponse(l.buf, nil)
-		if err != nil {
-			return nil, err
-		}
-		if response.StatusCode >= 200 {
-			return response, nil
-		}
-		if response.StatusCode == http.StatusSwitchingProtocols {
-			return nil, errors.New("the server wants to switch protocols")
-		}
-	}
-}
-
-// readFailure says what an error while reading means. A peer that closes a unix
-// socket with bytes of the request unread resets it; so a reset before any byte
-// of the reply means the request was not read whole. Everything else may have been
-// worked on and must not be sent again.
-func (l *lane) readFailure(err error) *wireError {
-	switch {
-	case isTimeout(err):
-		return &wireError{wireHung, err}
-	case errors.Is(err, errTooMuch), errors.Is(err, errHeaderLength):
-		return &wireError{wireBad, err}
-	case errors.Is(err, syscall.ECONNRESET) && !l.reader.seen:
-		return &wireError{wireUnsent, err}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, io.ErrClosedPipe), errors.Is(err, syscall.ECONNRESET):
-		return &wireError{wireBroken, err}
-	default:
-		return &wireError{wireBad, fmt.Errorf("not an HTTP response: %w", err)}
-	}
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-var (
-	// errTooMuch: the server sent more than the limit allows.
-	errTooMuch = errors.New("larger than allowed")
-	// errHeaderLength: the binary extension's header does not fit its body.
-	errHeaderLength = errors.New("impossible header length")
-)
-
-// bodySlack lets chunk sizes and trailers of a body at its limit through.
-const bodySlack = 64 << 10
-
-// firstRead is how much memory a declared length gets before its bytes have come.
-const firstRead = 1 << 20
-
-// readReply reads the body whole.
-func readReply(response *http.Response, limit int64) (reply, error) {
-	answer := reply{status: response.StatusCode}
-	length := response.ContentLength
-	if length > limit {
-		return answer, fmt.Errorf("body of %d bytes: %w", length, errTooMuch)
-	}
-	var err error
-	if length >= 0 && length <= firstRead {
-		answer.body = make([]byte, length)
-		_, err = io.ReadFull(response.Body, answer.body)
-	} else {
-		answer.body, err = io.ReadAll(io.LimitReader(response.Body, limit+1))
-	}
-	if err != nil {
-		return answer, err
-	}
-	if int64(len(answer.body)) > limit {
-		return answer, fmt.Errorf("body of more than %d bytes: %w", limit, errTooMuch)
-	}
-	answer.headerLength, err = headerLength(response.Header, len(answer.body))
-	return answer, err
-}
-
-// headerLength reads the binary extension's header; 0 when all of the body is
-// JSON.
-func headerLength(header http.Header, body int) (int, error) {
-	text := strings.TrimSpace(header.Get(oip.HeaderLengthField))
-	if text == "" {
-		return 0, nil
-	}
-	length, err := strconv.Atoi(text)
-	if err != nil || length < 0 || length > body {
-		return 0, fmt.Errorf("%s is %q in a body of %d bytes: %w", oip.HeaderLengthField, text, body, errHeaderLength)
-	}
-	return length, nil
-}
-
-// limitedConn is a connection that yields at most left more bytes.
-type limitedConn struct {
-	conn net.Conn
-	left int64
-	seen bool // a byte of the reply has come
-}
-
-func (c *limitedConn) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, fmt.Errorf("answer: %w", errTooMuch)
-	}
-	if int64(len(p)) > c.left {
-		p = p[:c.left]
-	}
-	n, err := c.conn.Read(p)
-	c.left -= int64(n)
-	c.seen = c.seen || n > 0
-	return n, err
 }

@@ -55,11 +55,11 @@ func (d *Driver) listenLocked(socket string) (net.Listener, error) {
 		d.listeners[socket] = listener
 		return listener, nil
 	}
-	listener, err := net.Listen("unix", socket)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %q: %w", socket, err)
 	}
-	listener.(*net.UnixListener).SetUnlinkOnClose(false)
+	listener.SetUnlinkOnClose(false) // as a killed process leaves it
 	return listener, nil
 }
 

@@ -1,0 +1,120 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"holdfast/edge"
+)
+
+// exited is called once an instance has ended; exit is nil when nobody saw how.
+func (l *loop) exited(id string, exit *edge.Exit) {
+	inst := l.instances[id]
+	if inst == nil || inst.phase == phaseRemoving || inst.phase == phaseCreating {
+		return
+	}
+	w := l.workloads[inst.Workload]
+	up := inst.readyFor(l.now)
+	inst.Running, inst.Exit = false, exit
+	inst.phase, inst.readyAt = phaseRemoving, time.Time{}
+	l.daemon.touch(id)
+	l.detach(inst)
+	l.tellEnd(inst)
+	seat := inst.seat
+	if seat == nil {
+		w.extras = without(w.extras, inst)
+		w.dead = append(w.dead, inst)
+		return
+	}
+	inst.seat, seat.inst = nil, nil
+	l.forgetLast(w, seat)
+	seat.last = inst
+	l.vacated(seat, inst, up)
+}
+
+// detach cuts what the supervisor holds of an instance that has ended.
+func (l *loop) detach(inst *instance) {
+	if inst.cancel != nil {
+		inst.cancel()
+	}
+	if inst.ep != nil {
+		ep := inst.ep
+		inst.ep = nil
+		ep.pool.withdraw(ep)
+		l.afterwards = append(l.afterwards, func() { ep.abort(howEnded(inst.Exit)) })
+	}
+}
+
+func (l *loop) tellEnd(inst *instance) {
+	if inst.told {
+		return
+	}
+	inst.told = true
+	kind := edge.EventInstanceExited
+	if inst.planned {
+		kind = edge.EventInstanceStopped
+	}
+	facts := map[string]string{"how": howEnded(inst.Exit), "log": inst.LogPath}
+	if inst.Exit != nil {
+		facts["code"] = strconv.FormatUint(uint64(inst.Exit.Code), 10)
+	}
+	if !inst.Started.IsZero() {
+		facts["ran"] = l.now.Sub(inst.Started).Round(time.Millisecond).String()
+	}
+	l.event(kind, inst, inst.cause, facts)
+}
+
+// vacated decides what becomes of the seat of an instance that ended.
+func (l *loop) vacated(seat *seat, inst *instance, up time.Duration) {
+	seat.detail = howEnded(inst.Exit)
+	if inst.cause != "" {
+		seat.detail = inst.cause + "; " + seat.detail
+	}
+	if !restarts(inst.spec.Restart, inst.Exit) {
+		seat.done = true
+		return
+	}
+	seat.record = seat.record.failed(l.now, up)
+	seat.nextTry = l.now.Add(seat.record.delay(l.s.opts.Jitter()))
+	if seat.record.looping(l.now) {
+		seat.loop = fmt.Sprintf("%d ends within %v, the last: %s", loopEnds, loopWindow, seat.detail)
+		if inst.LogPath != "" {
+			seat.loop += "; its log: " + inst.LogPath
+		}
+	}
+}
+
+func howEnded(exit *edge.Exit) string {
+	if exit == nil {
+		return "ended unseen"
+	}
+	return exit.String()
+}
+
+// forgetLast removes the ended instance a seat kept.
+func (l *loop) forgetLast(w *workload, seat *seat) {
+	if seat.last != nil {
+		l.remove(w, seat.last)
+		seat.last = nil
+	}
+}
+
+// remove deletes an ended instance from the driver.
+func (l *loop) remove(w *workload, inst *instance) {
+	inst.phase = phaseRemoving
+	w.leftovers++
+	id := inst.ID
+	l.spawn(func(ctx context.Context) {
+		if l.persist(ctx, id, "remove", func() error { return l.s.opts.Driver.Remove(ctx, id) }) {
+			l.post(func(l *loop) { l.removed(w, id) })
+		}
+	})
+}
+
+func (l *loop) removed(w *workload, id string) {
+	l.daemon.touch(id)
+	delete(l.instances, id)
+	w.leftovers--
+}
