@@ -70,7 +70,7 @@ func isEmbedded(decl *ast.GenDecl, spec *ast.ValueSpec) bool {
 // makers are the functions whose results stay as they were made.
 var makers = map[string]bool{
 	"errors.New": true, "fmt.Errorf": true, "regexp.MustCompile": true, "strings.NewReplacer": true,
-	"netip.MustParsePrefix": true, "netip.MustParseAddr": true, "json.RawMessage": true,
+	"time.Date": true, "time.Unix": true, "netip.MustParsePrefix": true, "netip.MustParseAddr": true, "json.RawMessage": true,
 	"crc32.MakeTable": true, "crc64.MakeTable": true,
 }
 
