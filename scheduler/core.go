@@ -81,9 +81,11 @@ func (c *core) submit(now instant, it *item) error {
 	it.seq = c.seq
 	c.tally.submitted[it.task.Class]++
 	if refusal := c.judge(now, it); refusal != nil {
-		c.reconsider(now, it)
 		c.settle(now, it, edge.Refused, refusal)
 		return refusal
+	}
+	if it.trial {
+		it.model.try()
 	}
 	c.open[it.task.ID] = it
 	c.queue.insert(it.entry())
@@ -116,16 +118,6 @@ func (c *core) check(it *item) error {
 	return nil
 }
 
-// reconsider lets a model doubt its figures when they alone kept the task out.
-func (c *core) reconsider(now instant, it *item) {
-	if it.size == nil || it.deadline <= now {
-		return
-	}
-	if e := it.entry(); e.cost() > time.Duration(it.deadline-now) {
-		it.model.doubt(now, it.size)
-	}
-}
-
 // finish takes the executor's answer in, which came at the instant at ≤ now.
 func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err error) {
 	c.release(it)
@@ -134,6 +126,9 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 		// quick, one that timed out would make it look slow. Runs whose caller was
 		// gone already took as long as any other.
 		it.model.learn(now, it.size, time.Duration(at-it.started))
+	}
+	if it.trial {
+		it.model.tried(now, it.size, err == nil && it.phase == running && at <= it.deadline)
 	}
 	if it.phase == running {
 		switch {

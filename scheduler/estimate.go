@@ -15,10 +15,12 @@ const (
 	sizeRuns = 4
 	// sizeCount covers inputs up to 4^15 bytes = 1 GiB; the last holds what is larger.
 	sizeCount = 16
-	// forgetEvery is how often a model whose own figure keeps tasks out forgets
-	// its longest run: often enough that one hiccup does not close a model for
-	// minutes, seldom enough that a hopeless wish costs one try in ten seconds.
-	forgetEvery = instant(10 * time.Second)
+	// trialPause is how old a model's latest figures must be before they are
+	// doubted, and the first pause after a trial that failed; it doubles up to
+	// maxTrialPause. A hiccup of the machine so closes a model for a second or two,
+	// and a wish that only a lucky run could meet costs one try in half a minute.
+	trialPause    = instant(time.Second)
+	maxTrialPause = 30 * trialPause
 	// minCost and maxCost bound every figure. Starting a task costs some
 	// microseconds itself; the upper one keeps sums far from overflow.
 	minCost = time.Microsecond
@@ -57,9 +59,9 @@ func (w *window) drop(i int) {
 	w.sum -= run
 }
 
-// forgetLongest takes out the longest run.
-func (w *window) forgetLongest() {
-	if w.count > 0 {
+// forgetSlow takes out the longer half of the runs.
+func (w *window) forgetSlow() {
+	for range w.count / 2 {
 		w.drop(slices.Index(w.runs[:w.count], w.sorted[w.count-1]))
 	}
 }
@@ -107,7 +109,9 @@ type model struct {
 	runs     window // of all sizes
 	figure   figure
 	sizes    [sizeCount]*size // made when the first input of the size comes
-	changed  instant          // when the figures last learnt or forgot
+	fastest  time.Duration    // of all runs ever; 0 before the first
+	trialAt  instant          // no trial before
+	pause    instant          // after the trial that failed last
 }
 
 // sized is the model's entry for inputs of so many bytes. Sizes are powers of
@@ -125,20 +129,40 @@ func (m *model) sized(bytes int) *size {
 func (m *model) learn(now instant, s *size, run time.Duration) {
 	m.runs.add(run)
 	s.runs.add(run)
-	m.changed = now
+	if m.fastest == 0 || run < m.fastest {
+		m.fastest = run
+	}
+	m.trialAt = max(m.trialAt, now+trialPause)
 	m.refresh()
 }
 
-// doubt is called when the model's own figure, with nothing else in the way, kept
-// a task out. Without it one freak run could close a model for good: what is
-// never admitted is never measured again.
-func (m *model) doubt(now instant, s *size) {
-	if m.runs.count == 0 || now-m.changed < forgetEvery {
+// mayTry tells whether a task that has only left may be let in against the
+// measured figures, to see whether they still hold: when they are not fresh, and
+// the model has been fast enough before, or was said to be. Without it a hiccup of
+// the machine could close a model for good, for what is never let in is never
+// measured again.
+func (m *model) mayTry(now instant, left time.Duration) bool {
+	said := m.declared
+	if said == 0 {
+		said = m.fallback
+	}
+	return m.runs.count > 0 && min(m.fastest, said) <= left && now >= m.trialAt
+}
+
+// try begins a trial; there is one at a time.
+func (m *model) try() { m.trialAt = forever }
+
+// tried ends a trial. One that was in time speaks for the faster half of the runs
+// before it; the next may follow at once, so that the figures recover in a few.
+func (m *model) tried(now instant, s *size, inTime bool) {
+	if !inTime {
+		m.pause = min(max(2*m.pause, trialPause), maxTrialPause)
+		m.trialAt = now + m.pause
 		return
 	}
-	m.runs.forgetLongest()
-	s.runs.forgetLongest()
-	m.changed = now
+	m.runs.forgetSlow()
+	s.runs.forgetSlow()
+	m.pause, m.trialAt = 0, now
 	m.refresh()
 }
 

@@ -15,9 +15,11 @@ func TestWindow_EqualsBruteForce(t *testing.T) {
 	var runs []time.Duration
 	for step := range 5000 {
 		if r.IntN(8) == 0 && len(runs) > 0 {
-			longest := slices.Index(runs, slices.Max(runs))
-			runs = slices.Delete(runs, longest, longest+1)
-			w.forgetLongest()
+			for range len(runs) / 2 {
+				longest := slices.Index(runs, slices.Max(runs))
+				runs = slices.Delete(runs, longest, longest+1)
+			}
+			w.forgetSlow()
 		} else {
 			run := time.Duration(1+r.IntN(40)) * ms
 			runs = append(runs, run)
@@ -125,24 +127,58 @@ func assertFigure(t *testing.T, got figure, plan, firm time.Duration, source str
 	}
 }
 
-func TestModel_Doubt(t *testing.T) {
-	m := &model{fallback: 5 * ms}
-	s := learned(m, 0, 20*ms, 20*ms, 20*ms, 20*ms, 10*time.Second)
-	step := func(now instant) time.Duration { m.doubt(now, s); return s.figure.plan }
-
-	if got, want := step(forgetEvery-1), 10*time.Second; got != want {
-		t.Errorf("doubting at once counts %v, want %v", got, want)
+func TestModel_MayTry(t *testing.T) {
+	slow := func() (*model, *size) {
+		m := &model{fallback: 50 * ms, declared: 30 * ms}
+		return m, learned(m, 0, 20*ms, 40*ms, 40*ms, 40*ms)
 	}
-	if got, want := step(forgetEvery), 20*ms; got != want {
-		t.Errorf("doubting after %v counts %v, want %v", time.Duration(forgetEvery), got, want)
-	}
-	if got, want := step(forgetEvery+1), 20*ms; got != want || m.runs.count != 4 {
-		t.Errorf("doubting again at once leaves %d runs, want 4", m.runs.count)
-	}
-	for i := range instant(10) {
-		step(forgetEvery * (i + 2))
-	}
-	if got, want := s.figure.plan, 5*ms; got != want {
-		t.Errorf("with everything forgotten it counts %v, want %v", got, want)
-	}
+	t.Run("NotWhileFiguresAreFresh", func(t *testing.T) {
+		m, _ := slow()
+		if m.mayTry(trialPause-1, 25*ms) {
+			t.Error("figures are doubted before they are old enough")
+		}
+		if !m.mayTry(trialPause, 25*ms) {
+			t.Error("old figures are not doubted")
+		}
+	})
+	t.Run("NotForLessThanItEverTook", func(t *testing.T) {
+		m, _ := slow()
+		if m.mayTry(trialPause, 19*ms) {
+			t.Error("a wish below the fastest run and the declared cost is tried")
+		}
+	})
+	t.Run("OneAtATime", func(t *testing.T) {
+		m, s := slow()
+		m.try()
+		m.learn(0, s, 40*ms) // another task's run ends meanwhile
+		if m.mayTry(forever-1, 25*ms) {
+			t.Error("a second trial may run beside the first")
+		}
+	})
+	t.Run("FailureDoublesThePause", func(t *testing.T) {
+		m, s := slow()
+		now, pauses := trialPause, []instant{}
+		for range 7 {
+			m.tried(now, s, false)
+			pauses = append(pauses, m.trialAt-now)
+			now = m.trialAt
+		}
+		want := []instant{1, 2, 4, 8, 16, 30, 30}
+		for i := range want {
+			want[i] *= trialPause
+		}
+		if !slices.Equal(pauses, want) {
+			t.Errorf("pauses are %v, want %v", pauses, want)
+		}
+	})
+	t.Run("SuccessForgetsTheSlowHalf", func(t *testing.T) {
+		m, s := slow()
+		m.tried(trialPause, s, true)
+		if got, want := s.runs.count, 2; got != want {
+			t.Errorf("%d runs are left, want %d", got, want)
+		}
+		if !m.mayTry(trialPause, 25*ms) {
+			t.Error("the next trial has to wait after one that succeeded")
+		}
+	})
 }

@@ -33,6 +33,7 @@ type item struct {
 	arrived  instant
 	deadline instant
 	estimate time.Duration // what the plan counted with on admission
+	trial    bool          // let in to see whether the model's figures still hold
 
 	phase phase
 	// The rest is set from the start on. A settled item with pool set is a ghost:

@@ -34,10 +34,21 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return c.passed(now, it)
 	case c.queue.byClass[class] >= c.limits[class]:
 		return c.full(now, class)
-	case !c.plan.admits(now, &e):
-		return c.unreachable(now, it)
+	case c.plan.admits(now, &e):
+		return nil
+	case c.worthTrying(now, it):
+		it.trial = true
+		return nil
 	}
-	return nil
+	return c.unreachable(now, it)
+}
+
+// worthTrying tells whether nothing but the model's own figures keeps the task
+// out, on a node with room for it, and whether they deserve a doubt.
+func (c *core) worthTrying(now instant, it *item) bool {
+	e, left := it.entry(), time.Duration(it.deadline-now)
+	room := c.queue.len() == 0 && len(c.runners) < c.slots && it.model.pool.busy < it.model.pool.lanes
+	return room && e.cost() > left && it.model.mayTry(now, left)
 }
 
 func (c *core) passed(now instant, it *item) *edge.Refusal {

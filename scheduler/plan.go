@@ -154,6 +154,9 @@ func (p *plan) lastStart(e *entry) instant {
 	if e.deadline == forever {
 		return forever
 	}
+	if e.item.trial {
+		return e.deadline // its figures are what is being doubted
+	}
 	return e.deadline - instant(e.size.figure.plan)
 }
 
