@@ -18,6 +18,13 @@ import (
 // Exec runs a command inside a running instance, as the same user and with the
 // same restraints as the instance's own process.
 func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Reader, stdout, stderr io.Writer) (edge.Exit, error) {
+	// The shim cannot do with one of the two alone.
+	if stdout == nil {
+		stdout = io.Discard
+	}
+	if stderr == nil {
+		stderr = io.Discard
+	}
 	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, stdout, stderr))
 	if err != nil {
 		return edge.Exit{}, fmt.Errorf("cannot run a command in instance %q: %w", id, err)

@@ -27,6 +27,8 @@ type pack struct {
 	user      string
 	files     map[string]string // beside the program
 	spoil     func(files map[string][]byte)
+	// damageLayer makes the layer bytes that are no archive, under a digest that fits.
+	damageLayer bool
 }
 
 // testImage is the image nearly every test runs.
@@ -99,6 +101,9 @@ func (p pack) config(layer []byte, arch string) ocispec.Image {
 // layer holds the program and what else the image needs.
 func (p pack) layer(t testing.TB) []byte {
 	t.Helper()
+	if p.damageLayer {
+		return bytes.Repeat([]byte("no archive "), 1000)
+	}
 	files := map[string][]byte{"testprog": shared.program}
 	for name, text := range p.files {
 		files[name] = []byte(text)
