@@ -10,7 +10,7 @@
 //
 // # Concurrency
 //
-// A Stand belongs to one goroutine.
+// A Stand belongs to one goroutine; what Client returns may be used by many.
 package stand
 
 import (
@@ -31,7 +31,8 @@ import (
 type Options struct {
 	Dir     string   // holds everything that is kept; created
 	Binary  string   // the holdfast binary
-	Compose string   // the workloads
+	Config  string   // a configuration file; empty: none
+	Compose string   // the workloads; empty: what the configuration says
 	Listen  string   // loopback address of the API; empty: unix socket only
 	Set     []string // further configuration, key=value
 }
@@ -41,8 +42,10 @@ type Stand struct {
 	Daemon *privated.Daemon
 
 	options Options
+	guest   bool   // the daemon is another stand's
 	run     string // short, so that socket paths below it fit
 	cgroup  string
+	client  *localapi.Client
 	agent   *process
 }
 
@@ -52,14 +55,33 @@ func Start(ctx context.Context, o Options) (*Stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(s.options.Dir, "state"), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot create folder: %w", err)
+	if err := s.create(); err != nil {
+		return nil, err
 	}
 	s.Daemon, err = privated.Start(ctx, privated.Options{Dir: s.containerd(), CgroupParent: s.cgroup})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Beside sets another node up on the containerd of this one, with folders and a
+// cgroup of its own; what its workloads leave is taken down with this one. Give it
+// a containerd.namespace too, or its agent adopts what another one started.
+func (s *Stand) Beside(o Options) (*Stand, error) {
+	other, err := place(o)
+	if err != nil {
+		return nil, err
+	}
+	other.Daemon, other.guest, other.cgroup = s.Daemon, true, s.cgroup+other.cgroup
+	return other, other.create()
+}
+
+func (s *Stand) create() error {
+	if err := os.MkdirAll(filepath.Join(s.options.Dir, "state"), 0o755); err != nil {
+		return fmt.Errorf("cannot create folder: %w", err)
+	}
+	return nil
 }
 
 // Clean takes down what an interrupted run left in dir.
@@ -81,7 +103,9 @@ func place(o Options) (*Stand, error) {
 	o.Dir = dir
 	sum := sha256.Sum256([]byte(dir))
 	name := hex.EncodeToString(sum[:4])
-	return &Stand{options: o, run: "/run/hf-" + name, cgroup: "/holdfast-" + name}, nil
+	s := &Stand{options: o, run: "/run/hf-" + name, cgroup: "/holdfast-" + name}
+	s.client = localapi.Dial(s.Socket())
+	return s, nil
 }
 
 func (s *Stand) containerd() string { return filepath.Join(s.options.Dir, "containerd") }
@@ -98,8 +122,8 @@ func (s *Stand) RunFolder(name string) string { return filepath.Join(s.run, name
 // Cgroup is what all containers of the stand stand under.
 func (s *Stand) Cgroup() string { return s.cgroup }
 
-// Client talks to the agent.
-func (s *Stand) Client() *localapi.Client { return localapi.Dial(s.Socket()) }
+// Client talks to the agent, also to one that is started anew.
+func (s *Stand) Client() *localapi.Client { return s.client }
 
 // AgentLog is the file the agent's log goes to.
 func (s *Stand) AgentLog() string { return filepath.Join(s.options.Dir, "agent.log") }
@@ -114,27 +138,33 @@ func (s *Stand) AgentPID() int {
 
 // StartAgent starts the agent and returns once it answers.
 func (s *Stand) StartAgent(ctx context.Context) error {
-	agent, err := startProcess(s.options.Binary, s.arguments(), s.AgentLog())
+	agent, err := startProcess(s.options.Binary, s.Arguments(), s.AgentLog())
 	if err != nil {
 		return err
 	}
 	s.agent = agent
 	return s.await(ctx, func(ctx context.Context) error {
-		_, err := s.Client().Status(ctx)
+		_, err := s.client.Status(ctx)
 		return err
 	})
 }
 
-func (s *Stand) arguments() []string {
+// Arguments are those the agent is started with.
+func (s *Stand) Arguments() []string {
 	settings := append([]string{
 		"paths.state=" + filepath.Join(s.options.Dir, "state"),
 		"paths.run=" + s.run,
 		"containerd.address=" + s.Daemon.Socket(),
 		"containerd.cgroupParent=" + s.cgroup,
 		"api.listen=" + s.options.Listen,
-		"workloads.compose=" + s.options.Compose,
 	}, s.options.Set...)
 	arguments := []string{"run"}
+	if s.options.Config != "" {
+		arguments = append(arguments, "--config", s.options.Config)
+	}
+	if s.options.Compose != "" {
+		arguments = append(arguments, "--compose", s.options.Compose)
+	}
 	for _, setting := range settings {
 		arguments = append(arguments, "--set", setting)
 	}
@@ -143,7 +173,7 @@ func (s *Stand) arguments() []string {
 
 // AwaitModel returns once the node takes tasks for the model.
 func (s *Stand) AwaitModel(ctx context.Context, model string) error {
-	return s.await(ctx, func(ctx context.Context) error { return s.Client().ModelReady(ctx, model) })
+	return s.await(ctx, func(ctx context.Context) error { return s.client.ModelReady(ctx, model) })
 }
 
 // await asks until the answer is yes, the agent has ended, or ctx has.
@@ -173,7 +203,7 @@ func (s *Stand) Import(ctx context.Context, path string) error {
 		return fmt.Errorf("cannot open image: %w", err)
 	}
 	defer archive.Close()
-	_, err = s.Client().ImportImages(ctx, archive)
+	_, err = s.client.ImportImages(ctx, archive)
 	return err
 }
 
@@ -191,9 +221,12 @@ func (s *Stand) StopAgent(ctx context.Context) error {
 // Close takes the whole node down.
 func (s *Stand) Close() error {
 	var errs []error
+	s.client.Close()
 	if s.agent != nil {
 		errs = append(errs, s.agent.kill())
 	}
-	errs = append(errs, s.Daemon.Close(), os.RemoveAll(s.run))
-	return errors.Join(errs...)
+	if !s.guest {
+		errs = append(errs, s.Daemon.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.run))...)
 }
