@@ -298,7 +298,7 @@ func TestSupervisor_Readiness(t *testing.T) {
 	}{
 		"NotJSON":       {`<html>`, "not JSON"},
 		"OtherModel":    {`{"name":"cats","inputs":[{"name":"x","datatype":"FP32"}],"outputs":[{"name":"y","datatype":"FP32"}]}`, `describes "cats"`},
-		"NoInputs":      {`{"name":"digits","outputs":[{"name":"y","datatype":"FP32"}]}`, "inputs is empty"},
+		"NoInputs":      {`{"name":"digits","outputs":[{"name":"y","datatype":"FP32"}]}`, "inputs is missing"},
 		"OddDatatype":   {`{"name":"digits","inputs":[{"name":"x","datatype":"FLOAT"}],"outputs":[{"name":"y","datatype":"FP32"}]}`, `inputs[0].datatype "FLOAT"`},
 		"NegativeShape": {`{"name":"digits","inputs":[{"name":"x","datatype":"FP32","shape":[-2]}],"outputs":[{"name":"y","datatype":"FP32"}]}`, "negative dimension"},
 	}
@@ -319,6 +319,21 @@ func TestSupervisor_Readiness(t *testing.T) {
 			})
 		})
 	}
+	t.Run("TensorsLeftOpen", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = func(edge.Workload, string) http.Handler {
+				return &fake.Model{Metadata: func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = w.Write([]byte(`{"name":"digits","inputs":[],"outputs":[]}`))
+				}}
+			}
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{modelServer("digits", 1)})
+			settle(10 * time.Second)
+			if _, ready, _ := h.sup.Model("digits"); !ready {
+				t.Errorf("a model that declares no tensors is not ready: %+v", h.view("shop/digits").Instances)
+			}
+		})
+	})
 	t.Run("EndlessMetadata", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			d.Serve = func(edge.Workload, string) http.Handler {

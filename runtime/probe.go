@@ -71,9 +71,10 @@ func readMetadata(model string, answer reply) (oip.ModelMetadata, error) {
 	return meta, errors.Join(checkTensors("inputs", meta.Inputs), checkTensors("outputs", meta.Outputs))
 }
 
+// checkTensors lets an empty list pass: its model is not held to any tensors.
 func checkTensors(field string, tensors []oip.TensorMetadata) error {
-	if len(tensors) == 0 {
-		return fmt.Errorf("%s is empty", field)
+	if tensors == nil {
+		return fmt.Errorf("%s is missing", field)
 	}
 	for i, tensor := range tensors {
 		switch {
