@@ -16,9 +16,9 @@ type Workload struct {
 	Image    string `json:"image"`
 	Replicas int    `json:"replicas"`
 
-	Entrypoint []string `json:"entrypoint,omitempty"` // replaces the image's; nil keeps it
-	Command    []string `json:"command,omitempty"`    // replaces the image's; nil keeps it
-	Env        []string `json:"env,omitempty"`        // KEY=value, sorted, over the image's
+	Entrypoint []string `json:"entrypoint"`    // replaces the image's; nil keeps it, which is not the same as none
+	Command    []string `json:"command"`       // replaces the image's; nil keeps it
+	Env        []string `json:"env,omitempty"` // KEY=value, sorted, over the image's
 	WorkingDir string   `json:"workingDir,omitempty"`
 	User       string   `json:"user,omitempty"` // uid[:gid] or names of the image; empty takes the image's if it is not root
 

@@ -140,17 +140,20 @@ func newestInstance(views []edge.WorkloadView, target string) string {
 // put there.
 type images struct {
 	runtime.ImageStore
-	journal *journal
+	agent *Agent
 }
 
 // Import reads an archive into the store.
 func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
 	imported, err := i.ImageStore.Import(ctx, archive)
 	for _, image := range imported {
-		i.journal.Add(edge.Event{
+		i.agent.journal.Add(edge.Event{
 			Kind: edge.EventImageImported, Subject: image.Name, Cause: "local API",
 			Facts: map[string]string{"digest": image.Digest},
 		})
+	}
+	if len(imported) > 0 {
+		i.agent.tryAgain()
 	}
 	return imported, err
 }

@@ -41,11 +41,12 @@ type Inputs struct {
 
 // Agent is the whole node agent.
 type Agent struct {
-	options Options
-	pid     int
-	config  atomic.Pointer[config.Config]
-	lock    *stateLock
-	notify  notifier
+	options   Options
+	pid       int
+	config    atomic.Pointer[config.Config]   // in force
+	workloads atomic.Pointer[[]edge.Workload] // nil: not known
+	lock      *stateLock
+	notify    notifier
 
 	journal  *journal
 	warnings *warnings

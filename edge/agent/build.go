@@ -18,7 +18,7 @@ import (
 // order in which they depend on each other.
 func (a *Agent) build(c config.Config) (err error) {
 	a.pid = os.Getpid()
-	a.vitals = host.New(host.Options{StatePath: c.Paths.State})
+	a.vitals = host.New(host.Options{StatePath: c.Paths.State, Log: a.options.Log})
 	if a.driver, err = containerd.New(driverOptions(c, a)); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Models:          a.supervisor,
 		Node:            node{a},
 		Events:          a.journal,
-		Images:          images{a.driver, a.journal},
+		Images:          images{a.driver, a},
 		Logs:            logs{a},
 	}
 }

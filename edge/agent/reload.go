@@ -43,6 +43,7 @@ func (a *Agent) reload() {
 	}
 	a.warnings.Clear(codeConfigRefused, "reload")
 	live, later := config.Diff(*a.config.Load(), in.Config)
+	in.Config = config.Live(*a.config.Load(), in.Config)
 	a.config.Store(&in.Config)
 	a.warnRestart(later)
 	a.take(in)
@@ -55,6 +56,7 @@ func (a *Agent) reload() {
 // warnRestart names what was changed and cannot take effect while running.
 func (a *Agent) warnRestart(keys []string) {
 	if len(keys) == 0 {
+		a.warnings.Clear(codeRestartNeeded, "configuration")
 		return
 	}
 	a.warnings.Raise(edge.Warning{
@@ -79,5 +81,14 @@ func (a *Agent) take(in Inputs) {
 		return
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, in.Config.Workloads.Compose)
+	a.workloads.Store(&in.Workloads)
 	a.supervisor.Apply(in.Workloads)
+}
+
+// tryAgain starts at once what could not be started so far, instead of when its
+// turn comes: something it may have waited for has arrived.
+func (a *Agent) tryAgain() {
+	if workloads := a.workloads.Load(); workloads != nil {
+		a.supervisor.Apply(*workloads)
+	}
 }

@@ -67,7 +67,7 @@ func (d *door) checkInputs(cmd *cobra.Command, loaded *config.Loaded) error {
 		fmt.Fprintf(d.Stdout, "read %s\n", file)
 	}
 	if path := loaded.Config.Workloads.Compose; path != "" {
-		workloads, err := compose.LoadWith(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
+		workloads, err := compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, erro
 	}
 	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings}
 	if path := loaded.Config.Workloads.Compose; path != "" {
-		in.Workloads, in.WorkloadsErr = compose.LoadWith(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
+		in.Workloads, in.WorkloadsErr = compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
 	}
 	return in, nil
 }

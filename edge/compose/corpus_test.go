@@ -48,7 +48,7 @@ func expected(t *testing.T, path, got string) {
 func TestLoad_Valid(t *testing.T) {
 	for _, file := range samples(t, "valid", 5) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			got, err := compose.LoadWith(t.Context(), compose.Options{Path: file, Environ: environ})
+			got, err := compose.Load(t.Context(), compose.Options{Path: file, Environ: environ})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func TestLoad_Valid(t *testing.T) {
 func TestLoad_Invalid(t *testing.T) {
 	for _, file := range samples(t, "invalid", 20) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			got, err := compose.LoadWith(t.Context(), compose.Options{Path: file, Environ: environ})
+			got, err := compose.Load(t.Context(), compose.Options{Path: file, Environ: environ})
 			if err == nil || got != nil {
 				t.Fatalf("got %+v, %v, want only an error", got, err)
 			}
@@ -80,7 +80,7 @@ func TestLoad_Invalid(t *testing.T) {
 // TestInvalid_HaveLines holds that every defect of the corpus points at a line.
 func TestInvalid_HaveLines(t *testing.T) {
 	for _, file := range samples(t, "invalid", 20) {
-		_, err := compose.LoadWith(t.Context(), compose.Options{Path: file, Environ: environ})
+		_, err := compose.Load(t.Context(), compose.Options{Path: file, Environ: environ})
 		for _, problem := range compose.Problems(err) {
 			if problem.Line == 0 {
 				t.Errorf("got %v, want a line", problem)

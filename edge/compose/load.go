@@ -27,15 +27,9 @@ type Options struct {
 	Environ []string
 }
 
-// Load reads the Compose file at path, or content in its place when that is not
-// nil, with ${NAME} taken from the environment of the process.
-func Load(ctx context.Context, path string, content []byte) ([]edge.Workload, error) {
-	return LoadWith(ctx, Options{Path: path, Content: content, Environ: os.Environ()})
-}
-
-// LoadWith reads one Compose file and returns its workloads by name, or an error
+// Load reads one Compose file and returns its workloads by name, or an error
 // that holds every problem there is. It touches nothing but that file.
-func LoadWith(ctx context.Context, o Options) ([]edge.Workload, error) {
+func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
 	content := o.Content
 	if content == nil {
 		var err error

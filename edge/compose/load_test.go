@@ -16,7 +16,7 @@ import (
 
 func load(t testing.TB, content string, environ ...string) ([]edge.Workload, error) {
 	t.Helper()
-	return compose.LoadWith(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(content), Environ: environ})
+	return compose.Load(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(content), Environ: environ})
 }
 
 func TestLoad_Files(t *testing.T) {
@@ -29,19 +29,19 @@ func TestLoad_Files(t *testing.T) {
 		if err := os.WriteFile(path, []byte("services: {a: {image: b}}"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got, err := compose.LoadWith(t.Context(), compose.Options{Path: path})
+		got, err := compose.Load(t.Context(), compose.Options{Path: path})
 		if err != nil || len(got) != 1 || got[0].Key() != "line3/a" {
 			t.Errorf("got %+v, %v, want line3/a", got, err)
 		}
 	})
 	t.Run("Missing", func(t *testing.T) {
-		_, err := compose.LoadWith(t.Context(), compose.Options{Path: filepath.Join(t.TempDir(), "compose.yaml")})
+		_, err := compose.Load(t.Context(), compose.Options{Path: filepath.Join(t.TempDir(), "compose.yaml")})
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %v, want fs.ErrNotExist", err)
 		}
 	})
 	t.Run("Folder", func(t *testing.T) {
-		_, err := compose.LoadWith(t.Context(), compose.Options{Path: t.TempDir()})
+		_, err := compose.Load(t.Context(), compose.Options{Path: t.TempDir()})
 		if err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("got %v, want a refusal of the folder", err)
 		}
@@ -174,7 +174,10 @@ func promised(t *testing.T, w edge.Workload) {
 
 func TestLoad_TakesProcessEnvironment(t *testing.T) {
 	t.Setenv("HOLDFAST_SAMPLE_TAG", "7")
-	got, err := compose.Load(t.Context(), "compose.yaml", []byte("services: {a: {image: 'b:${HOLDFAST_SAMPLE_TAG}'}}"))
+	got, err := compose.Load(t.Context(), compose.Options{
+		Path: "compose.yaml", Content: []byte("services: {a: {image: 'b:${HOLDFAST_SAMPLE_TAG}'}}"),
+		Environ: []string{"HOLDFAST_SAMPLE_TAG=7"},
+	})
 	if err != nil || got[0].Image != "b:7" {
 		t.Errorf("got %+v, %v, want b:7", got, err)
 	}

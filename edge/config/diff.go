@@ -15,6 +15,19 @@ func Diff(old, new Config) (live, needsRestart []string) {
 	return live, needsRestart
 }
 
+// Live is the configuration in force with what of the loaded one can take effect
+// while the agent runs.
+func Live(inForce, loaded Config) Config {
+	inForce.Node.Labels = loaded.Node.Labels
+	inForce.Log.Level = loaded.Log.Level
+	inForce.Workloads = loaded.Workloads
+	classes, from := &inForce.Scheduler.Classes, loaded.Scheduler.Classes
+	classes.Urgent.Deadline = from.Urgent.Deadline
+	classes.Normal.Deadline = from.Normal.Deadline
+	classes.Batch.Deadline = from.Batch.Deadline
+	return inForce
+}
+
 // Key describes one key there is.
 type Key struct {
 	Key      string `json:"key"`

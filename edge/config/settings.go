@@ -99,7 +99,7 @@ func classSettings(class edge.Class) []setting {
 	}
 	prefix := "scheduler.classes." + class.String()
 	return []setting{
-		{prefix + ".deadline", false, "deadline of a task of this class that names none",
+		{prefix + ".deadline", true, "deadline of a task of this class that names none",
 			durationField(func(c *Config) *Duration { return &at(c).Deadline }, Duration(time.Millisecond), longest, "100ms")},
 		{prefix + ".queue", false, "tasks of this class that may wait",
 			intField(func(c *Config) *int { return &at(c).Queue }, 1, 1<<20)},

@@ -134,6 +134,30 @@ func TestDiff_Names(t *testing.T) {
 	}
 }
 
+func TestLive_TakesJustTheLiveKeys(t *testing.T) {
+	inForce, loaded := config.Default(), config.Default()
+	loaded.Node = config.Node{Name: "other", Labels: map[string]string{"a": "b"}}
+	loaded.Paths = config.Paths{State: "/s", Run: "/r"}
+	loaded.Containerd = config.Containerd{Address: "/a", Namespace: "n", CgroupParent: "/c"}
+	loaded.API = config.API{Socket: "/x", Listen: "", MaxBody: 1, MaxInFlight: 2}
+	loaded.Scheduler = config.Scheduler{Slots: 9, DefaultCost: 9, Classes: config.Classes{
+		Urgent: config.Class{Deadline: 7, Queue: 7}, Normal: config.Class{Deadline: 8, Queue: 8}, Batch: config.Class{Deadline: 9, Queue: 9},
+	}}
+	loaded.Limits.Default = config.InstanceLimits{CPUs: 9, Memory: 9, Pids: 9}
+	loaded.Log = config.Log{Level: 8, Format: "json"}
+	loaded.Logs = config.Logs{MaxSize: 9, Keep: 9}
+	loaded.Workloads.Compose = "/w"
+
+	live, restart := config.Diff(inForce, loaded)
+	if got, want := len(live)+len(restart), len(config.Keys())-1; got < want { // the socket's default is derived elsewhere
+		t.Fatalf("the loaded configuration differs in %d keys, want all %d", got, want)
+	}
+	applied, left := config.Diff(inForce, config.Live(inForce, loaded))
+	if !slices.Equal(applied, live) || left != nil {
+		t.Errorf("took %q and %q, want %q", applied, left, live)
+	}
+}
+
 func TestConfig_JSON(t *testing.T) {
 	got, err := json.Marshal(config.Default())
 	if err != nil {
