@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"holdfast/edge"
 )
 
 func (b *bench) binarySize(context.Context) error {
@@ -70,31 +68,7 @@ func (b *bench) memory(ctx context.Context) error {
 func (b *bench) awaitInstances(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		workloads, err := b.stand.Client().Workloads(ctx)
-		if err != nil {
-			return err
-		}
-		if allReady(workloads) {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("instances are not ready: %w", ctx.Err())
-		}
-	}
-}
-
-func allReady(workloads []edge.WorkloadView) bool {
-	for _, w := range workloads {
-		if w.Ready < w.Workload.Replicas {
-			return false
-		}
-	}
-	return len(workloads) > 0
+	return b.stand.AwaitInstances(ctx)
 }
 
 // processStatus reads the byte counts of /proc/PID/status.

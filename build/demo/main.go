@@ -125,10 +125,7 @@ func (s *show) comeUp(ctx context.Context) error {
 func (s *show) awaitModels(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := s.stand.AwaitModel(ctx, "digits"); err != nil {
-		return err
-	}
-	return s.stand.AwaitModel(ctx, "digits-lite")
+	return s.stand.AwaitInstances(ctx)
 }
 
 func (s *show) printInstances(ctx context.Context) error {

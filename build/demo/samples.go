@@ -18,7 +18,22 @@ import (
 type sample struct {
 	index   string
 	label   int64
+	pixels  string // comma-separated
 	request edge.Payload
+}
+
+// sheet is one request with the first n pictures.
+func (s *show) sheet(n int) edge.Payload {
+	pixels := make([]string, n)
+	for i := range pixels {
+		pixels[i] = s.samples[i].pixels
+	}
+	return request(n, strings.Join(pixels, ","))
+}
+
+func request(pictures int, pixels string) edge.Payload {
+	return edge.Payload{Body: fmt.Appendf(nil,
+		`{"inputs":[{"name":"pixels","shape":[%d,64],"datatype":"FP32","data":[%s]}]}`, pictures, pixels)}
 }
 
 func readSamples(path string) ([]sample, error) {
@@ -38,8 +53,7 @@ func readSamples(path string) ([]sample, error) {
 			return nil, fmt.Errorf("cannot read samples: %w", err)
 		}
 		pixels := strings.Join(row[2:], ",")
-		body := fmt.Sprintf(`{"inputs":[{"name":"pixels","shape":[1,64],"datatype":"FP32","data":[%s]}]}`, pixels)
-		samples = append(samples, sample{index: row[0], label: label, request: edge.Payload{Body: []byte(body)}})
+		samples = append(samples, sample{index: row[0], label: label, pixels: pixels, request: request(1, pixels)})
 	}
 	return samples, nil
 }

@@ -176,6 +176,22 @@ func (s *Stand) AwaitModel(ctx context.Context, model string) error {
 	return s.await(ctx, func(ctx context.Context) error { return s.client.ModelReady(ctx, model) })
 }
 
+// AwaitInstances returns once every instance of every workload is ready.
+func (s *Stand) AwaitInstances(ctx context.Context) error {
+	return s.await(ctx, func(ctx context.Context) error {
+		workloads, err := s.Client().Workloads(ctx)
+		if err != nil {
+			return err
+		}
+		for _, w := range workloads {
+			if w.Ready < w.Workload.Replicas {
+				return fmt.Errorf("%d of %d instances of %q are ready", w.Ready, w.Workload.Replicas, w.Workload.Key())
+			}
+		}
+		return nil
+	})
+}
+
 // await asks until the answer is yes, the agent has ended, or ctx has.
 func (s *Stand) await(ctx context.Context, ask func(context.Context) error) error {
 	const pause = 2 * time.Millisecond // short beside what is waited for
