@@ -45,14 +45,14 @@ type ClassReport struct {
 }
 
 // OnTime is the share of accepted tasks of the class that were answered by their
-// deadline; 1 when none has ended yet.
-func (c ClassReport) OnTime() float64 {
+// deadline; known is false while none has ended.
+func (c ClassReport) OnTime() (share float64, known bool) {
 	done := c.Settled[Completed.String()]
 	late := c.Settled[Missed.String()] + c.Settled[Evicted.String()]
 	if done+late == 0 {
-		return 1
+		return 0, false
 	}
-	return float64(done) / float64(done+late)
+	return float64(done) / float64(done+late), true
 }
 
 // ModelReport is what the scheduler knows of one model.

@@ -73,9 +73,17 @@ func classRows(q edge.QueueReport) ([]string, [][]string) {
 		for _, outcome := range edge.Outcomes {
 			row = append(row, fmt.Sprint(c.Settled[outcome.String()]))
 		}
-		rows = append(rows, append(row, fmt.Sprintf("%.2f%%", 100*c.OnTime())))
+		rows = append(rows, append(row, onTimeWords(c)))
 	}
 	return head, rows
+}
+
+func onTimeWords(c edge.ClassReport) string {
+	share, known := c.OnTime()
+	if !known {
+		return ""
+	}
+	return fmt.Sprintf("%.2f%%", 100*share)
 }
 
 func modelRows(q edge.QueueReport) ([]string, [][]string) {
