@@ -114,10 +114,8 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) question(w http.ResponseWriter, r *http.Request, task *edge.Task) error {
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(s.opts.BodyTimeout))
+	readUntil(w, time.Now().Add(s.opts.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestion))
-	_ = conn.SetReadDeadline(time.Time{})
 	if err != nil {
 		return bodyProblem(err, len(body))
 	}

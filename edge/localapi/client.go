@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
@@ -27,23 +26,13 @@ type Client struct {
 	http    *http.Client
 }
 
-// expectTimeout is how long a large body waits for the agent's invitation before
-// it is sent anyway.
-const expectTimeout = time.Second
-
-// expectAbove is the length in bytes from which a body waits for the invitation:
-// what does not fit into the socket's buffers would otherwise break off before
-// the agent's refusal is read.
-const expectAbove = 128 << 10
-
 // Dial prepares a client for the agent behind a unix socket (a path, perhaps
 // after unix://) or a port (http://127.0.0.1:8080). It does no I/O yet.
 func Dial(address string) *Client {
 	transport := &http.Transport{
-		DisableCompression:    true,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       idleTimeout / 2, // before the agent ends them
-		ExpectContinueTimeout: expectTimeout,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     idleTimeout / 2, // before the agent ends them
 	}
 	c := &Client{address: address, http: &http.Client{Transport: transport}}
 	if strings.HasPrefix(address, "http://") {
@@ -171,9 +160,6 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	}
 	for key, values := range header {
 		req.Header[key] = values
-	}
-	if req.ContentLength > expectAbove || body != nil && req.ContentLength <= 0 && req.Body != http.NoBody {
-		req.Header.Set("Expect", "100-continue")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

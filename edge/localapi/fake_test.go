@@ -39,6 +39,7 @@ type node struct {
 	logs      func(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
 	control   error // what Restart and Drain answer
 	unready   bool
+	drains    func(ctx context.Context) error
 
 	mu       sync.Mutex // guards what follows
 	tasks    []edge.Task
@@ -131,8 +132,11 @@ func (n *node) Restart(_ context.Context, target string) error {
 	return n.control
 }
 
-func (n *node) Drain(context.Context) error {
+func (n *node) Drain(ctx context.Context) error {
 	n.note("drain")
+	if n.drains != nil {
+		return n.drains(ctx)
+	}
 	return n.control
 }
 

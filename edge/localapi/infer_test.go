@@ -331,7 +331,10 @@ func TestServer_Infer_CallerGone(t *testing.T) {
 	}
 }
 
-func TestServer_Infer_TaskIDsAreUnique(t *testing.T) {
+func TestServer_Infer_NamesNodeAndTask(t *testing.T) {
+	if got := start(t, newNode()).post(t, inferPath, question).header.Get(localapi.HeaderNode); got != "gw-1" {
+		t.Errorf("node: got %q", got)
+	}
 	r, other := start(t, newNode()), start(t, newNode())
 	seen := map[string]bool{}
 	for _, r := range []*rig{r, r, other} {

@@ -62,12 +62,16 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, in *intake, un
 	if r.ContentLength > s.opts.MaxBody {
 		return tooLarge(s.opts.MaxBody)
 	}
-	conn := http.NewResponseController(w)
-	// Without support (a recorder in a benchmark) there is nobody to wait for.
-	_ = conn.SetReadDeadline(until)
-	err := in.read(r.Body, r.ContentLength, s.opts.MaxBody)
-	_ = conn.SetReadDeadline(time.Time{}) // else the watch for a caller who leaves would end with it
-	return err
+	readUntil(w, until)
+	return in.read(r.Body, r.ContentLength, s.opts.MaxBody)
+}
+
+// readUntil bounds the reading of a request's body. net/http lifts the bound when
+// the body has been read, as it begins to watch for a caller who leaves.
+func readUntil(w http.ResponseWriter, until time.Time) {
+	// Every connection of ours can; were it not so, the caller's deadline would
+	// still be kept, only the slow sender not be cut.
+	_ = http.NewResponseController(w).SetReadDeadline(until)
 }
 
 // read fills the buffer. length is -1 when the caller has not said it.

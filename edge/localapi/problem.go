@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -59,6 +60,7 @@ var sentinels = [...]sentinel{
 	{edge.ErrInvalid, http.StatusBadRequest, reasonInvalid},
 	{edge.ErrNotFound, http.StatusNotFound, reasonNotFound},
 	{edge.ErrExists, http.StatusConflict, reasonExists},
+	{context.Canceled, http.StatusServiceUnavailable, reasonUnavailable}, // the agent is stopping
 }
 
 // problemOf translates an error.

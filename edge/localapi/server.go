@@ -194,6 +194,9 @@ func (s *Server) counted(next http.Handler) http.Handler {
 			// answer before it.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		}
+		if s.opts.NodeName != "" {
+			w.Header().Set(HeaderNode, s.opts.NodeName)
+		}
 		next.ServeHTTP(w, r)
 	})
 }

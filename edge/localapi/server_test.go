@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,9 +167,12 @@ func TestServer_Run_StopsInOrder(t *testing.T) {
 	t.Run("StuckRequestsAreCut", func(t *testing.T) {
 		n := newNode()
 		inside := make(chan struct{})
+		var ended atomic.Bool
 		n.infer = func(ctx context.Context, task edge.Task) edge.Settlement {
 			close(inside)
 			<-ctx.Done()
+			<-time.After(50 * time.Millisecond) // what is left to tidy up
+			ended.Store(true)
 			return edge.Settlement{Task: task, Outcome: edge.Cancelled, Err: edge.ErrCancelled}
 		}
 		r := start(t, n)
@@ -183,6 +187,9 @@ func TestServer_Run_StopsInOrder(t *testing.T) {
 		if err := r.stop(); err != nil {
 			t.Errorf("run: got %v", err)
 		}
+		if !ended.Load() {
+			t.Error("run returned before the request had ended")
+		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
@@ -190,4 +197,25 @@ func TestServer_Run_StopsInOrder(t *testing.T) {
 			t.Errorf("the request inside: got %v", err)
 		}
 	})
+}
+
+func TestServer_Run_EndsADrain(t *testing.T) {
+	n := newNode()
+	inside := make(chan struct{})
+	n.drains = func(ctx context.Context) error {
+		close(inside)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r := start(t, n)
+	client := r.client(t)
+	answered := make(chan error, 1)
+	go func() { answered <- client.Drain(context.Background()) }()
+	<-inside
+	if err := r.stop(); err != nil {
+		t.Errorf("run: got %v", err)
+	}
+	if err := <-answered; !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("drain: got %v", err)
+	}
 }

@@ -13,14 +13,8 @@ import (
 	"holdfast/edge/oip"
 )
 
-// How patient an import is.
-const (
-	// importPause is the longest a sender may pause.
-	importPause = 30 * time.Second
-	// importDrain is how long the rest of a refused archive is read, so that its
-	// sender gets to read why.
-	importDrain = 5 * time.Second
-)
+// importPause is the longest the sender of an archive may pause.
+const importPause = 30 * time.Second
 
 // Bounds on how many log lines can be asked for.
 const (
@@ -118,9 +112,7 @@ func (s *Server) importImages(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := s.untilStopped(r)
 	defer cancel()
-	archive := &patientReader{body: r.Body, conn: http.NewResponseController(w)}
-	images, err := s.opts.Images.Import(ctx, archive)
-	archive.drain()
+	images, err := s.opts.Images.Import(ctx, patientReader{r.Body, w})
 	if err != nil {
 		s.fail(w, err)
 		return
@@ -131,23 +123,12 @@ func (s *Server) importImages(w http.ResponseWriter, r *http.Request) {
 // patientReader lets a sender pause, but not for ever.
 type patientReader struct {
 	body io.Reader
-	conn *http.ResponseController
+	w    http.ResponseWriter
 }
 
-func (p *patientReader) Read(b []byte) (int, error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(importPause))
-	n, err := p.body.Read(b)
-	if err != nil {
-		_ = p.conn.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
-
-// drain reads what nobody wanted.
-func (p *patientReader) drain() {
-	_ = p.conn.SetReadDeadline(time.Now().Add(importDrain))
-	_, _ = io.Copy(io.Discard, p.body)
-	_ = p.conn.SetReadDeadline(time.Time{})
+func (p patientReader) Read(b []byte) (int, error) {
+	readUntil(p.w, time.Now().Add(importPause))
+	return p.body.Read(b)
 }
 
 // flusher sends each piece at once and expects it to be taken in time.

@@ -16,6 +16,7 @@ const (
 	HeaderClass    = "X-Holdfast-Class"    // urgent, normal or batch
 	HeaderTenant   = "X-Holdfast-Tenant"
 	HeaderTask     = "X-Holdfast-Task" // in answers: the task's id on this node
+	HeaderNode     = "X-Holdfast-Node" // in answers: who answered
 )
 
 // maxDeadline is the longest deadline a task may name. What may take longer than
