@@ -1,9 +1,7 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -116,19 +114,15 @@ func judge(model string, answer reply) error {
 	}
 }
 
+// judgeBody holds the body against the protocol, so that what settles as answered
+// is an answer for whoever reads it next.
 func judgeBody(model string, answer reply) error {
-	text := answer.body
-	if answer.headerLength > 0 {
-		text = text[:answer.headerLength]
-	}
-	text = bytes.TrimLeft(text, " \t\r\n")
-	switch {
-	case len(text) == 0:
+	if len(answer.body) == 0 {
 		return fmt.Errorf("model %q answered nothing: %w", model, edge.ErrModel)
-	case text[0] != '{' || !json.Valid(text):
-		return fmt.Errorf("model %q answered what is not a JSON object: %w", model, edge.ErrModel)
-	case !bytes.Contains(text, []byte(`"outputs"`)):
-		return fmt.Errorf("model %q answered without outputs: %w", model, edge.ErrModel)
+	}
+	if _, err := oip.ParseResponse(edge.Payload{Body: answer.body, HeaderLength: answer.headerLength}); err != nil {
+		// Not wrapped: to the caller the input was fine and the model is at fault.
+		return fmt.Errorf("model %q answered what is not of the protocol (%v): %w", model, err, edge.ErrModel)
 	}
 	return nil
 }

@@ -63,7 +63,8 @@ func TestSupervisor_Execute(t *testing.T) {
 			h := serving(t, d, 1, nil, func(w http.ResponseWriter, r *http.Request) {
 				length, _ := strconv.Atoi(r.Header.Get(oip.HeaderLengthField))
 				body, _ := io.ReadAll(r.Body)
-				head := `{"model_name":"` + r.PathValue("version") + `","outputs":[]}`
+				head := fmt.Sprintf(`{"model_name":%q,"outputs":[{"name":"raw","datatype":"UINT8","shape":[%d],"parameters":{"binary_data_size":%[2]d}}]}`,
+					r.PathValue("version"), len(body)-length)
 				w.Header().Set(oip.HeaderLengthField, strconv.Itoa(len(head)))
 				_, _ = io.WriteString(w, head)
 				_, _ = w.Write(body[length:])
@@ -137,10 +138,10 @@ func TestSupervisor_ExecuteGarbage(t *testing.T) {
 		infer http.HandlerFunc
 		want  string
 	}{
-		"NotJSON":     {say("hello"), "not a JSON object"},
-		"CutJSON":     {say(`{"outputs":[`), "not a JSON object"},
-		"Array":       {say(`["outputs"]`), "not a JSON object"},
-		"NoOutputs":   {say(`{"model_name":"digits"}`), "without outputs"},
+		"NotJSON":     {say("hello"), "not of the protocol (not JSON"},
+		"CutJSON":     {say(`{"outputs":[`), "not of the protocol (outputs[0]"},
+		"Array":       {say(`["outputs"]`), "not of the protocol (must be an object)"},
+		"NoOutputs":   {say(`{"model_name":"digits"}`), "not of the protocol (outputs: is missing)"},
 		"Nothing":     {say(""), "answered nothing"},
 		"ServerError": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"out of luck"}`, 500) }, "answered 500: out of luck"},
 		"HeaderLength": {func(w http.ResponseWriter, _ *http.Request) {
