@@ -101,8 +101,7 @@ func version(t edge.Task, meta oip.ModelMetadata) string {
 	return t.Version
 }
 
-// judge tells whether a reply is an answer. It looks no deeper than needed to
-// blame the right party; the tensors are the caller's to read.
+// judge tells whether a reply is an answer.
 func judge(model string, answer reply) error {
 	switch answer.status {
 	case http.StatusOK:
@@ -120,7 +119,11 @@ func judgeBody(model string, answer reply) error {
 	if len(answer.body) == 0 {
 		return fmt.Errorf("model %q answered nothing: %w", model, edge.ErrModel)
 	}
-	if _, err := oip.ParseResponse(edge.Payload{Body: answer.body, HeaderLength: answer.headerLength}); err != nil {
+	parsed, err := oip.ParseResponse(edge.Payload{Body: answer.body, HeaderLength: answer.headerLength})
+	if err == nil {
+		err = parsed.Check()
+	}
+	if err != nil {
 		// Not wrapped: to the caller the input was fine and the model is at fault.
 		return fmt.Errorf("model %q answered what is not of the protocol (%v): %w", model, err, edge.ErrModel)
 	}

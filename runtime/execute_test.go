@@ -142,6 +142,7 @@ func TestSupervisor_ExecuteGarbage(t *testing.T) {
 		"CutJSON":     {say(`{"outputs":[`), "not of the protocol (outputs[0]"},
 		"Array":       {say(`["outputs"]`), "not of the protocol (must be an object)"},
 		"NoOutputs":   {say(`{"model_name":"digits"}`), "not of the protocol (outputs: is missing)"},
+		"WrongShape":  {say(`{"outputs":[{"name":"y","shape":[3],"datatype":"INT64","data":[1]}]}`), "outputs[0].data: has 1 elements"},
 		"Nothing":     {say(""), "answered nothing"},
 		"ServerError": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"out of luck"}`, 500) }, "answered 500: out of luck"},
 		"HeaderLength": {func(w http.ResponseWriter, _ *http.Request) {

@@ -27,6 +27,17 @@ func (r *InferRequest) Check(meta ModelMetadata) error {
 	return r.checkOutputs(meta)
 }
 
+// Check holds the tensors of a parsed answer against their own shapes and
+// datatypes. Errors are *FieldError.
+func (r *InferResponse) Check() error {
+	for i := range r.Outputs {
+		if err := r.Outputs[i].check(fmt.Sprintf("outputs[%d]", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkDeclared holds one input against its declaration.
 func (r *InferRequest) checkDeclared(field string, i int, meta ModelMetadata) error {
 	t := &r.Inputs[i]

@@ -52,11 +52,12 @@ func (c *cursor) datatype() (string, error) {
 	return d.name, nil
 }
 
-// elements multiplies a shape; false when the product does not fit.
+// elements multiplies a shape; false when the product does not fit. An answer may
+// have dimensions of 0: nothing was found.
 func elements(shape []int64) (int64, bool) {
 	product := int64(1)
 	for _, n := range shape {
-		if n <= 0 || product > math.MaxInt64/n {
+		if n < 0 || n > 0 && product > math.MaxInt64/n {
 			return 0, false
 		}
 		product *= n

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"holdfast/edge"
 	"holdfast/edge/oip"
 )
 
@@ -60,6 +61,28 @@ func TestParseResponse(t *testing.T) {
 	more, err := got.Outputs[2].Float32s()
 	if got.ModelName != "digits" || got.ID != "7" || len(got.Outputs) != 3 || err != nil || more[0] != 3 {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestInferResponse_Check(t *testing.T) {
+	cases := map[string]struct{ output, field, problem string }{
+		"Right":     {`"datatype":"INT64","shape":[2],"data":[1,2]`, "-", ""},
+		"Scalar":    {`"datatype":"FP32","shape":[],"data":[1]`, "-", ""},
+		"Nothing":   {`"datatype":"FP32","shape":[0,4],"data":[]`, "-", ""},
+		"TooFew":    {`"datatype":"INT64","shape":[3],"data":[1]`, "outputs[0].data", "has 1 elements, but shape [3] needs 3"},
+		"TooMany":   {`"datatype":"FP32","shape":[0,4],"data":[1]`, "outputs[0].data", "needs 0"},
+		"OtherKind": {`"datatype":"INT64","shape":[1],"data":["1"]`, "outputs[0].data", "nothing but numbers"},
+		"Huge":      {`"datatype":"FP32","shape":[0,9223372036854775807,9223372036854775807],"data":[]`, "-", ""},
+		"TooHuge":   {`"datatype":"FP32","shape":[9223372036854775807,2],"data":[1]`, "outputs[0].shape", "larger than can be counted"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := oip.ParseResponse(edge.Payload{Body: []byte(`{"outputs":[{"name":"y",` + c.output + `}]}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantField(t, got.Check(), c.field, c.problem)
+		})
 	}
 }
 
