@@ -58,6 +58,7 @@ func main() {
 		ctx = context.Background()
 	}
 	if f.exitNow {
+		log.Error("faulty server was told to exit", "code", f.exitCode)
 		os.Exit(f.exitCode)
 	}
 	if err := run(ctx, log, f); err != nil {
