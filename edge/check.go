@@ -1,0 +1,199 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds that catch slips of the pen; all are beyond what a gateway can hold.
+const (
+	maxLeaseHours    = 10 * 365 * 24
+	maxLeaseBoots    = 1_000_000
+	maxQueue         = 65536
+	maxCores         = 1024
+	maxReplicas      = 100
+	longestDeadline  = Duration(24 * time.Hour) // no task waits longer than a day
+	longestHeartbeat = Duration(24 * time.Hour)
+	longestWindow    = Duration(24 * time.Hour)
+)
+
+const nameRule = "use at most 63 letters, digits, '.', '_' or '-', the first a letter or digit"
+
+// IsName tells whether text may name a node, group, label, tenant, workload or
+// model: what a path, an MQTT topic level and a log line all carry unquoted.
+func IsName(text string) bool {
+	if text == "" || len(text) > 63 {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alphanumeric && (i == 0 || strings.IndexByte("._-", c) < 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// checker collects the defects of a document.
+type checker struct{ problems []error }
+
+func (c *checker) require(ok bool, field, detail string) {
+	if !ok && len(c.problems) < maxProblems {
+		c.problems = append(c.problems, &FieldProblem{field, detail})
+	}
+}
+
+func (c *checker) count(n, least, most int, field string) {
+	c.require(n >= least && n <= most, field, fmt.Sprintf("%d is not between %d and %d", n, least, most))
+}
+
+func (c *checker) number(x, most float64, field string) {
+	c.require(x >= 0 && x <= most && !math.IsNaN(x), field, fmt.Sprintf("%v is not between 0 and %v", x, most))
+}
+
+func (c *checker) span(d, most Duration, field string) {
+	c.require(d >= 0 && d <= most, field, fmt.Sprintf("%v is longer than %v", d, most))
+}
+
+func (c *checker) oneOf(value, field string, allowed ...string) {
+	c.require(value == "" || slices.Contains(allowed, value), field,
+		quoteShort(value)+" must be "+strings.Join(allowed, " or "))
+}
+
+func (c *checker) err() error { return errors.Join(c.problems...) }
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func labelText(labels map[string]string) string {
+	pairs := make([]string, 0, len(labels))
+	for _, name := range sorted(labels) {
+		pairs = append(pairs, name+"="+labels[name])
+	}
+	return strings.Join(pairs, ",")
+}
+
+// Check finds what a well-formed policy says that cannot be meant. Every defect is
+// a *FieldProblem.
+func (p *Policy) Check() error {
+	c := checker{}
+	c.require(IsName(p.Metadata.Name), "metadata.name", nameRule)
+	c.require(p.Metadata.Version >= 1 && p.Metadata.Version <= maxSafeInteger, "metadata.version", "must be a whole number from 1")
+	if err := p.Metadata.Audience.check("metadata.audience"); err != nil {
+		c.problems = append(c.problems, err)
+	}
+	c.count(p.Lease.Hours, 1, maxLeaseHours, "lease.hours")
+	c.count(p.Lease.Boots, 1, maxLeaseBoots, "lease.boots")
+	c.oneOf(string(p.Lease.OnExpiry), "lease.onExpiry", string(LeaseDegrade), string(LeaseHold))
+	p.checkShares(&c)
+	p.checkSecurity(&c)
+	p.checkBehaviour(&c)
+	for i, trigger := range p.Triggers {
+		trigger.check(&c, fmt.Sprintf("triggers[%d].", i))
+	}
+	p.checkWorkloads(&c)
+	return c.err()
+}
+
+// checkShares looks at classes, tenants and limits.
+func (p *Policy) checkShares(c *checker) {
+	for _, class := range Classes {
+		at := "classes." + class.String() + "."
+		c.span(p.Classes[class].Deadline, longestDeadline, at+"deadline")
+		c.count(p.Classes[class].Queue, 0, maxQueue, at+"queue")
+	}
+	for _, name := range sorted(p.Tenants) {
+		tenant, at := p.Tenants[name], "tenants."+name
+		c.require(IsName(name) || name == DefaultTenant, at, nameRule)
+		c.number(tenant.CPU, maxCores, at+".cpu")
+		c.require(tenant.Memory >= 0, at+".memory", "is below zero")
+		c.require(tenant.Rate == Rate{} || tenant.Rate.Count > 0 && tenant.Rate.Per > 0, at+".rate", "must be above zero")
+		c.count(tenant.Burst, 0, maxQueue, at+".burst")
+		c.require(tenant.Burst == 0 || tenant.Rate.Count > 0, at+".burst", "needs a rate")
+	}
+	most, request := p.Limits.Default, p.Limits.DefaultRequest
+	most.check(c, "limits.default.")
+	request.check(c, "limits.defaultRequest.")
+	c.require(most.CPUs == 0 || request.CPUs <= most.CPUs, "limits.defaultRequest.cpus", "is above limits.default.cpus")
+	c.require(most.Memory == 0 || request.Memory <= most.Memory, "limits.defaultRequest.memory", "is above limits.default.memory")
+}
+
+func (l InstanceLimits) check(c *checker, at string) {
+	c.number(l.CPUs, maxCores, at+"cpus")
+	c.require(l.Memory >= 0, at+"memory", "is below zero")
+	c.require(l.Pids >= 0 && l.Pids <= 1<<22, at+"pids", "is not between 0 and 4194304") // the kernel's own bound
+}
+
+func (p *Policy) checkSecurity(c *checker) {
+	s := p.Security
+	c.oneOf(s.Images.Pin, "security.images.pin", PinDigest)
+	for i, pattern := range s.Images.Allow {
+		_, err := path.Match(pattern, "")
+		c.require(pattern != "" && err == nil, fmt.Sprintf("security.images.allow[%d]", i), quoteShort(pattern)+" is not a pattern")
+	}
+	c.oneOf(string(s.Privileged), "security.privileged", string(Deny), string(Allow))
+	c.oneOf(string(s.HostNetwork), "security.hostNetwork", string(Deny), string(Allow))
+	for i, name := range s.HostPaths {
+		c.require(isPlainPath(name), fmt.Sprintf("security.hostPaths[%d]", i), quoteShort(name)+" is not an absolute path without . and ..")
+	}
+}
+
+func isPlainPath(name string) bool {
+	return path.IsAbs(name) && path.Clean(name) == name && !strings.ContainsRune(name, 0)
+}
+
+// checkBehaviour looks at connectivity, offline, health and SLA.
+func (p *Policy) checkBehaviour(c *checker) {
+	c.span(p.Connectivity.Heartbeat, longestHeartbeat, "connectivity.heartbeat")
+	c.count(p.Connectivity.OfflineAfter, 0, 1000, "connectivity.offlineAfter")
+	c.require(p.Connectivity.MonthlyBytes >= 0, "connectivity.monthlyBytes", "is below zero")
+	for i, name := range p.Offline.Stop {
+		known := slices.ContainsFunc(p.Workloads, func(w Workload) bool { return name == w.Name || name == w.Key() })
+		c.require(known, fmt.Sprintf("offline.stop[%d]", i), "there is no workload "+quoteShort(name))
+	}
+	c.oneOf(p.Offline.Variants, "offline.variants", VariantsPreferSmall)
+	c.oneOf(p.Offline.Routes, "offline.routes", RoutesLocal)
+	if w := p.Health.Weights; w != nil {
+		c.number(w.CPU, 1000, "health.weights.cpu")
+		c.number(w.Memory, 1000, "health.weights.memory")
+		c.number(w.ErrorRate, 1000, "health.weights.errorRate")
+		c.number(w.LatencyPer100ms, 1000, "health.weights.latencyPer100ms")
+	}
+	c.number(p.Health.WarnBelow, 100, "health.warnBelow")
+	c.span(p.SLA.Window, longestWindow, "sla.window")
+	c.number(p.SLA.ScaleUpBelow, 1, "sla.scaleUpBelow")
+	c.number(p.SLA.ScaleDownAbove, 1, "sla.scaleDownAbove")
+	c.require(p.SLA.ScaleDownAbove == 0 || p.SLA.ScaleUpBelow <= p.SLA.ScaleDownAbove, "sla.scaleDownAbove", "is below sla.scaleUpBelow")
+	c.count(p.SLA.MaxReplicas, 0, maxReplicas, "sla.maxReplicas")
+}
+
+func (t Trigger) check(c *checker, at string) {
+	c.require((t.MQTT == "") != (t.Dir == ""), strings.TrimSuffix(at, "."), "must have exactly one of mqtt and dir")
+	c.require(t.MQTT == "" || isTopicFilter(t.MQTT), at+"mqtt", quoteShort(t.MQTT)+" is not a topic filter")
+	c.require(t.Dir == "" || isPlainPath(t.Dir), at+"dir", quoteShort(t.Dir)+" is not an absolute path without . and ..")
+	_, err := path.Match(t.Glob, "")
+	c.require(t.Glob == "" || t.Dir != "" && err == nil && !strings.Contains(t.Glob, "/"), at+"glob", "must be a pattern of file names in dir")
+	c.require(IsName(t.Model), at+"model", nameRule)
+	c.span(t.Deadline, longestDeadline, at+"deadline")
+	c.require(t.Reply == "" || isTopicFilter(t.Reply) && !strings.ContainsAny(t.Reply, "+#"), at+"reply", quoteShort(t.Reply)+" is not a topic")
+}
+
+// isTopicFilter follows MQTT 3.1.1: wildcards fill a level, # only the last.
+func isTopicFilter(filter string) bool {
+	if filter == "" || len(filter) > 256 || strings.ContainsRune(filter, 0) {
+		return false
+	}
+	levels := strings.Split(filter, "/")
+	for i, level := range levels {
+		if strings.ContainsAny(level, "+#") && len(level) != 1 || level == "#" && i != len(levels)-1 {
+			return false
+		}
+	}
+	return true
+}
