@@ -23,7 +23,7 @@ func probe() []string { return []string{"/server", "-check"} }
 // container compares a one-shot container through the driver, hardened as every
 // container of the agent, with `ctr run --rm` of the same program on the same
 // daemon, in turn.
-func (b *bench) container(ctx context.Context) error {
+func (b *bench) container(ctx context.Context) (err error) {
 	driver, err := containerd.New(containerd.Options{
 		Address: b.stand.Daemon.Socket(), Namespace: "bench",
 		StateDir: filepath.Join(b.stand.Folder(), "once"), RunDir: b.stand.RunFolder("once"), CgroupParent: b.stand.Cgroup(),
@@ -31,7 +31,7 @@ func (b *bench) container(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer driver.Close()
+	defer func() { err = errors.Join(err, driver.Close()) }()
 	if err := driver.Open(); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"holdfast/build/privated"
+	"holdfast/edge"
 	"holdfast/edge/localapi"
 )
 
@@ -74,7 +75,10 @@ func (s *Stand) Beside(o Options) (*Stand, error) {
 		return nil, err
 	}
 	other.Daemon, other.guest, other.cgroup = s.Daemon, true, s.cgroup+other.cgroup
-	return other, other.create()
+	if err := other.create(); err != nil {
+		return nil, err
+	}
+	return other, nil
 }
 
 func (s *Stand) create() error {
@@ -185,11 +189,21 @@ func (s *Stand) AwaitInstances(ctx context.Context) error {
 		}
 		for _, w := range workloads {
 			if w.Ready < w.Workload.Replicas {
-				return fmt.Errorf("%d of %d instances of %q are ready", w.Ready, w.Workload.Replicas, w.Workload.Key())
+				return fmt.Errorf("%d of %d instances of %q are ready%s", w.Ready, w.Workload.Replicas, w.Workload.Key(), why(w))
 			}
 		}
 		return nil
 	})
+}
+
+// why says what keeps instances from being ready, as far as the agent knows.
+func why(w edge.WorkloadView) string {
+	for _, i := range w.Instances {
+		if i.State != edge.InstanceReady && i.Detail != "" {
+			return ": " + i.Detail
+		}
+	}
+	return ""
 }
 
 // await asks until the answer is yes, the agent has ended, or ctx has.

@@ -66,15 +66,15 @@ func (j *journal) report(e edge.Event) {
 	if !j.log.Enabled(context.Background(), level) {
 		return
 	}
-	facts := make([]any, 0, 2*len(e.Facts)+4)
-	facts = append(facts, "subject", e.Subject)
+	facts := make([]any, 0, 2*len(e.Facts)+6)
+	facts = append(facts, "kind", string(e.Kind), "subject", e.Subject)
 	if e.Cause != "" {
 		facts = append(facts, "cause", e.Cause)
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Facts)) {
 		facts = append(facts, key, e.Facts[key])
 	}
-	j.log.Log(context.Background(), level, string(e.Kind), facts...)
+	j.log.Log(context.Background(), level, "event", facts...)
 }
 
 // Since returns the events after seq that are still kept, oldest first.

@@ -78,11 +78,12 @@ func (x extension) variants() []string {
 		if i < len(at.items) {
 			at = at.items[i]
 		}
-		if !isName(name) {
+		switch {
+		case !isName(name):
 			x.add(at, "is not the name of a model", nameRemedy)
-		} else if slices.Contains(names, name) || name == x.values["model"] {
+		case slices.Contains(names, name) || name == x.values["model"]:
 			x.add(at, quote(name)+" is named twice", "keep one")
-		} else {
+		default:
 			names = append(names, name)
 		}
 	}

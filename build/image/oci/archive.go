@@ -31,7 +31,7 @@ func WriteLayout(dir, name string, index v1.ImageIndex) (v1.Hash, error) {
 }
 
 func writeLayout(dir, name string, index v1.ImageIndex) (v1.Hash, error) {
-	_, tag, err := splitName(name)
+	tag, err := tagOf(name)
 	if err != nil {
 		return v1.Hash{}, err
 	}

@@ -63,20 +63,20 @@ func (s Spec) check() error {
 			return fmt.Errorf("folder %q must be an absolute path", dir)
 		}
 	}
-	if _, _, err := splitName(s.Name); err != nil {
+	if _, err := tagOf(s.Name); err != nil {
 		return err
 	}
 	_, _, err := owner(s.User)
 	return err
 }
 
-// splitName parts a name from its tag.
-func splitName(name string) (repository, tag string, err error) {
+// tagOf is the tag of a full name.
+func tagOf(name string) (string, error) {
 	at := strings.LastIndex(name, ":")
 	if at < 0 || strings.Contains(name[at:], "/") || !strings.Contains(name[:at], "/") || at == len(name)-1 {
-		return "", "", fmt.Errorf("name %q must look like example.local/name:tag", name)
+		return "", fmt.Errorf("name %q must look like example.local/name:tag", name)
 	}
-	return name[:at], name[at+1:], nil
+	return name[at+1:], nil
 }
 
 // Build makes one image for each platform and the index over them.

@@ -53,7 +53,6 @@ func main() {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	if f.ignoreTerm {
 		ctx = context.Background()
 	}
@@ -61,7 +60,9 @@ func main() {
 		log.Error("faulty server was told to exit", "code", f.exitCode)
 		os.Exit(f.exitCode)
 	}
-	if err := run(ctx, log, f); err != nil {
+	err = run(ctx, log, f)
+	stop()
+	if err != nil {
 		log.Error("faulty server failed", "error", err)
 		os.Exit(1)
 	}

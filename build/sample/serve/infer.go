@@ -50,7 +50,10 @@ func (h *handler) request(w http.ResponseWriter, r *http.Request, model Model) (
 	if _, _, err := req.Parameters.Class(); err != nil {
 		return nil, err
 	}
-	return req, req.Check(model.Metadata())
+	if err := req.Check(model.Metadata()); err != nil {
+		return nil, err
+	}
+	return req, nil
 }
 
 // headerLength reads the header of the binary extension.

@@ -33,12 +33,13 @@ func main() {
 	flag.Parse()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	run := serveModels
 	if *check {
 		run = func(ctx context.Context, _ *slog.Logger, address string) error { return serve.Check(ctx, address) }
 	}
-	if err := run(ctx, log, *listen); err != nil {
+	err := run(ctx, log, *listen)
+	stop()
+	if err != nil {
 		log.Error("model server failed", "error", err)
 		os.Exit(1)
 	}
