@@ -62,6 +62,9 @@ func (c *Client) ImportImages(ctx context.Context, archive io.Reader) ([]edge.Im
 	source := &source{Reader: archive}
 	resp, err := c.do(ctx, http.MethodPost, "/v1/images", source, nil)
 	if broken := source.err.Load(); broken != nil {
+		if resp != nil {
+			resp.Body.Close()
+		}
 		return nil, fmt.Errorf("cannot read archive: %w", *broken)
 	}
 	if err != nil {
