@@ -3,6 +3,7 @@ package privated
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,6 +95,22 @@ func (l layout) create() error {
 		return fmt.Errorf("cannot write daemon configuration: %w", err)
 	}
 	return nil
+}
+
+// discard empties the folder. The lock stays: whoever waits for it waits for this
+// very file.
+func (l layout) discard() error {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return fmt.Errorf("cannot discard daemon folder: %w", err)
+	}
+	var failed []error
+	for _, entry := range entries {
+		if path := filepath.Join(l.dir, entry.Name()); path != l.lock {
+			failed = append(failed, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (l layout) writePID(pid int) error {

@@ -25,6 +25,9 @@ type Options struct {
 	// CgroupParent is removed with everything below it by Close, for example
 	// /holdfast-dev. Empty removes no cgroup.
 	CgroupParent string
+	// Discard has Close empty Dir, but for the lock file that others may wait for:
+	// for tests, which keep nothing.
+	Discard bool
 }
 
 // Daemon is a running private containerd.
@@ -124,7 +127,11 @@ func (d *Daemon) Close() error {
 	if d.PID() != 0 {
 		dropped = d.dropContainers(ctx)
 	}
-	return errors.Join(dropped, d.end(unix.SIGTERM), d.lay.clear(d.opts.CgroupParent), d.lock.Close())
+	failed := errors.Join(dropped, d.end(unix.SIGTERM), d.lay.clear(d.opts.CgroupParent))
+	if d.opts.Discard && failed == nil {
+		failed = d.lay.discard()
+	}
+	return errors.Join(failed, d.lock.Close())
 }
 
 // Clean removes what a run in dir left behind: processes, mounts, cgroups and

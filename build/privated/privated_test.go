@@ -146,6 +146,21 @@ func TestDaemon_Close(t *testing.T) {
 			t.Errorf("second close: %v", err)
 		}
 	})
+	t.Run("Discard", func(t *testing.T) {
+		b := newBench(t)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.opts.Discard = true
+		b.start(t)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(b.opts.Dir)
+		if err != nil || len(entries) != 1 || entries[0].Name() != "lock" {
+			t.Errorf("got %v, %v, want the lock alone", entries, err)
+		}
+	})
 	t.Run("AfterDaemonDied", func(t *testing.T) {
 		b := newBench(t)
 		pid := b.runContainer(t, "one")

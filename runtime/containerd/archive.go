@@ -24,7 +24,7 @@ const (
 	maxEntries    = 16_384
 	maxKept       = 256 << 10 // bytes of one document
 	maxKeptTotal  = 4 << 20   // bytes of all documents
-	maxZstdMemory = 64 << 20  // bytes; beyond what zstd -19 needs, below zstd --ultra --long
+	maxZstdMemory = 16 << 20  // bytes of window; zstd -19 needs 8 MiB, --long 128
 )
 
 // contents is what one look through an archive has found.
@@ -43,13 +43,14 @@ type entry struct {
 
 // survey reads an archive from start to end and remembers what lies in it. It
 // keeps only small documents in memory.
-func survey(ctx context.Context, source io.Reader) (*contents, error) {
-	stream, err := decompress(contextReader{ctx, source})
+func survey(ctx context.Context, archive io.Reader) (*contents, error) {
+	source := &contextReader{ctx: ctx, source: archive}
+	found := &contents{entries: make(map[string]entry), docs: make(map[string][]byte)}
+	stream, err := decompress(source)
 	if err != nil {
-		return nil, err
+		return nil, found.explain(source, err)
 	}
 	defer stream.Close()
-	found := &contents{entries: make(map[string]entry), docs: make(map[string][]byte)}
 	files := tar.NewReader(stream)
 	for {
 		header, err := files.Next()
@@ -60,7 +61,7 @@ func survey(ctx context.Context, source io.Reader) (*contents, error) {
 			err = found.add(header, files)
 		}
 		if err != nil {
-			return nil, found.explain(ctx, err)
+			return nil, found.explain(source, err)
 		}
 	}
 	if len(found.entries) == 0 {
@@ -68,7 +69,7 @@ func survey(ctx context.Context, source io.Reader) (*contents, error) {
 	}
 	// What follows the archive belongs to its compression, whose checksum comes last.
 	if _, err := io.Copy(io.Discard, stream); err != nil {
-		return nil, found.explain(ctx, err)
+		return nil, found.explain(source, err)
 	}
 	return found, nil
 }
@@ -116,25 +117,22 @@ func (f *contents) worthKeeping(size int64, body *bufio.Reader) bool {
 	return err == nil && (first[0] == '{' || first[0] == '[') && size <= maxKept && total+size <= maxKeptTotal
 }
 
-// explain says in words what a failed look means.
-func (f *contents) explain(ctx context.Context, err error) error {
+// explain says in words what a failed look means. What the source did not fail at
+// is the archive's own fault.
+func (f *contents) explain(source *contextReader, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case source.failed != nil:
+		return fmt.Errorf("cannot read archive: %w", source.failed)
 	case errors.Is(err, edge.ErrInvalid):
 		return err
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("archive is truncated, it ends within a file after %d whole ones: %w", len(f.entries), edge.ErrInvalid)
 	case errors.Is(err, tar.ErrHeader) && len(f.entries) == 0:
 		return fmt.Errorf("file is not an image archive: neither tar nor a tar compressed by gzip or zstd: %w", edge.ErrInvalid)
-	case errors.Is(err, tar.ErrHeader):
-		return fmt.Errorf("archive is damaged after %d files: %w", len(f.entries), edge.ErrInvalid)
-	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, zstd.ErrMagicMismatch):
-		return fmt.Errorf("archive is damaged, its compression does not add up: %w", edge.ErrInvalid)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fmt.Errorf("archive needs more than %d MiB of memory to decompress; compress it without --long: %w", maxZstdMemory>>20, edge.ErrInvalid)
+		return fmt.Errorf("archive needs more than %d MiB of memory to decompress, compress it without --long: %w", maxZstdMemory>>20, edge.ErrInvalid)
 	default:
-		return fmt.Errorf("cannot read archive: %w", err)
+		return fmt.Errorf("archive is damaged after %d files: %w: %w", len(f.entries), err, edge.ErrInvalid)
 	}
 }
 
@@ -143,23 +141,19 @@ func decompress(source io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReader(source)
 	magic, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("cannot read archive: %w", err)
+		return nil, err
 	}
 	switch {
 	case len(magic) == 0:
 		return nil, fmt.Errorf("archive is empty: %w", edge.ErrInvalid)
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		stream, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, new(contents).explain(context.Background(), err)
-		}
-		return stream, nil
+		return gzip.NewReader(buffered)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		// One block at a time: a gateway has more time than memory.
 		stream, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxZstdMemory), zstd.WithDecoderMaxMemory(maxZstdMemory))
+			zstd.WithDecoderMaxWindow(maxZstdMemory))
 		if err != nil {
-			return nil, new(contents).explain(context.Background(), err)
+			return nil, err
 		}
 		return stream.IOReadCloser(), nil
 	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X'}), bytes.HasPrefix(magic, []byte("BZh")):
@@ -184,15 +178,21 @@ func blobName(sum digest.Digest) string {
 	return path.Join("blobs", strings.Replace(sum.String(), ":", "/", 1))
 }
 
-// contextReader ends a long read when its context does.
+// contextReader ends a long read when its context does, and remembers why it could
+// not go on.
 type contextReader struct {
 	ctx    context.Context
 	source io.Reader
+	failed error
 }
 
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
+func (r *contextReader) Read(p []byte) (int, error) {
+	if r.failed = r.ctx.Err(); r.failed != nil {
+		return 0, r.failed
 	}
-	return r.source.Read(p)
+	n, err := r.source.Read(p)
+	if err != nil && err != io.EOF {
+		r.failed = err
+	}
+	return n, err
 }

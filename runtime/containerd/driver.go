@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
 
 	"holdfast/edge"
 	"holdfast/runtime"
@@ -92,6 +93,11 @@ func New(opts Options) (*Driver, error) {
 
 // Open makes the driver's folders. It does not need the daemon.
 func (d *Driver) Open() error {
+	// The client's own logger writes past ours. It says nothing that is not also
+	// in an error.
+	if err := log.SetLevel("fatal"); err != nil {
+		return fmt.Errorf("cannot quieten containerd client: %w", err)
+	}
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.
 	for dir, mode := range map[string]os.FileMode{

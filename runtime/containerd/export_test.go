@@ -1,5 +1,10 @@
 package containerd
 
+import (
+	"bytes"
+	"context"
+)
+
 // What the tests, from outside the package, hold against tables and fuzz.
 var (
 	Judge       = judge
@@ -34,4 +39,20 @@ func NewGuise(uid uint32) Guise {
 // NewAccount is a user for comparison.
 func NewAccount(uid, gid uint32, groups ...uint32) Account {
 	return account{uid: uid, gid: gid, groups: groups}
+}
+
+// CheckArchive looks through an archive without importing it.
+func CheckArchive(archive []byte) error {
+	found, err := survey(context.Background(), bytes.NewReader(archive))
+	if err != nil {
+		return err
+	}
+	_, err = found.checkImages()
+	return err
+}
+
+// ParseGuise reads a status file.
+func ParseGuise(text []byte) (Guise, error) {
+	got, _, err := parseGuise(text)
+	return got, err
 }

@@ -77,7 +77,7 @@ func (d *Driver) rereadable(ctx context.Context, source io.Reader) (io.ReadSeeke
 	done := func() { file.Close() }
 	err = os.Remove(file.Name())
 	if err == nil {
-		_, err = io.Copy(file, contextReader{ctx, source})
+		_, err = io.Copy(file, &contextReader{ctx: ctx, source: source})
 	}
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
@@ -108,9 +108,9 @@ func (d *Driver) take(ctx context.Context, c *client.Client, source io.Reader) (
 			err = fmt.Errorf("cannot delete lease: %w", native(failed))
 		}
 	}()
-	stream, err := decompress(contextReader{ctx, source})
+	stream, err := decompress(&contextReader{ctx: ctx, source: source})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read archive again: %w", err)
 	}
 	defer stream.Close()
 	desc, err := archive.ImportIndex(held, c.ContentStore(), stream)

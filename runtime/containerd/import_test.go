@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	goruntime "runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"holdfast/edge"
 )
@@ -21,6 +23,7 @@ func foreignArch() string {
 }
 
 func TestDriver_Import(t *testing.T) {
+	shared.open(t)
 	plain := testImage().archive(t)
 	for name, source := range map[string]io.Reader{
 		"Plain":  bytes.NewReader(plain),
@@ -64,6 +67,13 @@ func TestDriver_Import(t *testing.T) {
 		w := behave("sleep")
 		w.Image = images[0].Digest
 		n.start(t, w, "one")
+	})
+	t.Run("SourceFails", func(t *testing.T) {
+		n := newEmptyNode(t)
+		source := io.MultiReader(bytes.NewReader(plain[:5000]), iotest.ErrReader(os.ErrPermission))
+		if _, err := n.Import(t.Context(), source); !errors.Is(err, os.ErrPermission) || errors.Is(err, edge.ErrInvalid) {
+			t.Errorf("got %v, want the source's own error, and not the archive blamed", err)
+		}
 	})
 	t.Run("ContextEnds", func(t *testing.T) {
 		n := newEmptyNode(t)
@@ -116,6 +126,7 @@ func largest(files map[string][]byte) string {
 }
 
 func TestDriver_ImportBad(t *testing.T) {
+	shared.open(t)
 	plain := testImage().archive(t)
 	spoilt := func(spoil func(map[string][]byte)) []byte {
 		p := testImage()
@@ -140,6 +151,7 @@ func TestDriver_ImportBad(t *testing.T) {
 		"TruncatedGzip":     {compressed[:len(compressed)/2], edge.ErrInvalid, "truncated"},
 		"DamagedGzip":       {flipped, edge.ErrInvalid, "damaged"},
 		"TruncatedZstd":     {zstandard(t, plain)[:1000], edge.ErrInvalid, "truncated"},
+		"HugeWindow":        {farReaching(t, plain), edge.ErrInvalid, "memory"},
 		"Bzip2":             {[]byte("BZh91AY&SY"), edge.ErrInvalid, "bzip2"},
 		"OtherTar":          {writeTar(t, map[string][]byte{"readme": []byte("hi")}, 0o644), edge.ErrInvalid, "holds no image"},
 		"OtherArchitecture": {elsewhere.archive(t), edge.ErrWrongPlatform, "linux/" + foreignArch()},

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,55 +21,65 @@ import (
 	"holdfast/runtime/containerd"
 )
 
-// fixture is what all tests share: one private daemon and one program for the
-// containers. Each test works in a namespace of its own.
+// fixture is what all tests share, made when the first needs it: one private daemon
+// and one program for the containers. Each test works in a namespace of its own.
 type fixture struct {
+	start   sync.Once
+	failed  error
 	daemon  *privated.Daemon
-	program []byte
+	dir     string
 	cgroup  string
+	program []byte
 	next    atomic.Int64
 }
 
-var shared = new(fixture)
+var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup: "/hf-driver-test"}
 
 func TestMain(m *testing.M) {
-	code, err := runTests(m)
-	if err != nil {
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func runTests(m *testing.M) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	dir := filepath.Join(os.TempDir(), "hf-driver-test")
-	shared.cgroup = "/hf-driver-test"
-	if shared.daemon, err = privated.Start(ctx, privated.Options{Dir: dir, CgroupParent: shared.cgroup}); err != nil {
-		return 1, err
+func (f *fixture) open(t testing.TB) {
+	t.Helper()
+	f.start.Do(func() { f.failed = f.make() })
+	if f.failed != nil {
+		t.Fatal(f.failed)
 	}
-	defer func() {
-		if failed := shared.daemon.Close(); failed != nil {
-			code, err = 1, failed
-		}
-		os.RemoveAll(dir)
-	}()
-	program := filepath.Join(dir, "testprog")
+}
+
+// startWithin is long: another run of these tests may hold the folder.
+const startWithin = 5 * time.Minute
+
+func (f *fixture) make() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
+	defer cancel()
+	if f.daemon, err = privated.Start(ctx, privated.Options{Dir: f.dir, CgroupParent: f.cgroup, Discard: true}); err != nil {
+		return err
+	}
+	program := filepath.Join(f.dir, "testprog")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/testprog")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("cannot build test program: %w\n%s", err, out)
+		return fmt.Errorf("cannot build test program: %w\n%s", err, out)
 	}
-	if shared.program, err = os.ReadFile(program); err != nil {
-		return 1, err
+	f.program, err = os.ReadFile(program)
+	return err
+}
+
+func (f *fixture) close() error {
+	if f.daemon == nil {
+		return nil
 	}
-	code = m.Run()
-	if code == 0 {
-		err = goleak.Find(goleak.IgnoreTopFunction("holdfast/build/privated.(*Daemon).launch.func1"),
-			goleak.IgnoreTopFunction("os.(*Process).pidfdWait"), goleak.IgnoreAnyFunction("holdfast/build/privated.(*Daemon).launch.func1"))
-	}
-	return code, err
+	return f.daemon.Close()
 }
 
 // node is one driver under test with its own namespace and folders.
@@ -80,15 +91,16 @@ type node struct {
 
 // newNode opens a driver, with the test image in its store, and holds it at the
 // end of the test against everything that must not be left.
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	n := newEmptyNode(t)
 	n.importImage(t, testImage())
 	return n
 }
 
-func newEmptyNode(t *testing.T) *node {
+func newEmptyNode(t testing.TB) *node {
 	t.Helper()
+	shared.open(t)
 	name := fmt.Sprintf("t%d", shared.next.Add(1))
 	// Short, for the sockets in it.
 	run, err := os.MkdirTemp("/run", "hft-")
@@ -110,7 +122,7 @@ func newEmptyNode(t *testing.T) *node {
 }
 
 // again opens another driver over the same store.
-func (n *node) again(t *testing.T) *containerd.Driver {
+func (n *node) again(t testing.TB) *containerd.Driver {
 	t.Helper()
 	driver, err := containerd.New(n.opts)
 	if err != nil {
@@ -127,7 +139,7 @@ func (n *node) again(t *testing.T) *containerd.Driver {
 	return driver
 }
 
-func (n *node) close(t *testing.T) {
+func (n *node) close(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	// One of its own: the test may have closed the others.
@@ -195,7 +207,7 @@ func (n *node) ctr(ctx context.Context, args ...string) string {
 }
 
 // importImage packs an image and puts it into the store.
-func (n *node) importImage(t *testing.T, p pack) []edge.Image {
+func (n *node) importImage(t testing.TB, p pack) []edge.Image {
 	t.Helper()
 	images, err := n.Import(t.Context(), bytes.NewReader(p.archive(t)))
 	if err != nil {

@@ -40,9 +40,7 @@ func (d *Driver) runOnce(ctx context.Context, w edge.Workload, id string, stdout
 	}
 	draft.streams.Wait() // what it wrote last is still on its way
 	draft.streams.Close()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownWithin)
-	defer cancel()
-	return exit, d.discard(ctx, draft.client, id)
+	return exit, d.discard(context.WithoutCancel(ctx), draft.client, id)
 }
 
 // output copies what the container writes to one writer, or nowhere.

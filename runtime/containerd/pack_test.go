@@ -171,3 +171,25 @@ func zstandard(t testing.TB, content []byte) []byte {
 	defer w.Close()
 	return w.EncodeAll(content, nil)
 }
+
+// farReaching compresses so that reading it takes more memory than a gateway has.
+func farReaching(t testing.TB, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(128<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range [][]byte{content, content} { // in parts, so that its size is not known ahead
+		if _, err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -182,5 +183,32 @@ func TestDriver_DaemonTerminates(t *testing.T) {
 	}
 	if got := <-done; errors.Is(got.err, os.ErrDeadlineExceeded) || got.exit.Code == 0 && got.err == nil {
 		t.Errorf("got %+v, %v, want to hear of the kill, or that it was removed", got.exit, got.err)
+	}
+}
+
+// TestDriver_HalfStarted: what an agent leaves that dies between two steps of a
+// start is listed as ended, and goes with Remove.
+func TestDriver_HalfStarted(t *testing.T) {
+	n := newNode(t)
+	n.ctr(t.Context(), "containers", "create", "--label", "holdfast.workload=test/prog", imageName, "record")
+	for _, dir := range []string{"record", "other"} {
+		if err := os.Mkdir(filepath.Join(n.opts.RunDir, "instances", dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := n.instance(t, "record")
+	if got.Running || got.Exit == nil || got.Workload != "test/prog" {
+		t.Errorf("got %+v, want it listed as ended", got)
+	}
+	if exit, err := n.Wait(t.Context(), "record"); err != nil || exit.Code == 0 {
+		t.Errorf("got %+v, %v from waiting for it, want an unknown end", exit, err)
+	}
+	for _, id := range []string{"record", "other"} {
+		if err := n.Remove(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := n.leavings(t.Context()); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

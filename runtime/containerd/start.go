@@ -154,21 +154,37 @@ func (d *Driver) record(ctx context.Context, p plan, img image) (containers.Cont
 // create makes the record, the snapshot, the folders and the task, whose process
 // then stands ready. It leaves nothing when it fails.
 func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
-	record, err := f.client.ContainerService().Create(ctx, f.record)
+	err := whole(ctx, func(ctx context.Context) (err error) {
+		f.record, err = f.client.ContainerService().Create(ctx, f.record)
+		return err
+	})
 	if err != nil {
 		return native(err) // when it exists already, it is not ours to remove
 	}
-	f.record = record
 	for _, step := range []func(context.Context) error{
 		f.makeFolders,
 		f.prepareSnapshot,
 		func(ctx context.Context) error { return f.createTask(ctx, stdio) },
 	} {
-		if err := step(ctx); err != nil {
+		if err := whole(ctx, step); err != nil {
 			return errors.Join(native(err), f.undo(ctx))
 		}
 	}
 	return nil
+}
+
+// stepWithin bounds one step of a start, on a board that is short of everything.
+const stepWithin = time.Minute
+
+// whole takes a step to its end once it has begun. The daemon would go on with a
+// task whose caller hung up, and might finish it after it was cleaned up.
+func whole(ctx context.Context, step func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
+	defer cancel()
+	return step(ctx)
 }
 
 func (f *draft) makeFolders(context.Context) error {
@@ -242,12 +258,14 @@ func (f *draft) createTask(ctx context.Context, stdio cio.Creator) error {
 
 // run lets the process go and looks at what it became.
 func (f *draft) run(ctx context.Context) error {
-	started, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
-	if err != nil {
-		return native(err)
-	}
-	f.pid = started.Pid
-	return verify(ctx, f.pid, f.guise)
+	return whole(ctx, func(ctx context.Context) error {
+		started, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
+		if err != nil {
+			return native(err)
+		}
+		f.pid = started.Pid
+		return verify(ctx, f.pid, f.guise)
+	})
 }
 
 // teardownWithin bounds the removal of a container that failed to start, whose

@@ -103,8 +103,6 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// remove goes on after a step that failed, except that the record stays while its
-// task does: without it nobody would find the rest again.
 func (d *Driver) remove(ctx context.Context, c *client.Client, id string) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -115,21 +113,20 @@ func (d *Driver) remove(ctx context.Context, c *client.Client, id string) error 
 	return d.discard(ctx, c, id)
 }
 
-// discard deletes an instance whose process has ended.
+// discard deletes an instance whose process has ended. The record goes last:
+// without it nobody would find the rest again.
 func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error {
-	if _, err := c.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id}); err != nil {
+	return whole(ctx, func(ctx context.Context) error {
+		_, err := c.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 		if err := unlessGone(native(err)); err != nil {
 			return err
 		}
-	}
-	failed := []error{
-		unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id))),
-		d.removeFiles(id),
-	}
-	if err := errors.Join(failed...); err != nil {
-		return err
-	}
-	return unlessGone(native(c.ContainerService().Delete(ctx, id)))
+		snapshot := unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id)))
+		if err := errors.Join(snapshot, d.removeFiles(id)); err != nil {
+			return err
+		}
+		return unlessGone(native(c.ContainerService().Delete(ctx, id)))
+	})
 }
 
 // removeFiles deletes the instance's folder, its logs, and what runc may remember

@@ -114,14 +114,13 @@ func parseGuise(text []byte) (got guise, ended bool, err error) {
 		failed = append(failed, err)
 		return n
 	}
-	seen := 0
+	told := make(map[string]bool)
 	for line := range bytes.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(string(line)), ":\t")
-		seen++
+		told[key] = true
 		switch key {
 		case "State":
 			ended = strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X")
-			seen--
 		case "Uid":
 			fields := strings.Fields(value)
 			if len(fields) != len(got.uid) {
@@ -138,12 +137,12 @@ func parseGuise(text []byte) (got guise, ended bool, err error) {
 			got.noNewPrivs = number(value, 10, 8) == 1
 		case "Seccomp":
 			got.seccomp = int(number(value, 10, 8))
-		default:
-			seen--
 		}
 	}
-	if seen < 5 && !ended {
-		failed = append(failed, errors.New("the kernel does not tell user, capabilities, privileges and filter"))
+	for _, key := range []string{"Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"} {
+		if !told[key] && !ended {
+			failed = append(failed, fmt.Errorf("the kernel does not tell %s", key))
+		}
 	}
 	return got, ended, errors.Join(failed...)
 }
