@@ -38,17 +38,38 @@ const maxProblems = 16
 // defect is a *FieldProblem, and fields the struct does not have are returned by
 // path instead of going unseen.
 func DecodeJSON(text []byte, bounds JSONBounds, into any) (unknown []string, err error) {
-	d, err := decodeJSON(text, bounds, into)
-	return d.unknown, err
+	if err := CheckJSON(text, bounds); err != nil {
+		return nil, err
+	}
+	d := &decoder{}
+	d.fill(text, reflect.ValueOf(into).Elem(), "")
+	return d.unknown, errors.Join(d.problems...)
 }
 
-func decodeJSON(text []byte, bounds JSONBounds, into any) (*decoder, error) {
-	d := &decoder{known: map[string]bool{}}
-	if err := CheckJSON(text, bounds); err != nil {
-		return d, err
+// understands tells whether values of a type have a field, by path: names with dots
+// between, * for a name that is free, nothing for a place in a list.
+func understands(of reflect.Type, path string) bool {
+	if path == "" {
+		return true
 	}
-	d.fill(text, reflect.ValueOf(into).Elem(), place{})
-	return d, errors.Join(d.problems...)
+	name, rest, _ := strings.Cut(path, ".")
+	switch kind := of.Kind(); {
+	case kind == reflect.Pointer || kind == reflect.Slice:
+		return understands(of.Elem(), path)
+	case isLeaf(reflect.PointerTo(of)):
+		return false
+	case kind == reflect.Map:
+		return name == "*" && understands(of.Elem(), rest)
+	case kind == reflect.Struct:
+		i := fieldNamed(of, name)
+		return i >= 0 && understands(of.Field(i).Type, rest)
+	}
+	return false
+}
+
+// isLeaf tells whether a pointer's type reads its value itself.
+func isLeaf(pointer reflect.Type) bool {
+	return pointer.Implements(reflect.TypeFor[json.Unmarshaler]()) || pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // CanonicalJSON writes a value in the form that is signed and compared: object keys
@@ -74,31 +95,27 @@ func CanonicalJSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// decoder fills a value and remembers what it understood.
+// decoder fills a value and remembers what it could not.
 type decoder struct {
 	problems []error
 	unknown  []string
-	known    map[string]bool // paths without indices
 }
 
-// place is where in a document something stands.
-type place struct {
-	path  string // for people: triggers[0].deadline
-	plain string // without indices: triggers.deadline
-}
+// place is where in a document something stands: triggers[0].deadline.
+type place string
 
 func (p place) field(name string) place {
-	if p.path == "" {
-		return place{name, name}
+	if p == "" {
+		return place(name)
 	}
-	return place{p.path + "." + name, p.plain + "." + name}
+	return p + "." + place(name)
 }
 
-func (p place) item(i int) place { return place{fmt.Sprintf("%s[%d]", p.path, i), p.plain} }
+func (p place) item(i int) place { return p + place(fmt.Sprintf("[%d]", i)) }
 
 func (d *decoder) fail(at place, detail string) {
 	if len(d.problems) < maxProblems {
-		d.problems = append(d.problems, &FieldProblem{at.path, detail})
+		d.problems = append(d.problems, &FieldProblem{string(at), detail})
 	}
 }
 
@@ -106,7 +123,6 @@ func (d *decoder) fail(at place, detail string) {
 type defaulter interface{ setDefaults() }
 
 func (d *decoder) fill(raw json.RawMessage, into reflect.Value, at place) {
-	d.known[at.plain] = true
 	if into.Kind() == reflect.Pointer {
 		if !isNull(raw) {
 			into.Set(reflect.New(into.Type().Elem()))
@@ -114,11 +130,11 @@ func (d *decoder) fill(raw json.RawMessage, into reflect.Value, at place) {
 		}
 		return
 	}
-	switch own := into.Addr().Interface().(type) {
-	case json.Unmarshaler, encoding.TextUnmarshaler:
+	if isLeaf(into.Addr().Type()) {
 		d.leaf(raw, into, at)
 		return
-	case defaulter:
+	}
+	if own, is := into.Addr().Interface().(defaulter); is {
 		own.setDefaults()
 	}
 	switch into.Kind() {
@@ -149,7 +165,7 @@ func (d *decoder) structure(raw json.RawMessage, into reflect.Value, at place) {
 		if i := fieldNamed(into.Type(), name); i >= 0 {
 			d.fill(fields[name], into.Field(i), at.field(name))
 		} else {
-			d.unknown = append(d.unknown, at.field(name).path)
+			d.unknown = append(d.unknown, string(at.field(name)))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 )
 
@@ -29,9 +30,9 @@ const (
 type Policy struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
-	// Critical names fields, by path without indices, that a reader must
-	// understand: one that does not refuses the document. All other unknown fields
-	// are ignored.
+	// Critical names fields that a reader must understand: one that does not refuses
+	// the document, while all other unknown fields are ignored. Paths read
+	// security.hostPaths, workloads.image, tenants.*.cpu.
 	Critical []string `json:"critical,omitempty"`
 
 	Metadata     Metadata                `json:"metadata"`
@@ -63,14 +64,13 @@ type Metadata struct {
 func DecodePolicy(payload []byte) (*Policy, error) {
 	p := &Policy{}
 	bounds := JSONBounds{Size: MaxPolicy, Depth: MaxPolicyDepth}
-	d, err := decodeJSON(payload, bounds, p)
-	// What kind of document this is decides whether its other fields mean anything.
+	unknown, err := DecodeJSON(payload, bounds, p)
 	var text *JSONError
-	if errors.As(err, &text) {
-		return nil, fmt.Errorf("cannot decode policy: %w", err)
-	}
-	if kindErr := p.checkKind(d.known); kindErr != nil {
-		return nil, fmt.Errorf("cannot decode policy: %w", kindErr)
+	if !errors.As(err, &text) {
+		// What kind of document this is decides whether its fields mean anything.
+		if kindErr := p.checkKind(); kindErr != nil {
+			err = kindErr
+		}
 	}
 	if err == nil {
 		err = p.Check()
@@ -78,17 +78,17 @@ func DecodePolicy(payload []byte) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot decode policy: %w", err)
 	}
-	p.Unknown = d.unknown
+	p.Unknown = unknown
 	return p, nil
 }
 
 // checkKind refuses what this version does not understand.
-func (p *Policy) checkKind(known map[string]bool) error {
+func (p *Policy) checkKind() error {
 	c := checker{}
 	c.require(p.APIVersion == APIVersion, "apiVersion", fmt.Sprintf("%s is not %s", quoteShort(p.APIVersion), APIVersion))
 	c.require(p.Kind == PolicyKind, "kind", fmt.Sprintf("%s is not %s", quoteShort(p.Kind), PolicyKind))
 	for _, path := range p.Critical {
-		c.require(path != "" && known[path], "critical", quoteShort(path)+" is not a field of this document that is understood here")
+		c.require(path != "" && understands(reflect.TypeFor[Policy](), path), "critical", quoteShort(path)+" is not understood by this version")
 	}
 	return c.err()
 }
