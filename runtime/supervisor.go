@@ -62,6 +62,23 @@ func (s *Supervisor) Apply(workloads []edge.Workload) {
 	s.inbox.post(func(l *loop) { l.apply(desired) })
 }
 
+// Settle returns once what was applied before is what Model and Workloads show,
+// and what the pools were told of.
+func (s *Supervisor) Settle(ctx context.Context) error {
+	shown := make(chan struct{})
+	s.inbox.post(func(l *loop) {
+		l.afterwards = append(l.afterwards, func() { close(shown) })
+	})
+	select {
+	case <-shown:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cannot wait for supervisor: %w", context.Cause(ctx))
+	case <-s.ended:
+		return fmt.Errorf("cannot wait for supervisor: it has ended: %w", edge.ErrUnavailable)
+	}
+}
+
 // Restart replaces the instances of a workload, or one instance, by new ones: each
 // is started beside the old one, which is stopped when the new one is ready. It
 // returns when the restart has been taken in hand, and edge.ErrNotFound when there

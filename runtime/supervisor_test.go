@@ -41,6 +41,23 @@ func TestSupervisor_Run(t *testing.T) {
 			}
 		})
 	})
+	t.Run("SettledShowsWhatWasApplied", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{modelServer("digits", 1)})
+			if err := h.sup.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, known := h.sup.Model("digits"); !known {
+				t.Error("settled: got an unknown model, want it known")
+			}
+			h.end()
+			if err := h.sup.Settle(t.Context()); !errors.Is(err, edge.ErrUnavailable) {
+				t.Errorf("after the end: got %v, want %v", err, edge.ErrUnavailable)
+			}
+		})
+	})
 	t.Run("EndingStopsNothingAndTheNextAdopts", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			d.Serve = honest

@@ -111,13 +111,22 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 		// computes then is let go by the supervisor and does not hold the end up.
 		{"scheduler", a.scheduler.Run},
 		{"supervisor", a.supervisor.Run},
-		{"local API", a.api.Run},
+		{"local API", a.answer},
 		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
 		{"ready", a.ready},
 	})
 	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
 	return err
+}
+
+// answer serves the local API from the moment the models are known: before it a
+// caller would hear that there is no such model, and believe it.
+func (a *Agent) answer(ctx context.Context) error {
+	if err := a.supervisor.Settle(ctx); err != nil {
+		return err
+	}
+	return a.api.Run(ctx)
 }
 
 // ready tells whoever waits that the agent is up, and at the end that it goes.
