@@ -1,0 +1,124 @@
+// Package e2e_test tries the whole of holdfast from outside: the real binary as a
+// process of its own, on a real containerd, with real and with misbehaving models.
+//
+// It owns what no room can hold against itself: what a caller sees while the agent
+// is killed, containerd dies, a model lies or a thousand clients come at once, and
+// that nothing is left behind by any of it.
+//
+// Every test has a node of its own (an agent with its own folders, namespace and
+// cgroup) on the one containerd of the package, and ends by taking its workloads
+// away and comparing everything the node holds with what it held before them.
+//
+// # Concurrency
+//
+// The tests run one after another: they measure deadlines on few cores.
+//
+// # Failure
+//
+// A test that fails prints the end of its agent's log. What an interrupted run
+// leaves, the next one takes down.
+//
+// # Testing
+//
+// The checks that compare (footprint, the same instances) have tests that they find
+// what they look for.
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/build/image/oci"
+	"holdfast/build/stand"
+)
+
+// The images of the tests, as their workloads name them.
+const (
+	digitsImage = "e2e.example/digits:1"
+	faultyImage = "e2e.example/faulty:1"
+)
+
+// tags are the Makefile's, so that what is tested is what is shipped.
+const tags = "grpcnotrace"
+
+// workshop is what all tests share.
+type workshop struct {
+	dir   string
+	stand *stand.Stand
+	nodes atomic.Int64
+}
+
+var shop = new(workshop)
+
+func (w *workshop) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *workshop) binary() string          { return w.path("holdfast") }
+func (w *workshop) digits() string          { return w.path("digits.oci.tar") }
+func (w *workshop) faulty() string          { return w.path("faulty.oci.tar") }
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	// Building takes seconds when the packages are compiled already, minutes if not.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	// The same folder every time, so that what an interrupted run left is found.
+	shop.dir = filepath.Join(os.TempDir(), "hf-e2e-test")
+	if shop.stand, err = stand.Start(ctx, stand.Options{Dir: shop.dir}); err != nil {
+		return 1, err
+	}
+	defer func() {
+		if failed := shop.stand.Close(); failed != nil {
+			code, err = 1, failed
+		}
+		os.RemoveAll(shop.dir)
+	}()
+	if err := shop.build(ctx); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// build makes the agent and the images.
+func (w *workshop) build(ctx context.Context) error {
+	programs := map[string]string{
+		"holdfast": "holdfast", "server": "holdfast/build/sample/server", "faulty-server": "holdfast/build/sample/faulty",
+	}
+	for name, pkg := range programs {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags,
+			"-ldflags", "-s -w -buildid= -X main.version=e2e", "-o", w.path(name), pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	if err := w.pack(digitsImage, "server", "linux/amd64", w.digits()); err != nil {
+		return err
+	}
+	return w.pack(faultyImage, "faulty-server", "linux/amd64", w.faulty())
+}
+
+// pack makes an image archive of one program.
+func (w *workshop) pack(name, program, platform, archive string) error {
+	index, err := oci.Build(oci.Spec{
+		Name: name, Entry: []string{"/" + program}, User: "65532:65532",
+		Binaries: map[string]string{platform: w.path(program)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = oci.WriteArchive(archive, name, index)
+	return err
+}
