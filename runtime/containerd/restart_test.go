@@ -2,6 +2,7 @@ package containerd_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -99,6 +101,9 @@ func TestDriver_ShimDies(t *testing.T) {
 	n := newNode(t)
 	instance := n.start(t, behave("sleep"), "orphan")
 	done := n.waitInBackground(t, "orphan")
+	// The daemon forgets the socket of a shim that was killed, in a folder that all
+	// daemons share.
+	socket := n.shimSocket(t, "orphan")
 	if err := unix.Kill(parentOf(t, instance.PID), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +113,24 @@ func TestDriver_ShimDies(t *testing.T) {
 	if err := n.Remove(t.Context(), "orphan"); err != nil {
 		t.Error(err)
 	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
 	n.start(t, behave("sleep"), "orphan")
+}
+
+func (n *node) shimSocket(t *testing.T, id string) string {
+	t.Helper()
+	bundle := filepath.Join(filepath.Dir(n.opts.Address), "io.containerd.runtime.v2.task", n.opts.Namespace, id)
+	text, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var boot struct{ Address string }
+	if err := json.Unmarshal(text, &boot); err != nil || boot.Address == "" {
+		t.Fatalf("cannot tell the shim's socket from %s: %v", text, err)
+	}
+	return strings.TrimPrefix(boot.Address, "unix://")
 }
 
 func parentOf(t *testing.T, pid uint32) int {
