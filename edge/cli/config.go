@@ -10,7 +10,7 @@ import (
 )
 
 func (d *door) configVerb() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Show or check the configuration", Args: nothing}
+	cmd := group(&cobra.Command{Use: "config", Short: "Show or check the configuration"})
 	cmd.AddCommand(d.configShowVerb(), d.configCheckVerb())
 	return cmd
 }
@@ -69,7 +69,7 @@ func (d *door) checkInputs(cmd *cobra.Command, loaded *config.Loaded) error {
 	if path := loaded.Config.Workloads.Compose; path != "" {
 		workloads, err := compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
 		if err != nil {
-			return err
+			return usageError{err}
 		}
 		fmt.Fprintf(d.Stdout, "read %s: %d workload(s)\n", path, len(workloads))
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func (d *door) imagesVerb() *cobra.Command {
-	cmd := &cobra.Command{Use: "images", Short: "List the node's images, or import some", Args: nothing}
+	cmd := group(&cobra.Command{Use: "images", Short: "List the node's images, or import some"})
 	cmd.AddCommand(d.imagesListVerb(), d.imagesImportVerb())
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/edge"
 	"holdfast/edge/localapi"
 )
 
@@ -60,7 +61,7 @@ type door struct {
 const defaultAddress = "/run/holdfast/holdfast.sock"
 
 func (d *door) root() *cobra.Command {
-	root := &cobra.Command{
+	root := group(&cobra.Command{
 		Use:           "holdfast",
 		Short:         "An edge gateway agent that keeps its inference deadlines when the network does not hold",
 		SilenceErrors: true,
@@ -71,7 +72,7 @@ func (d *door) root() *cobra.Command {
 			}
 			return nil
 		},
-	}
+	})
 	address := d.Getenv("HOLDFAST_API_SOCKET")
 	if address == "" {
 		address = defaultAddress
@@ -99,6 +100,24 @@ func (d *door) show(v any, table func(printer) error) error {
 		return p.JSON(v)
 	}
 	return table(p)
+}
+
+// group makes a command that only holds verbs: alone it helps, and a verb that is
+// not there is a mistake in usage.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return edge.WithHint(err, "did you mean "+strings.Join(near, " or ")+"?")
+		}
+		return edge.WithHint(err, cmd.CommandPath()+" --help lists all commands")
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.SuggestionsMinimumDistance = 2 // two slips of the finger
+	return cmd
 }
 
 // exactly refuses a wrong number of arguments as a mistake in usage.

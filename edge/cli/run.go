@@ -24,8 +24,14 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set one key, for example --set scheduler.slots=2; may be repeated")
 }
 
+// load reads every layer. Whatever is wrong with one, a missing file included, is a
+// matter of usage.
 func (f *configFlags) load(p Process) (*config.Loaded, error) {
-	return config.Load(config.Options{Path: f.path, Environ: p.Environ, Overrides: f.set})
+	loaded, err := config.Load(config.Options{Path: f.path, Environ: p.Environ, Overrides: f.set})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return loaded, nil
 }
 
 // gcPercent lets the heap grow by half before it is collected. The agent's live
