@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -112,28 +113,38 @@ type logs struct{ *Agent }
 
 // Logs opens the last lines of the target's output.
 func (l logs) Logs(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error) {
-	id := newestInstance(l.supervisor.Workloads(), target)
+	id, err := whoseOutput(l.supervisor.Workloads(), target)
+	if err != nil {
+		return nil, err
+	}
 	if follow {
 		return l.driver.LogFollow(ctx, id, lines)
 	}
 	return l.driver.LogTail(ctx, id, lines)
 }
 
-// newestInstance turns a workload's key into the id of its newest instance; an
-// instance's id stays as it is.
-func newestInstance(views []edge.WorkloadView, target string) string {
-	id, started := target, time.Time{}
+// whoseOutput turns a workload into the id of its newest instance; an instance
+// stands for itself.
+func whoseOutput(views []edge.WorkloadView, target string) (string, error) {
+	var newest edge.InstanceView
 	for _, view := range views {
-		if view.Workload.Key() != target && view.Workload.Name != target {
-			continue
-		}
+		named := view.Workload.Key() == target || view.Workload.Name == target
 		for _, instance := range view.Instances {
-			if id == target || instance.Started.After(started) {
-				id, started = instance.ID, instance.Started
+			switch {
+			case instance.ID == "": // none was started yet
+			case instance.ID == target:
+				return target, nil
+			case named && (newest.ID == "" || instance.Started.After(newest.Started)):
+				newest = instance
 			}
 		}
 	}
-	return id
+	if newest.ID == "" {
+		return "", edge.WithHint(
+			fmt.Errorf("cannot show output of %q: no instance by that name, or of a workload by that name: %w", target, edge.ErrNotFound),
+			"`holdfast workloads` lists both")
+	}
+	return newest.ID, nil
 }
 
 // images lets the local API reach the image store, and makes an event of what is
