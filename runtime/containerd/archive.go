@@ -54,7 +54,7 @@ func survey(ctx context.Context, archive io.Reader) (*contents, error) {
 	files := tar.NewReader(stream)
 	for {
 		header, err := files.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {

@@ -205,7 +205,7 @@ func (f *follower) more(p []byte) (int, error) {
 	}
 	n, err := f.file.ReadAt(p, f.offset)
 	f.offset += int64(n)
-	if n > 0 || err != io.EOF {
+	if n > 0 || !errors.Is(err, io.EOF) {
 		return n, err
 	}
 	if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {

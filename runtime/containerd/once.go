@@ -39,8 +39,7 @@ func (d *Driver) runOnce(ctx context.Context, w edge.Workload, id string, stdout
 		return edge.Exit{}, errors.Join(err, draft.undo(ctx))
 	}
 	draft.streams.Wait() // what it wrote last is still on its way
-	draft.streams.Close()
-	return exit, d.discard(context.WithoutCancel(ctx), draft.client, id)
+	return exit, errors.Join(draft.streams.Close(), d.discard(context.WithoutCancel(ctx), draft.client, id))
 }
 
 // output copies what the container writes to one writer, or nowhere.

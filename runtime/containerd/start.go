@@ -272,10 +272,10 @@ func (f *draft) run(ctx context.Context) error {
 // caller may have given up already.
 const teardownWithin = 30 * time.Second
 
-func (f *draft) undo(ctx context.Context) error {
+func (f *draft) undo(ctx context.Context) (err error) {
 	if f.streams != nil {
-		defer f.streams.Close()
 		f.streams.Cancel()
+		defer func() { err = errors.Join(err, f.streams.Close()) }()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownWithin)
 	defer cancel()

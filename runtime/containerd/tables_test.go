@@ -21,7 +21,7 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	wire := func(err error) error { return errgrpc.ToGRPC(err) }
+	wire := errgrpc.ToGRPC
 	for name, test := range map[string]struct {
 		err, ended error
 		want       containerd.Verdict
