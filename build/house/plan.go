@@ -55,7 +55,7 @@ func Plan() Rules {
 			"edge/host":          pure(),
 			"edge/config":        pure(),
 			"edge/compose":       pure(),
-			"edge/fleet":         pure(),
+			"edge/fleet":         pure("edge/compose"), // the operator's hall: there a policy's Compose projects are read
 			"policycache":        pure(),
 			"scheduler":          pure(),
 			"scheduler/sim":      pure("scheduler"),

@@ -32,6 +32,7 @@ type node struct {
 	order        []string
 	fields       map[string]*node
 	items        []*node
+	raw          *yaml.Node // what it was made of
 }
 
 // at follows keys down. What is not there is nil, and stays nil further down.
@@ -61,14 +62,14 @@ func (n *node) near(keys ...string) *node {
 // parse turns content into values for compose-go and the places they stand at.
 func (f *file) parse(content []byte) (*node, map[string]any) {
 	top := &node{line: 1, column: 1}
-	if len(content) > maxFile {
-		f.add(&node{}, "is larger than 1 MiB", "a Compose file has a few KiB; is this the right file?")
+	if len(content) > MaxFile {
+		f.add(&node{}, "is larger than 1 MiB", "such a file has a few KiB; is this the right one?")
 		return nil, nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var root, second yaml.Node
 	if err := decoder.Decode(&root); errors.Is(err, io.EOF) {
-		f.add(top, "the file is empty", "write services")
+		f.add(top, "the file is empty", "write "+f.head())
 		return nil, nil
 	} else if err != nil {
 		f.syntax(err)
@@ -81,7 +82,7 @@ func (f *file) parse(content []byte) (*node, map[string]any) {
 	value := f.convert(root.Content[0], top, 0)
 	tree, ok := value.(map[string]any)
 	if !ok && len(f.list) == 0 {
-		f.add(top, "is not a mapping", "write services at the top")
+		f.add(top, "is not a mapping", "write "+f.head()+" at the top")
 	}
 	return top, tree
 }
@@ -94,6 +95,14 @@ func (f *file) syntax(err error) {
 	at := &node{column: 1}
 	at.line, _ = strconv.Atoi(match[1]) // absent: 0, which stands for none
 	f.add(at, "is not YAML: "+err.Error()[len(match[0]):], "")
+}
+
+// head is what a file begins with.
+func (f *file) head() string {
+	if f.verbatim {
+		return "apiVersion, kind and metadata"
+	}
+	return "services"
 }
 
 // convert returns the value of n and notes in at where its parts stand. Aliases
@@ -109,7 +118,7 @@ func (f *file) convert(n *yaml.Node, at *node, depth int) any {
 		f.add(at, fmt.Sprintf("is nested deeper than %d levels", maxDepth), "flatten it")
 		return nil
 	}
-	at.kind, at.tag = n.Kind, n.ShortTag()
+	at.kind, at.tag, at.raw = n.Kind, n.ShortTag(), n
 	switch n.Kind {
 	case yaml.AliasNode:
 		return f.alias(n.Alias, at, depth+1)
@@ -159,8 +168,14 @@ func (f *file) scalar(n *yaml.Node, at *node) any {
 			f.add(at, quote(n.Value)+" is not a value of type "+at.tag, "")
 			return nil
 		}
+		if f.verbatim {
+			return f.bounded(value, at)
+		}
 		return portable(value, n.Value)
 	case "!!str", "!!timestamp":
+		if f.verbatim {
+			return n.Value
+		}
 		at.text = f.interpolate(n.Value, at)
 		return at.text
 	default:

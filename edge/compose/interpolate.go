@@ -43,9 +43,15 @@ func (f *file) lookup(name string) (string, bool) {
 }
 
 // projectName names the app as Compose names a project: by the key name, else
-// after the folder of the file.
+// after the folder of the file. In a document of several projects it is named there.
 func (f *file) projectName(root *node, path string) string {
 	given := root.at("name")
+	if f.app != "" {
+		if given != nil && given.text != f.app {
+			f.add(given, quote(given.text)+" is not the name this project has here, "+quote(f.app), "remove it")
+		}
+		return f.app
+	}
 	if given == nil {
 		if name := loader.NormalizeProjectName(folderName(path)); name != "" {
 			return name

@@ -14,8 +14,9 @@ import (
 	"holdfast/edge"
 )
 
-// maxFile bounds a Compose file. A gateway's has a few KiB.
-const maxFile = 1 << 20
+// MaxFile bounds a Compose file, and a document that holds some; a gateway's has a
+// few KiB.
+const MaxFile = 1 << 20
 
 // Options say what to load, and with which environment.
 type Options struct {
@@ -46,6 +47,11 @@ func (f *file) load(ctx context.Context, content []byte) ([]edge.Workload, error
 	if err := f.err(); err != nil {
 		return nil, err
 	}
+	return f.project(ctx, root, tree)
+}
+
+// project goes from the values of a project to its workloads.
+func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]edge.Workload, error) {
 	f.checkKeys(root)
 	name := f.projectName(root, f.problems.file)
 	if err := f.err(); err != nil {
@@ -64,6 +70,8 @@ type file struct {
 	problems
 	environ  map[string]string
 	validate bool         // ask the Compose schema too
+	verbatim bool         // not Compose: ${NAME} means nothing
+	app      string       // what the app is named already
 	visited  int          // nodes expanded so far
 	open     []*yaml.Node // what aliases being expanded stand for
 }
@@ -83,7 +91,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read Compose file: %w", err)
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read Compose file %q: %w", path, err)
 	}

@@ -9,12 +9,17 @@ import (
 // nearest finds the honoured key a person most likely meant: the one the fewest
 // edits away, if those are few.
 func nearest(name string, r rule) string {
+	return Nearest(name, slices.Sorted(maps.Keys(r.below)))
+}
+
+// Nearest finds the one of the names a person most likely meant, or none.
+func Nearest(name string, names []string) string {
 	const longestKey = 40 // no honoured key has half of it
 	if len(name) > longestKey {
 		return ""
 	}
 	best, bestDistance := "", len(name)/3+2
-	for _, candidate := range slices.Sorted(maps.Keys(r.below)) {
+	for _, candidate := range names {
 		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < bestDistance && candidate != each {
 			best, bestDistance = candidate, d
 		}

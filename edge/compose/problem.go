@@ -60,8 +60,9 @@ const maxProblems = 50
 
 // problems gathers the defects of one file.
 type problems struct {
-	file string
-	list []*Problem
+	file  string
+	below string // where in the file the project stands, dotted; empty for all of it
+	list  []*Problem
 }
 
 func (p *problems) add(at *node, detail, remedy string) {
@@ -71,7 +72,11 @@ func (p *problems) add(at *node, detail, remedy string) {
 	if len(p.list) > maxProblems {
 		return
 	}
-	p.list = append(p.list, &Problem{p.file, at.line, at.column, at.path, detail, remedy})
+	key := p.below
+	if at.path != "" {
+		key = join(p.below, at.path)
+	}
+	p.list = append(p.list, &Problem{p.file, at.line, at.column, key, detail, remedy})
 }
 
 // err joins what was gathered in the order of the lines.
