@@ -296,7 +296,7 @@ func forgeries() []forgery {
 		{"RootThresholdZero", trust.ReasonBadDocument, func(s scene) error { return s.rawRoot(setGrant("policy", "threshold", 0)) }},
 		{"RootThresholdNegative", trust.ReasonBadDocument, func(s scene) error { return s.rawRoot(setGrant("root", "threshold", -1)) }},
 		{"RootKeyCountedTwice", trust.ReasonBadDocument, func(s scene) error {
-			return s.rawRoot(setGrant("policy", "keyids", []string{public(s, policyA).ID, public(s, policyA).ID}))
+			return s.rawRoot(setGrant("release", "keyids", []string{public(s, releaseKey).ID, public(s, releaseKey).ID}))
 		}},
 		{"RootNamesMissingKey", trust.ReasonBadDocument, func(s scene) error {
 			return s.rawRoot(setGrant("policy", "keyids", []string{"none", "nothing"}))
