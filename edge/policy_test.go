@@ -183,18 +183,21 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 
 // fields lists what the problems of an error are about.
 func fields(err error) []string {
-	switch joined := err.(type) {
-	case interface{ Unwrap() []error }:
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []string
 		for _, one := range joined.Unwrap() {
 			all = append(all, fields(one)...)
 		}
 		return all
-	case *edge.FieldProblem:
-		return []string{joined.Field}
 	}
 	if inner := errors.Unwrap(err); inner != nil {
-		return fields(inner)
+		if below := fields(inner); below != nil {
+			return below
+		}
+	}
+	var problem *edge.FieldProblem
+	if errors.As(err, &problem) {
+		return []string{problem.Field}
 	}
 	return nil
 }

@@ -28,11 +28,17 @@ func TestPAE(t *testing.T) {
 		}
 	})
 	t.Run("PublishedSignature", func(t *testing.T) {
-		number := func(text string) *big.Int { n, _ := new(big.Int).SetString(text, 10); return n }
-		key := ecdsa.PublicKey{
-			Curve: elliptic.P256(),
-			X:     number("46950820868899156662930047687818585632848591499744589407958293238635476079160"),
-			Y:     number("5640078356564379163099075877009565129882514886557779369047442380624545832820"),
+		point := []byte{4} // uncompressed: x and y, which the document gives in decimal
+		for _, text := range []string{
+			"46950820868899156662930047687818585632848591499744589407958293238635476079160",
+			"5640078356564379163099075877009565129882514886557779369047442380624545832820",
+		} {
+			number, _ := new(big.Int).SetString(text, 10)
+			point = append(point, number.FillBytes(make([]byte, 32))...)
+		}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		if err != nil {
+			t.Fatal(err)
 		}
 		sig, err := base64.StdEncoding.DecodeString("A3JqsQGtVsJ2O2xqrI5IcnXip5GToJ3F+FnZ+O88SjtR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA==")
 		if err != nil {
@@ -40,11 +46,11 @@ func TestPAE(t *testing.T) {
 		}
 		r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
 		sum := sha256.Sum256(got)
-		if !ecdsa.Verify(&key, sum[:], r, s) {
+		if !ecdsa.Verify(key, sum[:], r, s) {
 			t.Error("the specification's signature does not fit")
 		}
 		sum[0] ^= 1
-		if ecdsa.Verify(&key, sum[:], r, s) {
+		if ecdsa.Verify(key, sum[:], r, s) {
 			t.Error("the specification's signature fits anything")
 		}
 	})
