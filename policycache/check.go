@@ -1,0 +1,145 @@
+package policycache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// How the child that checks a file ends. Anything else, a signal included, means
+// that the file did that to it.
+const (
+	checkOK      = 0
+	checkDamaged = 10
+	checkUsage   = 11
+	checkNewer   = 12
+	checkHeld    = 13
+	checkNoFile  = 14 // the file could not be opened at all
+)
+
+// CheckMain is the main function of the child process: it opens the database named
+// by its only argument, reads everything in it, and returns the exit code. The file
+// may make it panic, hang, or die.
+func CheckMain(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "cannot check database: name exactly one file")
+		return checkUsage
+	}
+	// If the file makes this process eat memory, it is the one to go.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // best effort
+	err := checkDatabase(args[0])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	switch {
+	case err == nil:
+		return checkOK
+	case errors.Is(err, errNewer):
+		return checkNewer
+	case errors.Is(err, errHeld):
+		return checkHeld
+	case errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist):
+		return checkNoFile
+	default:
+		return checkDamaged
+	}
+}
+
+// checkDatabase opens a file as the agent would, but for writing.
+func checkDatabase(path string) error {
+	db, err := openDatabase(osDisk{}, path, true, lockLimit)
+	if err != nil {
+		return err
+	}
+	defer db.close() //nolint:errcheck // the process ends here
+	err = db.bolt.View(func(tx *bbolt.Tx) error {
+		var first error
+		for problem := range tx.Check() {
+			if first == nil {
+				first = fmt.Errorf("%w: %v", errDamaged, problem)
+			}
+		}
+		return first
+	})
+	if err != nil {
+		return err
+	}
+	r, err := db.read()
+	if err != nil {
+		return err
+	}
+	_, err = decode(r)
+	return err
+}
+
+// errUnchecked: the check itself could not be made, so nothing is known.
+var errUnchecked = errors.New("the database could not be checked")
+
+// check runs the child on a file. It gives nil, errDamaged, errNewer, errHeld or
+// errUnchecked, wrapped.
+func (s *Store) check(ctx context.Context, path string) error {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxDatabase {
+		return fmt.Errorf("%w: not a file of at most %d bytes", errDamaged, maxDatabase)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	cmd := s.options.Checker(ctx, path)
+	said := &strings.Builder{}
+	cmd.Stderr = &bounded{to: said, left: 512}
+	cmd.WaitDelay = 100 * time.Millisecond // the pipe; the process itself was killed
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	err := cmd.Run()
+	return verdict(ctx, err, firstLine(said.String()))
+}
+
+func verdict(ctx context.Context, err error, said string) error {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%w: %v", errUnchecked, ctx.Err())
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: the check took longer than %v", errDamaged, checkLimit)
+	case !errors.As(err, &exit):
+		return fmt.Errorf("%w: %v", errUnchecked, err)
+	}
+	switch exit.ExitCode() {
+	case checkNewer:
+		return fmt.Errorf("%w: %s", errNewer, said)
+	case checkHeld:
+		return errHeld
+	case checkNoFile, checkUsage:
+		return fmt.Errorf("%w: %s", errUnchecked, said)
+	}
+	return fmt.Errorf("%w: %v: %s", errDamaged, err, said)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
+// bounded keeps the first bytes and drops the rest: a dying child may print a lot.
+type bounded struct {
+	to   io.Writer
+	left int
+}
+
+// Write never fails.
+func (b *bounded) Write(p []byte) (int, error) {
+	take := min(len(p), b.left)
+	b.left -= take
+	b.to.Write(p[:take]) //nolint:errcheck // into memory
+	return len(p), nil
+}

@@ -1,0 +1,114 @@
+package policycache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// tickEvery is how old the lease in a snapshot may be.
+	tickEvery = time.Minute
+	// keepEvery is how much counted time a power cut may lose. A commit is some 20 KB
+	// of flash, so an hour costs half a megabyte a day; who cuts the power every
+	// 59 minutes to save the lease spends boots instead.
+	keepEvery = time.Hour
+)
+
+// Run counts the lease and the clock floor on, keeps them once an hour, and tries to
+// reopen a database that failed. It returns nil when ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	for unkept := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if s.begin(ctx) != nil {
+			return nil // only ctx, or Close, can be why
+		}
+		s.count()
+		if unkept += tickEvery; unkept >= keepEvery && s.db != nil {
+			unkept = 0
+			s.keep(ctx)
+		}
+		s.mend(ctx)
+		s.show()
+		s.release()
+	}
+}
+
+// keep commits what was counted.
+func (s *Store) keep(ctx context.Context) {
+	if err := s.commit(ctx, &s.state); err != nil {
+		s.options.Log.Warn("state not kept", "error", err)
+	}
+}
+
+// mend tries, ever more rarely, to get a failed database back.
+func (s *Store) mend(ctx context.Context) {
+	if s.db != nil || !s.writable || s.has(warnNewer) || !s.retry.due() {
+		return
+	}
+	if err := s.reenter(ctx); err != nil {
+		s.drop(err)
+		s.warnStorage(warnFailed, err)
+		s.retry.failed()
+		return
+	}
+	s.retry = backoff{}
+	s.keep(ctx)
+}
+
+// reenter gets the database back. When it could not be read at the start, what it
+// knows comes before what little is in memory.
+func (s *Store) reenter(ctx context.Context) error {
+	if s.loaded {
+		return s.reopen(ctx, &s.state)
+	}
+	at, err := s.climb(ctx, true)
+	if err != nil {
+		return err
+	}
+	if at.rung == rungFailed || at.rung == rungNewer || at.rung == rungReadOnly {
+		return at.why
+	}
+	s.settled(warnFailed)
+	s.load(at)
+	s.settle(ctx)
+	if s.db == nil {
+		return errors.New("cannot reopen database")
+	}
+	return nil
+}
+
+// backoff counts ticks until the next try: 1, 2, 4 … 64. It needs no jitter, for
+// nobody else uses this disk.
+type backoff struct{ wait, left int }
+
+func (b *backoff) failed() {
+	b.wait = min(max(1, 2*b.wait), 64)
+	b.left = b.wait
+}
+
+func (b *backoff) due() bool {
+	b.left--
+	return b.left <= 0
+}
+
+// count takes the boot time since the last count off the lease, and a boot when this
+// is another one.
+func (s *Store) count() {
+	up := s.options.BootTime()
+	elapsed := up
+	if last := s.state.boot; last.ID == s.bootID && up >= last.Up {
+		elapsed = up - last.Up
+	} else if last.ID != "" {
+		s.state.lease = s.state.lease.Boot()
+	}
+	s.state.boot = boot{ID: s.bootID, Up: up}
+	s.state.lease = s.state.lease.Tick(elapsed)
+	s.state.clock = s.state.clock.Tick(elapsed).Keep(s.options.Wall())
+}
