@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"holdfast/edge"
-	"holdfast/edge/localapi"
 )
 
 // restartDaemon brings the package's containerd back.
@@ -86,7 +85,7 @@ func TestContainerd_Killed(t *testing.T) {
 	n := newNode(t)
 	n.deploy(digitsService(2), faulty{}.service())
 	before, victim := n.awaitReady("digits", 2), n.awaitReady("faulty", 1)[0]
-	s := n.startStream(4, never, localapi.InferOptions{Deadline: time.Second})
+	s := n.countOnDeadlines(before[0])
 	s.more(50)
 	t.Run("TasksGoOn", func(t *testing.T) {
 		n := n.in(t)
@@ -180,7 +179,8 @@ func TestInstance_Restart(t *testing.T) {
 	n := newNode(t)
 	n.deploy(digitsService(2))
 	before := n.awaitReady("digits", 2)
-	s := n.startStream(4, never, localapi.InferOptions{Deadline: time.Second})
+	// No control: what it would ask is to go.
+	s := n.startStream(4, never, patient)
 	s.more(50)
 	if err := n.Client().Restart(t.Context(), "line/digits"); err != nil {
 		t.Fatal(err)

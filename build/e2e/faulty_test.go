@@ -19,8 +19,7 @@ func beside(t *testing.T, f faulty) *node {
 	t.Helper()
 	n := newNode(t)
 	n.deploy(digitsService(1))
-	n.awaitReady("digits", 1)
-	s := n.startStream(2, never, localapi.InferOptions{Deadline: time.Second})
+	s := n.countOnDeadlines(n.awaitReady("digits", 1)[0])
 	s.more(20)
 	n.deploy(digitsService(1), f.service())
 	t.Cleanup(func() {
@@ -122,6 +121,7 @@ func TestFaulty_Garbage(t *testing.T) {
 			n.awaitReplaced(before)
 		})
 	}
+	t.Logf("most memory ever held: %s", mebibytes(n.memory("VmHWM")))
 }
 
 func TestFaulty_Hangs(t *testing.T) {

@@ -151,8 +151,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 func TestInput_Large(t *testing.T) {
 	n := newNode(t)
 	n.deploy(digitsService(1))
-	n.awaitReady("digits", 1)
-	s := n.startStream(2, never, localapi.InferOptions{Deadline: time.Second})
+	s := n.countOnDeadlines(n.awaitReady("digits", 1)[0])
 	s.more(20)
 	t.Run("GigabyteAnnounced", func(t *testing.T) {
 		n := n.in(t)

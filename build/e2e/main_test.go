@@ -74,8 +74,13 @@ func runTests(m *testing.M) (code int, err error) {
 	// Building takes seconds when the packages are compiled already, minutes if not.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	// The same folder every time, so that what an interrupted run left is found.
-	shop.dir = filepath.Join(os.TempDir(), "hf-e2e-test")
+	if err := sweep(); err != nil {
+		return 1, err
+	}
+	// Short, for the sockets in it, and of this run alone.
+	if shop.dir, err = os.MkdirTemp("", folder); err != nil {
+		return 1, err
+	}
 	if shop.stand, err = stand.Start(ctx, stand.Options{Dir: shop.dir}); err != nil {
 		return 1, err
 	}
@@ -89,6 +94,37 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// folder is the beginning of a run's folder's name.
+const folder = "hf-e2e-"
+
+// sweep takes down what interrupted runs left. One that lives holds its folder; one
+// that has just begun may not hold it yet, and is left alone by its age.
+func sweep() error {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), folder+"*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < time.Minute || stand.Clean(dir) != nil {
+			continue
+		}
+		nodes, err := filepath.Glob(filepath.Join(dir, "node-*"))
+		if err != nil {
+			return err
+		}
+		for _, node := range nodes {
+			if err := stand.Clean(node); err != nil {
+				return err
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // build makes the agent and the images.

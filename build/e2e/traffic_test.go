@@ -96,6 +96,7 @@ type stream struct {
 	client  *localapi.Client
 	ask     localapi.InferOptions
 	insists func(error) bool // after which errors a task is sent again
+	machine *control         // nil: nothing is blamed on the machine
 
 	stopping chan struct{}
 	clients  sync.WaitGroup
@@ -105,6 +106,7 @@ type stream struct {
 	retried  int
 	last     time.Time // of the latest answer
 	gap      time.Duration
+	excused  int     // failures while the machine stood still
 	failures []error // what no client may see
 }
 
@@ -123,10 +125,31 @@ func (n *node) startStream(clients int, insists func(error) bool, ask localapi.I
 		t: n.t, client: localapi.Dial(n.Socket()), ask: ask, insists: insists,
 		stopping: make(chan struct{}), last: time.Now(),
 	}
+	s.start(inputs, clients)
+	return s
+}
+
+// countOnDeadlines sends tasks of which every one has to be answered within a second,
+// unless the machine itself stood still.
+func (n *node) countOnDeadlines(model edge.InstanceView) *stream {
+	n.t.Helper()
+	inputs, err := samples()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	s := &stream{
+		t: n.t, client: localapi.Dial(n.Socket()), ask: localapi.InferOptions{Deadline: time.Second},
+		insists: never, machine: startControl(model.Socket),
+		stopping: make(chan struct{}), last: time.Now(),
+	}
+	s.start(inputs, 2)
+	return s
+}
+
+func (s *stream) start(inputs []sample, clients int) {
 	for client := range clients {
 		s.clients.Go(func() { s.run(inputs, client, clients) })
 	}
-	return s
 }
 
 // run is one client: every task is carried to its end, however often asked.
@@ -149,6 +172,7 @@ func (s *stream) run(inputs []sample, first, step int) {
 func (s *stream) one(in sample) (done bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
+	begun := time.Now()
 	result, err := askDigits(ctx, s.client, in, s.ask)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,10 +186,19 @@ func (s *stream) one(in sample) (done bool) {
 	case s.insists(err):
 		s.retried++
 		return false
+	case s.machine != nil && isLate(err) && s.machine.blames(begun, time.Now()):
+		s.excused++
 	default:
 		s.failures = append(s.failures, err)
 	}
 	return true
+}
+
+// isLate tells whether a task failed for want of time.
+func isLate(err error) bool {
+	refusal, refused := edge.AsRefusal(err)
+	return errors.Is(err, edge.ErrDeadline) || refused &&
+		(refusal.Reason == edge.ReasonDeadlineUnreachable || refusal.Reason == edge.ReasonHopeless)
 }
 
 // never is for callers who count on every deadline.
@@ -207,19 +240,28 @@ func (s *stream) more(tasks int) {
 // seen what it must not.
 func (s *stream) stop() {
 	s.t.Helper()
-	close(s.stopping)
-	s.clients.Wait()
-	s.client.Close()
+	failures := s.end()
 	if s.answered == 0 {
 		s.t.Error("no task was answered at all")
 	}
-	for i, err := range s.failures {
+	for i, err := range failures {
 		if i == 5 {
-			s.t.Errorf("… and %d more", len(s.failures)-i)
+			s.t.Errorf("… and %d more", len(failures)-i)
 			break
 		}
 		s.t.Errorf("a client saw: %v", err)
 	}
-	s.t.Logf("%d tasks answered, %d asked again, longest gap %v, %d failed",
-		s.answered, s.retried, s.gap.Round(time.Millisecond), len(s.failures))
+	s.t.Logf("%d tasks answered, %d asked again, longest gap %v, %d failed, %d more while the machine stood still",
+		s.answered, s.retried, s.gap.Round(time.Millisecond), len(failures), s.excused)
+}
+
+// end lets every client end the task it is at and returns what failed.
+func (s *stream) end() []error {
+	close(s.stopping)
+	s.clients.Wait()
+	s.client.Close()
+	if s.machine != nil {
+		s.machine.end()
+	}
+	return s.failures
 }
