@@ -1,0 +1,289 @@
+package policycache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+
+	"holdfast/edge"
+	"holdfast/policycache"
+)
+
+// badDisk is the real disk, until told what to fail.
+type badDisk struct {
+	mu       sync.Mutex
+	writes   error    // of files beside the database
+	opens    error    // for writing
+	readOnly bool     // the database opens, and its writes fail
+	database *os.File // as it is open now
+}
+
+var _ policycache.Disk = (*badDisk)(nil)
+
+func (d *badDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opens != nil && flag&(os.O_RDWR|os.O_CREATE) != 0 {
+		return nil, &os.PathError{Op: "open", Path: name, Err: d.opens}
+	}
+	isDatabase := strings.HasPrefix(filepath.Base(name), "state.db")
+	if d.readOnly && isDatabase {
+		flag = os.O_RDONLY
+	}
+	file, err := os.OpenFile(name, flag, mode)
+	if isDatabase {
+		d.database = file
+	}
+	return file, err
+}
+
+func (d *badDisk) Create(name string) (policycache.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	return &badFile{file, d.writes}, nil
+}
+
+func (d *badDisk) Rename(from, to string) error { return os.Rename(from, to) }
+func (d *badDisk) Remove(name string) error     { return os.Remove(name) }
+
+func (d *badDisk) SyncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// fill makes every write to the database, as it is open now, fail for want of space.
+func (d *badDisk) fill(t testing.TB) {
+	t.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	must(t, err)
+	defer full.Close()
+	must(t, unix.Dup3(int(full.Fd()), int(d.database.Fd()), unix.O_CLOEXEC))
+}
+
+type badFile struct {
+	*os.File
+	err error
+}
+
+func (f *badFile) Write(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.File.Write(p)
+}
+
+func TestStore_BadDisk(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	start := func(t *testing.T) (*policycache.Store, *badDisk, string) {
+		disk := &badDisk{}
+		options := fleet.options(fleet.filled(t, 1))
+		options.Disk = disk
+		return open(t, options), disk, options.Dir
+	}
+
+	t.Run("FullForCopies", func(t *testing.T) {
+		store, disk, _ := start(t)
+		disk.writes = unix.ENOSPC
+		err := store.Apply(t.Context(), fleet.policy(t, 2, 0))
+		if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(edge.HintOf(err), "free some space") {
+			t.Errorf("Apply = %v (%s), want %v with a hint", err, edge.HintOf(err), unix.ENOSPC)
+		}
+		wantState(t, store, policycache.OriginCurrent, 1)
+		disk.writes = nil
+		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
+	})
+	t.Run("CommitFailsOnce", func(t *testing.T) {
+		store, disk, dir := start(t)
+		disk.fill(t)
+		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
+		must(t, store.Close())
+		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 2)
+	})
+	t.Run("CommitFailsForGood", func(t *testing.T) {
+		store, disk, dir := start(t)
+		disk.fill(t)
+		disk.readOnly = true
+		if err := store.Apply(t.Context(), fleet.policy(t, 2, 0)); !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("Apply = %v, want %v", err, edge.ErrUnavailable)
+		}
+		wantState(t, store, policycache.OriginCurrent, 1)
+		if !warned(store, "state-storage-failed") || store.Status().Kept {
+			t.Errorf("status = %+v, want storage failed", store.Status())
+		}
+		if err := store.Rollback(t.Context(), 1, "fails"); err == nil {
+			t.Error("Rollback says it was kept")
+		}
+		wantState(t, store, policycache.OriginNone, 0)
+		must(t, store.Close())
+		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 1)
+	})
+	t.Run("ReadOnly", func(t *testing.T) {
+		options := fleet.options(fleet.filled(t, 2))
+		options.Disk = &badDisk{opens: unix.EROFS, writes: unix.EROFS}
+		store := open(t, options)
+		wantState(t, store, policycache.OriginCurrent, 2)
+		if !warned(store, "state-read-only") {
+			t.Errorf("warnings = %+v, want state-read-only", store.Status().Warnings)
+		}
+		err := store.Apply(t.Context(), fleet.policy(t, 3, 0))
+		if !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(edge.HintOf(err), "writable") {
+			t.Errorf("Apply = %v (%s), want %v with a hint", err, edge.HintOf(err), edge.ErrUnavailable)
+		}
+		wantState(t, store, policycache.OriginCurrent, 2)
+	})
+	t.Run("FileGoneUnderTheMap", func(t *testing.T) {
+		store, _, dir := start(t)
+		must(t, os.Truncate(filepath.Join(dir, "state.db"), 0))
+		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
+		if !warned(store, "state-rebuilt") {
+			t.Errorf("warnings = %+v, want state-rebuilt", store.Status().Warnings)
+		}
+		must(t, store.Close())
+		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 2)
+	})
+}
+
+func TestStore_RunMends(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	disk := &badDisk{}
+	options := fleet.options(fleet.filled(t, 1))
+	options.Disk = disk
+	synctest.Test(t, func(t *testing.T) {
+		store, err := policycache.New(options)
+		must(t, err)
+		must(t, store.Open(t.Context()))
+		disk.fill(t)
+		disk.readOnly = true
+		if store.Apply(t.Context(), fleet.policy(t, 2, 0)) == nil {
+			t.Fatal("Apply succeeded on a failing disk")
+		}
+		disk.readOnly = false
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- store.Run(ctx) }()
+		time.Sleep(2*time.Minute + time.Second)
+		synctest.Wait()
+		cancel()
+		must(t, <-ended)
+		if status := store.Status(); !status.Kept || warned(store, "state-storage-failed") {
+			t.Errorf("status = %+v, want the database back", status)
+		}
+		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
+		must(t, store.Close())
+	})
+}
+
+func TestStore_OpenNewer(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	dir := fleet.filled(t, 2)
+	path := filepath.Join(dir, "state.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("2")) }))
+	must(t, db.Close())
+	before, err := os.ReadFile(path)
+	must(t, err)
+
+	store := open(t, fleet.options(dir))
+	wantState(t, store, policycache.OriginCurrent, 2)
+	if !warned(store, "state-newer") {
+		t.Errorf("warnings = %+v, want state-newer", store.Status().Warnings)
+	}
+	if err := store.Apply(t.Context(), fleet.policy(t, 3, 0)); !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(edge.HintOf(err), "newer version") {
+		t.Errorf("Apply = %v (%s), want %v with a hint", err, edge.HintOf(err), edge.ErrUnavailable)
+	}
+	must(t, store.Close())
+	after, err := os.ReadFile(path)
+	must(t, err)
+	if !bytes.Equal(before, after) {
+		t.Error("the newer database was written to")
+	}
+}
+
+func TestStore_OpenOlderMeta(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	dir := fleet.filled(t, 2)
+	path := filepath.Join(dir, "state.db")
+	before, err := os.ReadFile(path)
+	must(t, err)
+	store := open(t, fleet.options(dir))
+	must(t, store.Apply(t.Context(), fleet.policy(t, 3, 2000)))
+	must(t, store.Close())
+	after, err := os.ReadFile(path)
+	must(t, err)
+	page := os.Getpagesize()
+	for at := 2 * page; at < len(after); at += page { // all that the last commit wrote but its meta page
+		if at >= len(before) || !bytes.Equal(before[at:at+page], after[at:at+page]) {
+			clear(after[at : at+page])
+		}
+	}
+	must(t, os.WriteFile(path, after, 0o600))
+	store = open(t, fleet.options(dir))
+	wantState(t, store, policycache.OriginCurrent, 3) // by its copy
+	if status := store.Status(); !warned(store, "state-recovered") || !status.NeedFull {
+		t.Errorf("status = %+v, want the last commit dropped", status)
+	}
+	if _, err := os.Stat(path + ".damaged"); err != nil {
+		t.Errorf("the damaged file is not in quarantine: %v", err)
+	}
+}
+
+func TestStore_OpenHangs(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	options := fleet.options(fleet.filled(t, 2))
+	options.Checker = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, "sleep", "60") }
+	began := time.Now()
+	store := open(t, options)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("Open took %v, want at most 10 s", took)
+	}
+	wantState(t, store, policycache.OriginCurrent, 2)
+	if !warned(store, "state-rebuilt") {
+		t.Errorf("warnings = %+v, want state-rebuilt", store.Status().Warnings)
+	}
+}
+
+func TestStore_OpenUnchecked(t *testing.T) {
+	t.Parallel()
+	fleet := newFleet(t)
+	options := fleet.options(fleet.filled(t, 2))
+	path := filepath.Join(options.Dir, "state.db")
+	before, err := os.ReadFile(path)
+	must(t, err)
+	options.Checker = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, "/nowhere/checker") }
+	store := open(t, options)
+	wantState(t, store, policycache.OriginCurrent, 2)
+	if !warned(store, "state-storage-failed") {
+		t.Errorf("warnings = %+v, want state-storage-failed", store.Status().Warnings)
+	}
+	must(t, store.Close())
+	after, err := os.ReadFile(path)
+	must(t, err)
+	if !bytes.Equal(before, after) {
+		t.Error("a database that was never checked was written to")
+	}
+}
