@@ -53,7 +53,10 @@ func (p Pins) AddFolder(folder string) error {
 			return err
 		case entry.IsDir() && isLayout(name):
 			found++
-			return errors.Join(p.addLayout(name), fs.SkipDir)
+			if err := p.addLayout(name); err != nil {
+				return err
+			}
+			return fs.SkipDir
 		case entry.Type().IsRegular() && isArchive(name):
 			found++
 			return p.addArchive(name)

@@ -210,7 +210,10 @@ func workloadEffect(old, now edge.Workload) string {
 }
 
 func instances(n int) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no instance"
+	case 1:
 		return "1 instance"
 	}
 	return itoa(n) + " instances"

@@ -158,8 +158,8 @@ func (b *builder) defects(err error, workloads []edge.Workload) {
 	case err == nil:
 	case errors.As(err, &field) && error(field) == err: //nolint:errorlint // the problem itself, not one around it
 		path := placeOf(field.Field, workloads)
-		if detail := field.Detail; !b.known(path, detail) {
-			b.add(path, detail, b.remedy(path))
+		if !b.known(path) {
+			b.add(path, b.detail(path, field.Detail), b.remedy(path, field.Detail))
 		}
 	case inner != nil && !isJSONError(err):
 		b.defects(inner, workloads)
@@ -174,10 +174,8 @@ func isJSONError(err error) bool {
 }
 
 // known tells whether a place has a problem already: one is enough.
-func (b *builder) known(path, detail string) bool {
-	return slices.ContainsFunc(b.problems, func(p *compose.Problem) bool {
-		return p.Key == path && (p.Detail == detail || path != "")
-	})
+func (b *builder) known(path string) bool {
+	return path != "" && slices.ContainsFunc(b.problems, func(p *compose.Problem) bool { return p.Key == path })
 }
 
 // placeOf says where in the authored file a field of the built policy stands.

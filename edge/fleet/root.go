@@ -3,10 +3,12 @@ package fleet
 import (
 	"crypto/ed25519"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"holdfast/edge/compose"
 	"holdfast/edge/trust"
@@ -49,13 +51,17 @@ func (b *builder) root() *Built {
 		return nil
 	}
 	root, err := trust.NewRoot(authored.Version, keys, roles)
-	if err != nil {
-		b.add("", err.Error(), "")
-		return nil
+	var payload []byte
+	if err == nil {
+		payload, err = root.Encode()
 	}
-	payload, err := root.Encode()
 	if err != nil {
-		b.add("", err.Error(), "")
+		detail := err.Error()
+		var refusal *trust.Refusal
+		if errors.As(err, &refusal) {
+			detail = strings.TrimPrefix(refusal.Detail, "root: ")
+		}
+		b.add("roles", detail, "")
 		return nil
 	}
 	return &Built{Root: root, Payload: payload, Notes: b.notes}
@@ -66,8 +72,8 @@ func (b *builder) nearestRole(name string) string {
 	for i, role := range trust.Roles {
 		names[i] = string(role)
 	}
-	if guess := compose.Nearest(name, names); guess != "" {
-		return "did you mean " + guess + "?"
+	if guess := didYouMean(compose.Nearest(name, names)); guess != "" {
+		return guess
 	}
 	return fmt.Sprintf("write one of %v", names)
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -130,20 +131,50 @@ func keysOf(of reflect.Type) []string {
 	return keys
 }
 
+// detail shows what a person wrote, where the decoder shows its JSON.
+func (b *builder) detail(path, detail string) string {
+	head, _, cut := strings.Cut(detail, ", not ")
+	if given := b.textAt(path); cut && given != "" {
+		return head + ", not " + quote(given)
+	}
+	return detail
+}
+
 // remedy says how to write what stands at a path, guessing what was meant.
-func (b *builder) remedy(path string) string {
+func (b *builder) remedy(path, detail string) string {
+	given := b.textAt(path)
+	if strings.HasPrefix(detail, "unknown class") {
+		return didYouMean(compose.Nearest(cmp.Or(given, path[strings.LastIndexByte(path, '.')+1:]), classNames()))
+	}
 	of := typeAt(reflect.TypeFor[edge.Policy](), path)
 	if of == nil {
 		return ""
 	}
-	given := b.textAt(path)
 	form, guess := form(of, given)
 	switch {
 	case guess != "" && guess != given:
-		return "did you mean " + guess + "?"
-	default:
+		return didYouMean(guess)
+	case guess != "" && strings.Contains(detail, ", not "):
+		return "write it without quotes"
+	case strings.HasPrefix(detail, "must be"):
 		return form
 	}
+	return "" // what is wrong is not how it is written
+}
+
+func didYouMean(guess string) string {
+	if guess == "" {
+		return ""
+	}
+	return "did you mean " + guess + "?"
+}
+
+func classNames() []string {
+	names := make([]string, len(edge.Classes))
+	for i, class := range edge.Classes {
+		names[i] = class.String()
+	}
+	return names
 }
 
 // textAt is what a person wrote at a path, if that is one value.

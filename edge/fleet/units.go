@@ -22,7 +22,7 @@ func form(of reflect.Type, given string) (remedy, guess string) {
 	}
 	switch plain(of).Kind() {
 	case reflect.Int, reflect.Int64, reflect.Uint64:
-		if _, err := strconv.ParseInt(number, 10, 64); err == nil && unit != "" {
+		if _, err := strconv.ParseInt(number, 10, 64); err == nil {
 			return "", number
 		}
 	}
