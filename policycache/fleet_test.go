@@ -140,10 +140,15 @@ func open(t testing.TB, options policycache.Options) *policycache.Store {
 // filled is a folder in which versions 1 to newest were applied.
 func (f *fleet) filled(t testing.TB, newest uint64) string {
 	t.Helper()
+	return f.filledWith(t, newest, 2000)
+}
+
+func (f *fleet) filledWith(t testing.TB, newest uint64, size int) string {
+	t.Helper()
 	dir := t.TempDir()
 	store := open(t, f.options(dir))
 	for version := uint64(1); version <= newest; version++ {
-		must(t, store.Apply(t.Context(), f.policy(t, version, 2000)))
+		must(t, store.Apply(t.Context(), f.policy(t, version, size)))
 	}
 	must(t, store.Close())
 	return dir
