@@ -10,15 +10,30 @@ import (
 	"os"
 	"strings"
 
+	"holdfast/edge/compose"
 	"holdfast/edge/config"
 )
 
 func main() {
 	check := flag.Bool("check", false, "fail if a page is not what the program says, and write nothing")
 	flag.Parse()
-	if err := update("docs/configuration.md", configurationTable(), *check); err != nil {
-		fmt.Fprintf(os.Stderr, "docs: %v\n", err)
+	failed := false
+	for path, text := range pages() {
+		if err := update(path, text, *check); err != nil {
+			fmt.Fprintf(os.Stderr, "docs: %v\n", err)
+			failed = true
+		}
+	}
+	if failed {
 		os.Exit(1)
+	}
+}
+
+// pages are the generated parts, by page.
+func pages() map[string]string {
+	return map[string]string{
+		"docs/configuration.md": configurationTable(),
+		"docs/policy.md":        composeTables(),
 	}
 }
 
@@ -67,6 +82,21 @@ func configurationTable() string {
 			live = "yes"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Key, fallback, live, k.Doc)
+	}
+	return b.String()
+}
+
+// composeTables are the Compose keys that are honoured, and those that are refused
+// for a reason.
+func composeTables() string {
+	var b strings.Builder
+	b.WriteString("| key | value | what it means here |\n|---|---|---|\n")
+	for _, k := range compose.Keys() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.TrimPrefix(k.Path, "services.SERVICE."), k.Value, k.Meaning)
+	}
+	b.WriteString("\nEvery other key is refused. Some have a reason:\n\n| key | why not | instead |\n|---|---|---|\n")
+	for _, r := range compose.RefusedKeys() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.Join(r.Keys, "`, `"), r.Reason, r.Remedy)
 	}
 	return b.String()
 }

@@ -10,8 +10,10 @@ import (
 
 func TestPages_AreWhatTheProgramSays(t *testing.T) {
 	t.Chdir("../..")
-	if err := update("docs/configuration.md", configurationTable(), true); err != nil {
-		t.Error(err)
+	for path, text := range pages() {
+		if err := update(path, text, true); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -45,33 +45,6 @@ func honoured() rule {
 	}}
 }
 
-// refusals say why a key that Compose knows is not honoured, and what to do
-// instead. Keys are the last part of the path.
-func refusals(key string) (reason, remedy string) {
-	switch key {
-	case "ports", "networks", "expose", "links", "dns", "extra_hosts", "hostname":
-		return "instances have no network", "let a model server listen on a unix socket (x-holdfast.endpoint)"
-	case "volumes", "volumes_from", "configs", "secrets":
-		return "instances see nothing of the host", "put files into the image, and scratch data under tmpfs"
-	case "privileged", "devices", "device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls":
-		return "it would undo the isolation of instances", "add single capabilities with cap_add"
-	case "depends_on", "healthcheck":
-		return "readiness is asked of model servers only", "remove it; instances are restarted until they run"
-	case "build":
-		return "images are built elsewhere", "name an image and import it with `holdfast images import`"
-	case "env_file", "label_file", "include", "extends":
-		return "only this one file is read", "write it out here"
-	case "profiles":
-		return "every service of the file runs", "keep one file for each set of services"
-	case "logging":
-		return "output is kept in rotated files on the node", "set logs.maxSize and logs.keep in the configuration"
-	case "route":
-		return "every model is answered locally", "remove it"
-	default:
-		return "", "remove it"
-	}
-}
-
 // checkKeys reports every key that is not honoured, and what has to be a mapping
 // and is not.
 func (f *file) checkKeys(root *node) {
@@ -122,7 +95,7 @@ func (f *file) check(n *node, r rule, at tree.Path) {
 
 // refuse tells a key Compose knows from one nobody knows.
 func (f *file) refuse(n *node, name string, r rule, at tree.Path) {
-	reason, remedy := refusals(name)
+	reason, remedy := refusal(name)
 	known := tree.NewMatcher(schema.AttributePaths()...).Matches(at)
 	switch guess := nearest(name, r); {
 	case known && reason != "" || name == "route" && strings.HasSuffix(n.path, extensionKey+".route"):

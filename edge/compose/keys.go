@@ -1,0 +1,88 @@
+package compose
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Key is a Compose key that is honoured.
+type Key struct {
+	Path    string // dotted; SERVICE stands for the name of any
+	Value   string // what is written there
+	Meaning string
+}
+
+// Keys lists every honoured key in the order of their paths.
+func Keys() []Key {
+	var keys []Key
+	honoured().list("", func(path string, r rule) {
+		value, meaning := meaningOf(path)
+		if value == "" {
+			value = r.shape.String()
+		}
+		keys = append(keys, Key{Path: path, Value: value, Meaning: meaning})
+	})
+	return keys
+}
+
+// list visits what has a value of its own.
+func (r rule) list(at string, visit func(path string, r rule)) {
+	if r.below == nil {
+		visit(at, r)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.below)) {
+		below := r.below[name]
+		if name == each {
+			name = "SERVICE"
+		}
+		below.list(join(at, name), visit)
+	}
+}
+
+// meaningOf says what a key means here, and what is written there where its shape
+// does not tell.
+func meaningOf(path string) (value, meaning string) {
+	key := strings.TrimPrefix(path, "services.SERVICE.")
+	for _, known := range [...]struct{ key, value, meaning string }{
+		{"name", "", "the app's name; in a policy the key below `apps`, which it must equal"},
+		{"version", "anything", "nothing; Compose calls it obsolete"},
+		{"image", "", "what runs; pinned by digest in a policy"},
+		{"command", "", "arguments; left out: the image's"},
+		{"entrypoint", "", "the program; left out: the image's"},
+		{"environment", "", "variables over the image's; a name without a value that is not set anywhere is left out"},
+		{"working_dir", "an absolute path", "where the process starts"},
+		{"user", "uid, uid:gid or names of the image", "who the process is; root only with x-holdfast.runAsRoot"},
+		{"read_only", "", "false makes the root file system writable; it is read-only otherwise"},
+		{"cap_add", "", "capabilities beyond none"},
+		{"cap_drop", "", "no change: all are dropped"},
+		{"security_opt", "[no-new-privileges:true]", "no change: always so"},
+		{"network_mode", "none", "no change: instances have no network"},
+		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
+		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; unless-stopped means always"},
+		{"stop_signal", "a name such as SIGTERM", "asks the process to end"},
+		{"stop_grace_period", "a duration up to 1h", "between that and SIGKILL; 10s where not given"},
+		{"scale", "a number from 0 to 100", "instances; short for deploy.replicas"},
+		{"deploy.replicas", "a number from 0 to 100", "instances; 1 where not given"},
+		{"cpus", "cores, from 0.01", "short for deploy.resources.limits.cpus"},
+		{"mem_limit", "a size from 4M", "short for deploy.resources.limits.memory"},
+		{"pids_limit", "a number from 1", "short for deploy.resources.limits.pids"},
+		{"deploy.resources.limits.cpus", "cores, from 0.01", "at most; left out: the node's default"},
+		{"deploy.resources.limits.memory", "a size from 4M", "at most; left out: the node's default"},
+		{"deploy.resources.limits.pids", "a number from 1", "processes at most; left out: the node's default"},
+		{"x-holdfast.model", "a name", "makes the service a model server: the model it answers"},
+		{"x-holdfast.variants", "[name, …]", "smaller models it answers too, the largest first"},
+		{"x-holdfast.endpoint", "unix:///run/model/model.sock", "where it listens for the Open Inference Protocol"},
+		{"x-holdfast.cost", "a duration", "service time to plan with until there is a measured one"},
+		{"x-holdfast.concurrency", "a number from 1 to 1024", "tasks one instance answers at once; 1 where not given"},
+		{"x-holdfast.timeout", "a duration", "after which a request means that its instance hangs"},
+		{"x-holdfast.readyWithin", "a duration", "how long an instance may take until it is ready"},
+		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance"},
+	} {
+		if known.key == key {
+			return known.value, known.meaning
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,48 @@
+package compose
+
+import "slices"
+
+// Refused are keys Compose knows, and why they are not honoured.
+type Refused struct {
+	Keys   []string // the last part of their paths
+	Reason string
+	Remedy string // what to do instead
+}
+
+// RefusedKeys lists the keys that are not honoured and whose reason is more than that
+// nobody has needed them yet. All others are refused too.
+func RefusedKeys() []Refused {
+	return []Refused{
+		{[]string{"ports", "networks", "expose", "links", "dns", "extra_hosts", "hostname"},
+			"instances have no network", "let a model server listen on a unix socket (x-holdfast.endpoint)"},
+		{[]string{"volumes", "volumes_from", "configs", "secrets"},
+			"instances see nothing of the host", "put files into the image, and scratch data under tmpfs"},
+		{[]string{"privileged", "devices", "device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls"},
+			"it would undo the isolation of instances", "add single capabilities with cap_add"},
+		{[]string{"depends_on", "healthcheck"},
+			"readiness is asked of model servers only", "remove it; instances are restarted until they run"},
+		{[]string{"build"},
+			"images are built elsewhere", "name an image and import it with `holdfast images import`"},
+		{[]string{"env_file", "label_file", "include", "extends"},
+			"only this one file is read", "write it out here"},
+		{[]string{"profiles"},
+			"every service of the file runs", "keep one file for each set of services"},
+		{[]string{"logging"},
+			"output is kept in rotated files on the node", "set logs.maxSize and logs.keep in the configuration"},
+		{[]string{routeKey},
+			"every model is answered locally", "remove it"},
+	}
+}
+
+// routeKey is a key of x-holdfast that a later version may honour.
+const routeKey = "route"
+
+// refusal says why a key that Compose knows is not honoured, and what to do instead.
+func refusal(key string) (reason, remedy string) {
+	for _, refused := range RefusedKeys() {
+		if slices.Contains(refused.Keys, key) {
+			return refused.Reason, refused.Remedy
+		}
+	}
+	return "", "remove it"
+}
