@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,9 +22,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs every script as a person would type it. What needs containers
 // is in build/e2e.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+func TestScripts(t *testing.T) { testscript.Run(t, params("testdata/script")) }
+
+func params(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -29,7 +34,53 @@ func TestScripts(t *testing.T) {
 			"eventually": eventually,
 			"send":       send,
 		},
-	})
+	}
+}
+
+// TestScripts_Fail is the negative control: scripts that expect what is not so.
+func TestScripts_Fail(t *testing.T) {
+	for name, script := range map[string]string{
+		"ExitCode":    "exits 0 holdfast --no-such-flag\n",
+		"OtherCode":   "exits 3 holdfast --no-such-flag\n",
+		"NoSuchWords": "exec holdfast version\nstdout 'holdfast from the future'\n",
+		"Usage":       "exits holdfast version\n",
+		"NoSignal":    "send STOP\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "wrong.txtar"), []byte(script), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var r recorder
+			r.Run("script", func(t testscript.T) { testscript.RunT(t, params(dir)) })
+			if !r.failed.Load() {
+				t.Errorf("the script passed:\n%s", script)
+			}
+		})
+	}
+}
+
+// recorder is a test that only remembers whether it failed.
+type recorder struct{ failed atomic.Bool }
+
+func (r *recorder) Skip(...any)   { goruntime.Goexit() }
+func (r *recorder) Fatal(...any)  { r.FailNow() }
+func (r *recorder) Log(...any)    {}
+func (r *recorder) Parallel()     {}
+func (r *recorder) Verbose() bool { return false }
+func (r *recorder) FailNow() {
+	r.failed.Store(true)
+	goruntime.Goexit()
+}
+
+// Run runs a part to its end, on a goroutine that FailNow can end.
+func (r *recorder) Run(_ string, part func(testscript.T)) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		part(r)
+	}()
+	<-ended
 }
 
 // exits runs a command and wants its exit code:

@@ -71,7 +71,7 @@ func (n *node) collect() {
 // state, made with the first container and empty when there is none.
 func (n *node) runFiles() []string {
 	return slices.DeleteFunc(files(n.RunFolder("")), func(path string) bool {
-		return path == "/runc" || path == "/runc/"+n.namespace
+		return path == n.RunFolder("runc") || path == n.RunFolder("runc/"+n.namespace)
 	})
 }
 
@@ -89,10 +89,25 @@ func (n *node) snapshots() []string {
 
 // mounts lists the mount points of the node and of its containers.
 func (n *node) mounts() []string {
-	places := []string{
-		n.RunFolder(""), n.Folder(),
-		filepath.Join(filepath.Dir(n.Daemon.Socket()), "io.containerd.runtime.v2.task", n.namespace),
-	}
+	return mountsAt(n.RunFolder(""), n.Folder(),
+		filepath.Join(filepath.Dir(n.Daemon.Socket()), "io.containerd.runtime.v2.task", n.namespace))
+}
+
+// cgroups lists those below the node's own.
+func (n *node) cgroups() []string {
+	return slices.DeleteFunc(cgroupsAt(n.Cgroup()), func(path string) bool { return strings.HasSuffix(path, n.Cgroup()) })
+}
+
+// shims lists the processes that hold the node's containers.
+func (n *node) shims() []string {
+	return processes(func(words []string) bool {
+		at := slices.Index(words, "-namespace")
+		return at > 0 && at+1 < len(words) && words[at+1] == n.namespace
+	})
+}
+
+// mountsAt lists the mount points that begin with one of the places.
+func mountsAt(places ...string) []string {
 	var found []string
 	for _, fields := range mountTable() {
 		if slices.ContainsFunc(places, func(place string) bool { return strings.HasPrefix(fields[4], place) }) {
@@ -102,18 +117,18 @@ func (n *node) mounts() []string {
 	return found
 }
 
-// cgroups lists those below the node's own in every hierarchy.
-func (n *node) cgroups() []string {
+// cgroupsAt lists a cgroup and those below it in every hierarchy.
+func cgroupsAt(cgroup string) []string {
 	var found []string
 	for _, fields := range mountTable() {
 		at := slices.Index(fields, "-")
 		if at < 0 || !strings.HasPrefix(fields[at+1], "cgroup") {
 			continue
 		}
-		top := filepath.Join(fields[4], n.Cgroup())
-		for _, path := range files(top) {
-			if info, err := os.Stat(filepath.Join(top, path)); err == nil && info.IsDir() {
-				found = append(found, filepath.Join(top, path))
+		top := filepath.Join(fields[4], cgroup)
+		for _, path := range append([]string{top}, files(top)...) {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				found = append(found, path)
 			}
 		}
 	}
@@ -132,16 +147,14 @@ func mountTable() [][]string {
 	return table
 }
 
-// shims lists the processes that hold the node's containers.
-func (n *node) shims() []string {
+// processes lists those whose command line is as wanted.
+func processes(wanted func(words []string) bool) []string {
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
 	var found []string
 	for _, path := range commands {
 		text, _ := os.ReadFile(path) // gone: empty
-		words := strings.Split(string(text), "\x00")
-		at := slices.Index(words, "-namespace")
-		if at > 0 && at+1 < len(words) && words[at+1] == n.namespace {
-			found = append(found, path)
+		if words := strings.Split(string(text), "\x00"); wanted(words) {
+			found = append(found, filepath.Base(filepath.Dir(path))+" "+words[0])
 		}
 	}
 	return found
@@ -152,11 +165,25 @@ func files(top string) []string {
 	var found []string
 	_ = filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && path != top {
-			found = append(found, strings.TrimPrefix(path, top))
+			found = append(found, path)
 		}
 		return nil // what has just gone is no longer there
 	})
 	return found
+}
+
+// TestLeftovers finds what belongs to the suite while it runs, so that finding
+// nothing at its end means something.
+func TestLeftovers(t *testing.T) {
+	n := newNode(t)
+	n.deploy(digitsService(1))
+	n.awaitReady("digits", 1)
+	left := strings.Join(shop.leftovers(), "\n")
+	for _, kind := range []string{"cgroup ", "mount ", "process ", "run folder "} {
+		if !strings.Contains(left, kind) {
+			t.Errorf("while a node runs there is no %s in\n%s", kind, left)
+		}
+	}
 }
 
 // TestFootprint_Leaks leaves one thing of each kind behind on purpose.
@@ -193,7 +220,7 @@ func TestFootprint_Leaks(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantDifference(t, "+ run folder /stray")
+		wantDifference(t, "+ run folder "+path)
 		os.Remove(path)
 		wantNone(t)
 	})

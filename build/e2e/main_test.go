@@ -26,10 +26,13 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +55,7 @@ type workshop struct {
 	dir   string
 	stand *stand.Stand
 	nodes atomic.Int64
+	runs  []string // the nodes' run folders
 }
 
 var shop = new(workshop)
@@ -85,15 +89,41 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() {
-		if failed := shop.stand.Close(); failed != nil {
-			code, err = 1, failed
+		if failed := shop.close(); failed != nil {
+			code, err = 1, errors.Join(err, failed)
 		}
-		os.RemoveAll(shop.dir)
 	}()
 	if err := shop.build(ctx); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// close takes everything down and wants nothing of it to be left.
+func (w *workshop) close() error {
+	if err := w.stand.Close(); err != nil {
+		return err
+	}
+	if left := w.leftovers(); len(left) > 0 {
+		return fmt.Errorf("the suite has left:\n%s", strings.Join(left, "\n"))
+	}
+	return os.RemoveAll(w.dir)
+}
+
+// leftovers lists what there is of all nodes together outside their folders.
+func (w *workshop) leftovers() []string {
+	var left footprint
+	left.add("cgroup", cgroupsAt(w.stand.Cgroup())...)
+	left.add("mount", mountsAt(w.dir, filepath.Dir(w.stand.Daemon.Socket()))...)
+	left.add("process", processes(func(words []string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(word, w.dir) })
+	})...)
+	for _, run := range w.runs {
+		if _, err := os.Stat(run); err == nil {
+			left.add("run folder", run)
+		}
+	}
+	return left
 }
 
 // folder is the beginning of a run's folder's name.
