@@ -83,7 +83,7 @@ func (s *Store) rootOf(version uint64) *trust.Root {
 func (s *Store) mergeCopies(st *state, copies map[string]bundle) {
 	for _, name := range slotNames {
 		copied, found := copies[name]
-		if !found {
+		if !found || copied.root == st.slots[name].root && bytes.Equal(copied.envelope, st.slots[name].envelope) {
 			continue
 		}
 		theirs := s.verifyKept(st, copied.slot, nil)
