@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -33,6 +34,7 @@ func params(dir string) testscript.Params {
 			"exits":      exits,
 			"eventually": eventually,
 			"send":       send,
+			"isjson":     isJSON,
 		},
 	}
 }
@@ -45,6 +47,7 @@ func TestScripts_Fail(t *testing.T) {
 		"NoSuchWords": "exec holdfast version\nstdout 'holdfast from the future'\n",
 		"Usage":       "exits holdfast version\n",
 		"NoSignal":    "send STOP\n",
+		"NoJSON":      "exec holdfast version\nisjson stdout\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -127,6 +130,18 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		case <-timeout.C:
 			ts.Fatalf("after %v it still ends with %v", patience, err)
 		}
+	}
+}
+
+// isJSON wants a file, or what the last command printed, to be one JSON document:
+//
+//	isjson stdout
+func isJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] isjson FILE")
+	}
+	if json.Valid([]byte(ts.ReadFile(args[0]))) == neg {
+		ts.Fatalf("%s is JSON: %v", args[0], neg)
 	}
 }
 
