@@ -24,9 +24,12 @@ func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 		return err
 	}
 	defer s.release()
+	if err := s.afford(); err != nil {
+		return err
+	}
 	next, err := s.judge(envelope)
 	if err != nil {
-		return fmt.Errorf("cannot apply policy: %w", err)
+		return s.charge(fmt.Errorf("cannot apply policy: %w", err))
 	}
 	if s.current != nil && next.digest == s.current.digest {
 		return nil
@@ -100,11 +103,12 @@ func (s *Store) Rollback(ctx context.Context, version uint64, why string) error 
 	}
 	failed := s.current
 	st := s.state.clone()
-	st.remember(Refused{Version: version, Digest: failed.digest, Why: why, At: st.clock.Now(s.options.Wall())})
+	refused := Refused{Version: version, Digest: failed.digest, Why: why, At: st.clock.Now(s.options.Wall())}
+	st.remember(refused)
 	delete(st.slots, failed.slot)
 	s.enforce(&st, s.choose(&st))
 	s.state = st
-	s.warn(warnRolledBack, fmt.Sprint(version), "policy failed to apply: "+why, "apply a corrected policy under a higher version")
+	s.warnRollback(refused)
 	err := s.commit(ctx, &s.state)
 	s.show()
 	if err != nil {
@@ -120,8 +124,11 @@ func (s *Store) AddRoots(ctx context.Context, envelopes ...[]byte) error {
 		return err
 	}
 	defer s.release()
+	if err := s.afford(); err != nil {
+		return err
+	}
 	st, before := s.state.clone(), s.roots
-	refused := s.followNew(&st, envelopes)
+	refused := s.charge(s.followNew(&st, envelopes))
 	if len(s.roots) == len(before) {
 		return refused
 	}
@@ -169,26 +176,25 @@ func (s *Store) Nonce(ctx context.Context) (string, error) {
 
 // Hear takes the fleet's signed answer to the latest Nonce: the lease is whole again,
 // the time is known, and a policy or root that is kept from us shows as a warning. An
-// answer counts once. It counts in memory even when the disk fails.
+// answer counts once. It counts in memory at once, and on disk within the hour.
 func (s *Store) Hear(ctx context.Context, envelope []byte) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer s.release()
+	if err := s.afford(); err != nil {
+		return err
+	}
 	token, err := trust.VerifyFreshness(s.newest(), envelope, s.nonce, s.options.Identity.Node)
 	if err != nil {
-		return fmt.Errorf("cannot hear freshness token: %w", err)
+		return s.charge(fmt.Errorf("cannot hear freshness token: %w", err))
 	}
 	s.nonce, s.heard = "", token
 	s.count()
 	s.state.lease = s.state.lease.Refresh(token)
 	s.state.clock = s.state.clock.Hear(token.Time).Keep(s.options.Wall())
 	s.settleWithheld()
-	if s.db != nil {
-		if err := s.commit(ctx, &s.state); err != nil {
-			s.options.Log.Warn("state not kept", "error", err)
-		}
-	}
+	s.keep(ctx, hearEvery)
 	s.show()
 	return nil
 }

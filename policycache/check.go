@@ -35,6 +35,8 @@ func CheckMain(args []string) int {
 	}
 	// If the file makes this process eat memory, it is the one to go.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // best effort
+	// Should the agent die first, a file that hangs must not keep a processor busy.
+	time.AfterFunc(2*checkLimit, func() { os.Exit(checkDamaged) })
 	err := checkDatabase(args[0])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -33,6 +33,7 @@ func (s *Store) commit(ctx context.Context, st *state) error {
 		}
 		s.kept = want
 	}
+	s.keptAt = s.options.BootTime()
 	s.settled(warnFailed)
 	return s.dropCopies(*st)
 }
@@ -100,7 +101,7 @@ func (s *Store) reopen(ctx context.Context, st *state) error {
 			return err
 		}
 	}
-	s.kept = want
+	s.kept, s.keptAt = want, s.options.BootTime()
 	s.settled(warnFailed)
 	return s.dropCopies(*st)
 }

@@ -146,6 +146,19 @@ func record(t *testing.T, fleet *fleet, newest uint64) []step {
 		r.commit("state.db", path)
 		r.log(step{kind: stepAck, v: v})
 	}
+	// A rollback: from its beginning on the one before may be found, and from its end
+	// on nothing newer.
+	r.log(step{kind: stepAck, v: newest - 1})
+	must(t, store.Rollback(t.Context(), newest, "fails"))
+	r.commit("state.db", path)
+	r.log(step{kind: stepStart, v: newest - 1})
+	// New keys, and the first policy they sign.
+	must(t, store.AddRoots(t.Context(), fleet.rotate(t, "policy", "policy-2")))
+	r.commit("state.db", path)
+	r.log(step{kind: stepStart, v: newest + 1})
+	must(t, store.Apply(t.Context(), fleet.policy(t, newest+1, 3000)))
+	r.commit("state.db", path)
+	r.log(step{kind: stepAck, v: newest + 1})
 	must(t, store.Close())
 	return r.steps
 }

@@ -86,6 +86,10 @@ func (s *Store) warnStorage(code string, why error) {
 		cmp.Or(edge.HintOf(s.storageError(why)), "look at the disk"))
 }
 
+func (s *Store) warnRollback(failed Refused) {
+	s.warn(warnRolledBack, fmt.Sprint(failed.Version), "policy failed to apply: "+failed.Why, "apply a corrected policy under a higher version")
+}
+
 // report says what the ladder went through.
 func (s *Store) report(at footing, before bool) {
 	path := s.path(databaseName)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/trust"
@@ -22,9 +23,10 @@ type Store struct {
 	opened   bool
 	loaded   bool // the state came from the database, or there was none
 	lock     *os.File
-	writable bool      // the lock was had and the disk takes writes
-	db       *database // nil: memory only
-	kept     records   // as the database has them
+	writable bool          // the lock was had and the disk takes writes
+	db       *database     // nil: memory only
+	kept     records       // as the database has them
+	keptAt   time.Duration // boot time of the latest commit
 	copies   map[string][]byte
 	roots    []*trust.Root // from the flashed one to the newest
 	state    state
@@ -34,6 +36,7 @@ type Store struct {
 	heard    *trust.Token
 	warnings map[string]edge.Warning
 	retry    backoff
+	junk     junk
 }
 
 // Open finds the best policy there is and puts it in force. It fails only when
@@ -114,6 +117,16 @@ func (s *Store) load(at footing) {
 	s.trustKept(&s.state, copies)
 	s.mergeCopies(&s.state, copies)
 	s.enforce(&s.state, s.choose(&s.state))
+	s.recall()
+}
+
+// recall shows again, after a restart, that a newer policy failed to apply.
+func (s *Store) recall() {
+	for _, failed := range s.state.refused {
+		if failed.Version > s.state.force.Version {
+			s.warnRollback(failed)
+		}
+	}
 }
 
 // enforce makes a policy the one in force in a state, without touching the disk.

@@ -134,6 +134,23 @@ func TestStore_Apply(t *testing.T) {
 			})
 		}
 	})
+	t.Run("TooMuchJunk", func(t *testing.T) {
+		options := fleet.options(t.TempDir())
+		up := time.Minute
+		options.BootTime = func() time.Duration { return up }
+		store := open(t, options)
+		for range 100 {
+			if err := store.Apply(t.Context(), []byte("{}")); errors.Is(err, edge.ErrUnavailable) {
+				break
+			}
+		}
+		good := fleet.policy(t, 1, 0)
+		if err := store.Apply(t.Context(), good); !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("Apply after a hundred pieces of junk = %v, want %v", err, edge.ErrUnavailable)
+		}
+		up += time.Second
+		must(t, store.Apply(t.Context(), good))
+	})
 	t.Run("Ended", func(t *testing.T) {
 		store := open(t, fleet.options(t.TempDir()))
 		must(t, store.Close())
@@ -159,6 +176,9 @@ func TestStore_Rollback(t *testing.T) {
 		must(t, store.Apply(t.Context(), fleet.policy(t, 1, 2000))) // in force already
 		if refused := store.Status().Refused; len(refused) != 1 || refused[0].Version != 2 || refused[0].Why != "no such image" {
 			t.Errorf("refused = %+v, want version 2 and why", refused)
+		}
+		if !warned(store, "policy-rolled-back") {
+			t.Errorf("warnings = %+v, want policy-rolled-back", store.Status().Warnings)
 		}
 	}
 	check(store)

@@ -13,6 +13,9 @@ const (
 	// of flash, so an hour costs half a megabyte a day; who cuts the power every
 	// 59 minutes to save the lease spends boots instead.
 	keepEvery = time.Hour
+	// hearEvery is how soon tokens are written one after the other. To lose one costs
+	// the lease what it had used up before.
+	hearEvery = 10 * time.Minute
 )
 
 // Run counts the lease and the clock floor on, keeps them once an hour, and tries to
@@ -20,7 +23,7 @@ const (
 func (s *Store) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	for unkept := time.Duration(0); ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -30,18 +33,18 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil // only ctx, or Close, can be why
 		}
 		s.count()
-		if unkept += tickEvery; unkept >= keepEvery && s.db != nil {
-			unkept = 0
-			s.keep(ctx)
-		}
+		s.keep(ctx, keepEvery)
 		s.mend(ctx)
 		s.show()
 		s.release()
 	}
 }
 
-// keep commits what was counted.
-func (s *Store) keep(ctx context.Context) {
+// keep commits what was counted, unless something was kept lately.
+func (s *Store) keep(ctx context.Context, every time.Duration) {
+	if s.db == nil || s.options.BootTime()-s.keptAt < every {
+		return
+	}
 	if err := s.commit(ctx, &s.state); err != nil {
 		s.options.Log.Warn("state not kept", "error", err)
 	}
@@ -59,7 +62,6 @@ func (s *Store) mend(ctx context.Context) {
 		return
 	}
 	s.retry = backoff{}
-	s.keep(ctx)
 }
 
 // reenter gets the database back. When it could not be read at the start, what it
