@@ -51,6 +51,8 @@ func (p Pins) AddFolder(folder string) error {
 		switch {
 		case err != nil:
 			return err
+		case found > maxImages:
+			return fmt.Errorf("cannot read images in %q: more than %d: %w", folder, maxImages, edge.ErrInvalid)
 		case entry.IsDir() && isLayout(name):
 			found++
 			if err := p.addLayout(name); err != nil {
@@ -60,8 +62,6 @@ func (p Pins) AddFolder(folder string) error {
 		case entry.Type().IsRegular() && isArchive(name):
 			found++
 			return p.addArchive(name)
-		case found > maxImages:
-			return fmt.Errorf("cannot read images in %q: more than %d: %w", folder, maxImages, edge.ErrInvalid)
 		}
 		return nil
 	})

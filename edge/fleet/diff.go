@@ -58,6 +58,10 @@ func Diff(from, to *edge.Policy) ([]Change, error) {
 			changes = append(changes, Change{What: name, Kind: Changed, Effect: sectionEffect(name, from, to), Fields: fields})
 		}
 	}
+	if len(changes) > 0 && from.Metadata.Version == to.Metadata.Version {
+		effect := fmt.Sprintf("is still %d: a node that holds it refuses another; raise metadata.version", to.Metadata.Version)
+		changes = append(changes, Change{What: "version", Kind: Changed, Effect: effect})
+	}
 	return changes, nil
 }
 
@@ -204,6 +208,8 @@ func workloadEffect(old, now edge.Workload) string {
 		return "replaces " + instances(old.Replicas) + " by " + itoa(now.Replicas)
 	case old.Replicas < now.Replicas:
 		return "starts " + instances(now.Replicas-old.Replicas) + " more"
+	case old.Replicas == now.Replicas:
+		return "keeps its instances"
 	default:
 		return "stops " + instances(old.Replicas-now.Replicas)
 	}
