@@ -105,6 +105,7 @@ func (l *loop) merge(found []edge.Instance) {
 	seen := make(map[string]struct{}, len(found))
 	for _, f := range found {
 		seen[f.ID] = struct{}{}
+		f.Exit = seenEnd(f.Exit)
 		if _, touched := l.daemon.touched[f.ID]; touched {
 			continue
 		}

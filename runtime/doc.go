@@ -13,6 +13,8 @@
 //   - A workload never has more than one instance over its replicas.
 //   - An instance that ends is replaced at once the first time, then with jittered
 //     backoff, for ever; what keeps failing is a warning that says why.
+//   - What ended unseen, in a power cut for example, is started again whatever its
+//     restart policy: only an end that was seen may end the work for good.
 //   - Execute returns only when the capacity it used is free again, so whoever
 //     counts lanes counts what is true.
 //

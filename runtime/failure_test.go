@@ -403,3 +403,41 @@ func TestSupervisor_EndedBeforeApply(t *testing.T) {
 		}
 	})
 }
+
+func TestSupervisor_UnseenEnd(t *testing.T) {
+	for _, policy := range []edge.RestartPolicy{edge.RestartAlways, edge.RestartOnFailure, edge.RestartNo} {
+		ways := map[string]func(*fake.Driver, edge.Workload){
+			"WhileNoAgentWasThere": func(d *fake.Driver, w edge.Workload) { d.AddLost(w, "job-1") },
+			"ListedAsUnknown":      func(d *fake.Driver, w edge.Workload) { d.AddEnded(w, "job-1", edge.Exit{Code: 255}) },
+		}
+		for name, lose := range ways {
+			t.Run(name+"/"+string(policy), func(t *testing.T) {
+				bubble(t, func(t *testing.T, d *fake.Driver) {
+					job := service("job", 1)
+					job.Restart = policy
+					lose(d, job)
+					h := newHouse(t, d)
+					h.sup.Apply([]edge.Workload{job})
+					settle(time.Minute)
+					h.wantRunning(1)
+					h.wantEvents(edge.EventInstanceStarted, 1)
+					h.wantEvents(edge.EventInstanceExited, 1)
+				})
+			})
+		}
+	}
+	t.Run("OneShotThatVanishes", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Blind = true // so that nothing but the list tells
+			job := service("job", 1)
+			job.Restart = edge.RestartNo
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{job})
+			settle(time.Minute)
+			d.Vanish(d.Running()[0])
+			h.sup.DaemonChanged(edge.DaemonReport{Connected: true})
+			settle(time.Minute)
+			h.wantRunning(1)
+		})
+	})
+}

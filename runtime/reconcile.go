@@ -159,8 +159,8 @@ func (l *loop) attachExtras(w *workload) {
 }
 
 // buryDead decides upon instances that ended outside a seat, mostly while no agent
-// was there: one that ended for good takes a seat that is still as new, so that
-// its work is not done twice; the rest is removed.
+// was there: one that was seen to end for good takes a seat that is still as new, so
+// that its work is not done twice; the rest is removed, and started again if wanted.
 func (l *loop) buryDead(w *workload) {
 	dead := w.dead
 	w.dead = nil

@@ -82,15 +82,32 @@ func jittered(doublings int, base, limit time.Duration, jitter float64) time.Dur
 	return time.Duration(jitter * float64(bound))
 }
 
-// restarts tells whether an instance that ended so is to be started again. An
-// end nobody saw (nil) counts as a failure.
+// restarts tells whether an instance that ended so is to be started again. An end
+// nobody saw (nil: a power cut, a lost task, a container that never ran) is no proof
+// that the work was done. So it is started again under every policy, "no" too: a
+// one-shot runs until it has been seen to exit, which may be more than once.
 func restarts(policy edge.RestartPolicy, exit *edge.Exit) bool {
+	if exit == nil {
+		return true
+	}
 	switch policy {
 	case edge.RestartNo:
 		return false
 	case edge.RestartOnFailure:
-		return exit == nil || exit.Code != 0 || exit.Signal != "" || exit.OOM
+		return exit.Code != 0 || exit.Signal != "" || exit.OOM
 	default:
 		return true
 	}
+}
+
+// codeUnknown is the code containerd gives an end that it knows nothing of.
+const codeUnknown = 255
+
+// seenEnd is a listed exit if somebody saw it, or nil. A driver may list an unseen
+// end with a code that stands for it; a real exit has an instant.
+func seenEnd(exit *edge.Exit) *edge.Exit {
+	if exit != nil && exit.Code == codeUnknown && exit.Signal == "" && !exit.OOM && exit.At.IsZero() {
+		return nil
+	}
+	return exit
 }

@@ -78,12 +78,36 @@ func TestRestarts(t *testing.T) {
 		{"", fine, true}, {edge.RestartAlways, fine, true}, {edge.RestartAlways, failed, true}, {edge.RestartAlways, nil, true},
 		{edge.RestartOnFailure, fine, false}, {edge.RestartOnFailure, failed, true}, {edge.RestartOnFailure, signalled, true},
 		{edge.RestartOnFailure, starved, true}, {edge.RestartOnFailure, nil, true},
-		{edge.RestartNo, failed, false}, {edge.RestartNo, nil, false},
+		{edge.RestartNo, failed, false}, {edge.RestartNo, fine, false}, {edge.RestartNo, nil, true},
 	}
 	for _, c := range table {
 		if got := restarts(c.policy, c.exit); got != c.want {
 			t.Errorf("%q after %v: got %v, want %v", c.policy, c.exit, got, c.want)
 		}
+	}
+}
+
+func TestSeenEnd(t *testing.T) {
+	table := map[string]struct {
+		exit edge.Exit
+		want bool
+	}{
+		"Fine":        {edge.Exit{}, true},
+		"Failed":      {edge.Exit{Code: 1}, true},
+		"Unknown":     {edge.Exit{Code: 255}, false},
+		"At":          {edge.Exit{Code: 255, At: time.Unix(1e9, 0)}, true},
+		"Signalled":   {edge.Exit{Code: 255, Signal: "SIGKILL"}, true},
+		"OutOfMemory": {edge.Exit{Code: 255, OOM: true}, true},
+	}
+	for name, c := range table {
+		t.Run(name, func(t *testing.T) {
+			if got := seenEnd(&c.exit) != nil; got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	if seenEnd(nil) != nil {
+		t.Error("of none: got an end, want none")
 	}
 }
 

@@ -17,13 +17,18 @@ func (d *Driver) Add(w edge.Workload, id string) (edge.Instance, error) {
 }
 
 // AddEnded puts an ended container there.
-func (d *Driver) AddEnded(w edge.Workload, id string, exit edge.Exit) {
+func (d *Driver) AddEnded(w edge.Workload, id string, exit edge.Exit) { d.bury(w, id, &exit) }
+
+// AddLost puts a container there whose end nobody saw, as a power cut leaves it.
+func (d *Driver) AddLost(w edge.Workload, id string) { d.bury(w, id, nil) }
+
+func (d *Driver) bury(w edge.Workload, id string, exit *edge.Exit) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ended := make(chan struct{})
 	close(ended)
 	d.containersLocked()[id] = &container{ended: ended, kill: func() {}, stop: make(chan struct{}), inst: edge.Instance{
-		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Exit: &exit,
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Exit: exit,
 	}}
 }
 
