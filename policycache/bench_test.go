@@ -50,6 +50,22 @@ func BenchmarkStore_Apply(b *testing.B) {
 	}
 }
 
+// BenchmarkStore_Verify is Apply without the disk: the policy is in force already, and
+// is verified all the same.
+func BenchmarkStore_Verify(b *testing.B) {
+	for _, size := range []int{1 << 10, 8 << 10, 36 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			fleet := newFleet(b)
+			store := open(b, fleet.options(b.TempDir()))
+			envelope := fleet.policy(b, 1, size)
+			must(b, store.Apply(b.Context(), envelope))
+			for b.Loop() {
+				must(b, store.Apply(b.Context(), envelope))
+			}
+		})
+	}
+}
+
 // BenchmarkStore_Open is a start: lock, check in a child, read, verify.
 func BenchmarkStore_Open(b *testing.B) {
 	for name, spoil := range map[string]func(b *testing.B, dir string){

@@ -15,7 +15,7 @@ import (
 // written.
 func (s *Store) commit(ctx context.Context, st *state) error {
 	if s.db == nil {
-		return s.storageError(errors.New("memory only"))
+		return s.storageError(s.lost)
 	}
 	want, err := st.encode()
 	if err != nil {
@@ -35,6 +35,7 @@ func (s *Store) commit(ctx context.Context, st *state) error {
 	}
 	s.keptAt = s.options.BootTime()
 	s.settled(warnFailed)
+	s.settled(warnReadOnly)
 	return s.dropCopies(*st)
 }
 
@@ -54,7 +55,7 @@ func (s *Store) recover(ctx context.Context, st *state, why error) error {
 	err = errors.Join(why, err)
 	s.drop(err)
 	s.warnStorage(warnFailed, err)
-	s.retry.failed()
+	s.retry = s.retry.failed()
 	return err
 }
 
@@ -103,6 +104,7 @@ func (s *Store) reopen(ctx context.Context, st *state) error {
 	}
 	s.kept, s.keptAt = want, s.options.BootTime()
 	s.settled(warnFailed)
+	s.settled(warnReadOnly)
 	return s.dropCopies(*st)
 }
 

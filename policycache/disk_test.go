@@ -25,6 +25,7 @@ type badDisk struct {
 	mu       sync.Mutex
 	writes   error    // of files beside the database
 	opens    error    // for writing
+	onlyDB   bool     // of the database alone
 	readOnly bool     // the database opens, and its writes fail
 	database *os.File // as it is open now
 }
@@ -34,10 +35,10 @@ var _ policycache.Disk = (*badDisk)(nil)
 func (d *badDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.opens != nil && flag&(os.O_RDWR|os.O_CREATE) != 0 {
+	isDatabase := strings.HasPrefix(filepath.Base(name), "state.db")
+	if d.opens != nil && flag&(os.O_RDWR|os.O_CREATE) != 0 && (isDatabase || !d.onlyDB) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: d.opens}
 	}
-	isDatabase := strings.HasPrefix(filepath.Base(name), "state.db")
 	if d.readOnly && isDatabase {
 		flag = os.O_RDONLY
 	}
@@ -119,6 +120,23 @@ func TestStore_BadDisk(t *testing.T) {
 		must(t, store.Close())
 		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 2)
 	})
+	t.Run("CheckFailsAtFirst", func(t *testing.T) {
+		options := fleet.options(fleet.filled(t, 2))
+		fails := true
+		options.Checker = func(ctx context.Context, path string) *exec.Cmd {
+			if fails {
+				return exec.CommandContext(ctx, "/nowhere/checker")
+			}
+			return checker(ctx, path)
+		}
+		store := open(t, options)
+		epoch := store.Status().Epoch
+		fails = false
+		must(t, store.Apply(t.Context(), fleet.policy(t, 3, 0)))
+		if status := store.Status(); status.Epoch == epoch || !status.Kept || len(status.Warnings) != 0 {
+			t.Errorf("status = %+v, want the epoch and the rest from the database", status)
+		}
+	})
 	t.Run("CommitFailsForGood", func(t *testing.T) {
 		store, disk, dir := start(t)
 		disk.fill(t)
@@ -130,12 +148,29 @@ func TestStore_BadDisk(t *testing.T) {
 		if !warned(store, "state-storage-failed") || store.Status().Kept {
 			t.Errorf("status = %+v, want storage failed", store.Status())
 		}
+		again := store.Apply(t.Context(), fleet.policy(t, 2, 0))
+		if !errors.Is(again, edge.ErrUnavailable) || !strings.Contains(again.Error(), "state.db") {
+			t.Errorf("second Apply = %v, want what is wrong with the database", again)
+		}
 		if err := store.Rollback(t.Context(), 1, "fails"); err == nil {
 			t.Error("Rollback says it was kept")
 		}
 		wantState(t, store, policycache.OriginNone, 0)
 		must(t, store.Close())
 		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 1)
+	})
+	t.Run("RoomAgain", func(t *testing.T) {
+		store, disk, _ := start(t)
+		disk.fill(t)
+		disk.readOnly = true
+		if store.Apply(t.Context(), fleet.policy(t, 2, 0)) == nil {
+			t.Fatal("Apply succeeded on a failing disk")
+		}
+		disk.readOnly = false
+		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
+		if !store.Status().Kept || len(store.Status().Warnings) != 0 {
+			t.Errorf("status = %+v, want the database back and no warning", store.Status())
+		}
 	})
 	t.Run("ReadOnly", func(t *testing.T) {
 		options := fleet.options(fleet.filled(t, 2))
@@ -150,6 +185,21 @@ func TestStore_BadDisk(t *testing.T) {
 			t.Errorf("Apply = %v (%s), want %v with a hint", err, edge.HintOf(err), edge.ErrUnavailable)
 		}
 		wantState(t, store, policycache.OriginCurrent, 2)
+	})
+	t.Run("WritableAgain", func(t *testing.T) {
+		options := fleet.options(fleet.filled(t, 2))
+		disk := &badDisk{opens: unix.EROFS, onlyDB: true}
+		options.Disk = disk
+		store := open(t, options)
+		wantState(t, store, policycache.OriginCurrent, 2)
+		if !warned(store, "state-read-only") {
+			t.Errorf("status = %+v, want read-only", store.Status())
+		}
+		disk.opens = nil
+		must(t, store.Apply(t.Context(), fleet.policy(t, 3, 0)))
+		if !store.Status().Kept || len(store.Status().Warnings) != 0 {
+			t.Errorf("status = %+v, want the database back and no warning", store.Status())
+		}
 	})
 	t.Run("FileGoneUnderTheMap", func(t *testing.T) {
 		store, _, dir := start(t)

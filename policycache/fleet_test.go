@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 	"holdfast/edge/trust"
 	"holdfast/policycache"
 )
+
+// execEnv names the emulator this binary is run with, as go test -exec does, where the
+// kernel cannot start it by itself.
+const execEnv = "HOLDFAST_EXEC"
 
 // checkVerb makes this test binary the child process that checks a database.
 const checkVerb = "check-state"
@@ -29,7 +34,8 @@ func TestMain(m *testing.M) {
 }
 
 func checker(ctx context.Context, path string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], checkVerb, path)
+	args := append(strings.Fields(os.Getenv(execEnv)), os.Args[0], checkVerb, path)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // under -race it would linger a second
 	return cmd
 }

@@ -82,6 +82,7 @@ func cloneWarnings(from map[string]edge.Warning) map[string]edge.Warning { retur
 
 // warnStorage says that, and why, nothing is kept.
 func (s *Store) warnStorage(code string, why error) {
+	s.lost = why
 	s.warn(code, s.options.Dir, fmt.Sprintf("nothing is kept on disk: %v", why),
 		cmp.Or(edge.HintOf(s.storageError(why)), "look at the disk"))
 }
@@ -103,12 +104,13 @@ func (s *Store) report(at footing, before bool) {
 			s.warn(warnRebuilt, path, "the database was gone and built anew", "none needed")
 		}
 	case rungNewer:
+		s.lost = at.why
 		s.warn(warnNewer, path, fmt.Sprintf("nothing is kept on disk: %v", at.why), "start the newer version again, or move the database away")
 	case rungReadOnly:
 		s.warnStorage(warnReadOnly, at.why)
 	case rungFailed:
 		s.warnStorage(warnFailed, at.why)
-		s.retry.failed()
+		s.retry = s.retry.failed()
 	}
 }
 

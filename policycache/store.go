@@ -25,6 +25,7 @@ type Store struct {
 	lock     *os.File
 	writable bool          // the lock was had and the disk takes writes
 	db       *database     // nil: memory only
+	lost     error         // then why
 	kept     records       // as the database has them
 	keptAt   time.Duration // boot time of the latest commit
 	copies   map[string][]byte

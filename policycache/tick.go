@@ -2,7 +2,6 @@ package policycache
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -34,7 +33,9 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		s.count()
 		s.keep(ctx, keepEvery)
-		s.mend(ctx)
+		if s.retry = s.retry.tick(); s.retry.left <= 0 {
+			s.mend(ctx)
+		}
 		s.show()
 		s.release()
 	}
@@ -50,15 +51,15 @@ func (s *Store) keep(ctx context.Context, every time.Duration) {
 	}
 }
 
-// mend tries, ever more rarely, to get a failed database back.
+// mend tries to get a failed database back.
 func (s *Store) mend(ctx context.Context) {
-	if s.db != nil || !s.writable || s.has(warnNewer) || !s.retry.due() {
+	if s.db != nil || !s.writable || s.has(warnNewer) {
 		return
 	}
 	if err := s.reenter(ctx); err != nil {
 		s.drop(err)
 		s.warnStorage(warnFailed, err)
-		s.retry.failed()
+		s.retry = s.retry.failed()
 		return
 	}
 	s.retry = backoff{}
@@ -81,7 +82,7 @@ func (s *Store) reenter(ctx context.Context) error {
 	s.load(at)
 	s.settle(ctx)
 	if s.db == nil {
-		return errors.New("cannot reopen database")
+		return s.lost
 	}
 	return nil
 }
@@ -90,14 +91,14 @@ func (s *Store) reenter(ctx context.Context) error {
 // nobody else uses this disk.
 type backoff struct{ wait, left int }
 
-func (b *backoff) failed() {
-	b.wait = min(max(1, 2*b.wait), 64)
-	b.left = b.wait
+func (b backoff) failed() backoff {
+	wait := min(max(1, 2*b.wait), 64)
+	return backoff{wait, wait}
 }
 
-func (b *backoff) due() bool {
+func (b backoff) tick() backoff {
 	b.left--
-	return b.left <= 0
+	return b
 }
 
 // count takes the boot time since the last count off the lease, and a boot when this
