@@ -441,3 +441,26 @@ func TestSupervisor_UnseenEnd(t *testing.T) {
 		})
 	})
 }
+
+func TestSupervisor_CrashAfterFailedStarts(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		var missing atomic.Bool
+		missing.Store(true)
+		d.StartError = func(edge.Workload) error {
+			if missing.Load() {
+				return edge.ErrNotFound
+			}
+			return nil
+		}
+		h := newHouse(t, d)
+		h.sup.Apply([]edge.Workload{service("till", 1)})
+		settle(20 * time.Second)
+		missing.Store(false)
+		settle(20 * time.Second)
+		h.wantRunning(1)
+		d.Exit(d.Running()[0], edge.Exit{Code: 1})
+		settle(d.StartDelay + time.Millisecond) // the first crash costs no more than the start
+		h.wantRunning(1)
+		h.wantNoWarnings()
+	})
+}

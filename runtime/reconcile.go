@@ -103,7 +103,7 @@ func (l *loop) startReturned(w *workload, inst *instance, made edge.Instance, er
 	made.Started = cmp.Or(made.Started, l.now)
 	inst.Instance = made
 	if inst.seat != nil {
-		inst.seat.startErr = nil
+		inst.seat.startErr, inst.seat.failedStarts = nil, 0
 		inst.seat.detail = ""
 	}
 	l.event(edge.EventInstanceStarted, inst, cause, map[string]string{
@@ -132,8 +132,8 @@ func (l *loop) startFailed(w *workload, inst *instance, err error) {
 		return
 	}
 	seat.startErr = err
-	seat.record = seat.record.failed(l.now, 0)
-	seat.nextTry = l.now.Add(seat.record.delayStart(l.s.opts.Jitter()))
+	seat.failedStarts++
+	seat.nextTry = l.now.Add(delayStart(seat.failedStarts, l.s.opts.Jitter()))
 }
 
 // adopt seats an instance that ran before.

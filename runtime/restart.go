@@ -54,10 +54,10 @@ func (r record) delay(jitter float64) time.Duration {
 	return jittered(r.streak-2, backoffBase, backoffCap, jitter)
 }
 
-// delayStart is delay for a start that failed: there is no instance to miss, and
-// trying again at once would meet the same missing image.
-func (r record) delayStart(jitter float64) time.Duration {
-	return jittered(r.streak, backoffBase, backoffCap, jitter)
+// delayStart is how long to wait after so many failed starts in a row: there is no
+// instance to miss, and trying again at once would meet the same missing image.
+func delayStart(failed int, jitter float64) time.Duration {
+	return jittered(failed, backoffBase, backoffCap, jitter)
 }
 
 // looping tells whether the ends up to now are a crash loop.

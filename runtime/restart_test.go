@@ -30,8 +30,11 @@ func TestRecord_delay(t *testing.T) {
 	if got := r.failed(now, stableAfter).delay(1); got != 0 {
 		t.Errorf("after a stable run: got %v, want 0", got)
 	}
-	if got := (record{}).failed(now, 0).delayStart(1); got != 400*time.Millisecond {
+	if got := delayStart(1, 1); got != 400*time.Millisecond {
 		t.Errorf("first failed start: got %v, want 400ms", got)
+	}
+	if got := delayStart(1000, 1); got != backoffCap {
+		t.Errorf("a thousand failed starts: got %v, want %v", got, backoffCap)
 	}
 }
 

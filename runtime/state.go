@@ -50,6 +50,8 @@ type seat struct {
 	startErr error  // why the latest start failed
 	loop     string // why this is a crash loop
 	starts   int
+
+	failedStarts int // in a row; no end of an instance, so the record knows nothing of them
 }
 
 // restarts counts the instances after the first.
