@@ -59,7 +59,7 @@ type RestartPolicy string
 
 // The restart policies, as Compose names them.
 const (
-	RestartAlways    RestartPolicy = "always" // the default here: a gateway's services are meant to run
+	RestartAlways    RestartPolicy = "always"
 	RestartOnFailure RestartPolicy = "on-failure"
 	RestartNo        RestartPolicy = "no"
 )
@@ -93,14 +93,51 @@ func (s *Serve) Models() []string {
 // Key names the workload on its node.
 func (w Workload) Key() string { return w.App + "/" + w.Name }
 
-// SpecHash identifies what an instance is made from. Two instances with the same
-// hash are interchangeable; the number of replicas is not part of it.
+// shape is what an instance is made from: what cannot change while it runs. Its
+// encoding outlives the agent that wrote it, as the label by which the next agent
+// knows an instance again. So a field added here later is left out while it is
+// empty, or an upgrade would replace every instance of every node.
+type shape struct {
+	Image      string   `json:"image"`
+	Entrypoint []string `json:"entrypoint"`
+	Command    []string `json:"command"`
+	Env        []string `json:"env,omitempty"`
+	WorkingDir string   `json:"workingDir,omitempty"`
+	User       string   `json:"user,omitempty"`
+	CPUs       float64  `json:"cpus,omitempty"`
+	Memory     int64    `json:"memory,omitempty"`
+	Pids       int64    `json:"pids,omitempty"`
+	CapAdd     []string `json:"capAdd,omitempty"`
+	WriteRoot  bool     `json:"writableRoot,omitempty"`
+	Root       bool     `json:"runAsRoot,omitempty"`
+	Tmpfs      []Tmpfs  `json:"tmpfs,omitempty"`
+	StopSignal string   `json:"stopSignal,omitempty"`
+
+	// Of a model server: what is mounted, and what it is expected to answer.
+	Models      []string      `json:"models,omitempty"`
+	Endpoint    string        `json:"endpoint,omitempty"`
+	Concurrency int           `json:"concurrency,omitempty"`
+	Timeout     time.Duration `json:"timeout,omitempty"`
+}
+
+// SpecHash identifies what an instance is made from: two instances of a workload
+// with the same hash are interchangeable. How many there are, when they are started
+// again and what they are declared to cost is no part of it.
 func (w Workload) SpecHash() string {
-	w.Replicas = 0
-	spec, err := json.Marshal(w)
+	s := shape{
+		Image: w.Image, Entrypoint: w.Entrypoint, Command: w.Command, Env: w.Env, WorkingDir: w.WorkingDir, User: w.User,
+		CPUs: w.Limits.CPUs, Memory: w.Limits.Memory, Pids: w.Limits.Pids,
+		CapAdd: w.Security.CapAdd, WriteRoot: w.Security.WritableRoot, Root: w.Security.RunAsRoot,
+		Tmpfs: w.Tmpfs, StopSignal: w.StopSignal,
+	}
+	if w.Serve != nil {
+		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint
+		s.Concurrency, s.Timeout = w.Serve.Concurrency, w.Serve.Timeout
+	}
+	text, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("workload %q is plain data and must encode: %v", w.Key(), err))
 	}
-	sum := sha256.Sum256(spec)
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }

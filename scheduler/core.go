@@ -175,17 +175,27 @@ func (c *core) tick(now instant) { c.settleDown(now) }
 // stop settles everything: what waits is evicted, what runs is given up. Started
 // items stay ghosts until their finish.
 func (c *core) stop(now instant) {
-	c.draining = true
-	everything := func(*entry) bool { return true }
-	c.queue.take(everything, func(it *item) {
-		c.settle(now, it, edge.Evicted, &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the scheduler stops"})
-	})
+	c.shed(now)
+	c.giveUp(now)
+}
+
+// giveUp settles what runs; it stays a ghost until its finish.
+func (c *core) giveUp(now instant) {
 	for _, it := range c.runners {
 		if it.phase == running {
-			err := fmt.Errorf("scheduler stopped before task %q was answered: %w", it.task.ID, edge.ErrUnavailable)
+			err := fmt.Errorf("the node stopped before task %q was answered: %w", it.task.ID, edge.ErrUnavailable)
 			c.settle(now, it, edge.Cancelled, err)
 		}
 	}
+}
+
+// shed takes no new tasks and gives back those that wait.
+func (c *core) shed(now instant) {
+	c.draining = true
+	everything := func(*entry) bool { return true }
+	c.queue.take(everything, func(it *item) {
+		c.settle(now, it, edge.Evicted, &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the node is stopping"})
+	})
 }
 
 // idle tells whether nothing waits and every slot is free.

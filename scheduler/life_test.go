@@ -42,6 +42,41 @@ func TestScheduler_Drain(t *testing.T) {
 	})
 }
 
+func TestScheduler_Shed(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bench) {
+		runs := b.submit("runs", "m", edge.Normal, time.Second)
+		waits := b.submit("waits", "m", edge.Normal, time.Second)
+		begun := time.Now()
+		shed := make(chan error)
+		go func() { shed <- b.Shed(t.Context()) }()
+		<-waits.Done()
+		b.assertOutcome(waits.Settlement(), edge.Evicted)
+		if refusal, ok := edge.AsRefusal(waits.Settlement().Err); !ok || refusal.Reason != edge.ReasonDraining || time.Since(begun) != 0 {
+			t.Errorf("told %v after %v, want draining at once", waits.Settlement().Err, time.Since(begun))
+		}
+		if err := <-shed; err != nil || time.Since(begun) != 10*ms {
+			t.Errorf("shed after %v with %v, want 10ms", time.Since(begun), err)
+		}
+		b.assertOutcome(runs.Settlement(), edge.Completed)
+	})
+}
+
+func TestScheduler_ShedGivesUpWithItsContext(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bench) {
+		b.executor.takes["slow"] = time.Minute
+		slow := b.submit("slow", "m", edge.Normal, time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Shed(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error is %v, want the context's", err)
+		}
+		b.assertOutcome(b.Wait(t.Context(), slow), edge.Cancelled)
+		if err := slow.Settlement().Err; !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("told %v, want unavailable", err)
+		}
+	})
+}
+
 func TestScheduler_Run(t *testing.T) {
 	t.Run("SettlesEverythingAtItsEnd", func(t *testing.T) {
 		inBubble(t, 1, func(t *testing.T, b *bench) {

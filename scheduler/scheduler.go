@@ -221,6 +221,18 @@ func (s *Scheduler) Drain(ctx context.Context) error {
 	}
 }
 
+// Shed is Drain in a hurry: those that wait are told at once that they will not be
+// run, and those still running when ctx ends that their answer is not waited for,
+// while there is somebody to tell them.
+func (s *Scheduler) Shed(ctx context.Context) error {
+	s.tell(s.core.shed)
+	err := s.Drain(ctx)
+	if err != nil {
+		s.tell(s.core.giveUp)
+	}
+	return err
+}
+
 // Undrain takes new tasks again. A Drain still waiting goes on until nothing is open.
 func (s *Scheduler) Undrain() { s.tell(func(instant) { s.core.draining = false }) }
 

@@ -46,6 +46,7 @@ type Agent struct {
 	config    atomic.Pointer[config.Config]   // in force
 	workloads atomic.Pointer[[]edge.Workload] // nil: not known
 	lock      *stateLock
+	claim     *claim
 	notify    notifier
 
 	journal  *journal
@@ -83,6 +84,10 @@ func (a *Agent) Open() error {
 		return err
 	}
 	a.lock = lock
+	daemon := a.config.Load().Containerd
+	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
+		return errors.Join(err, a.Close())
+	}
 	for _, open := range []func() error{a.driver.Open, a.api.Open} {
 		if err := open(); err != nil {
 			return errors.Join(err, a.Close())
@@ -94,7 +99,7 @@ func (a *Agent) Open() error {
 // Close gives up what Open acquired. It stops no workload.
 func (a *Agent) Close() error {
 	a.api.Close()
-	return errors.Join(a.driver.Close(), a.lock.Close())
+	return errors.Join(a.driver.Close(), a.claim.Close(), a.lock.Close())
 }
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
@@ -115,6 +120,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
 		{"ready", a.ready},
+		{"shed", a.shedAtEnd},
 	})
 	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
 	return err
@@ -141,6 +147,21 @@ func (a *Agent) ready(ctx context.Context) error {
 	a.tell("READY=1")
 	<-ctx.Done()
 	a.tell("STOPPING=1")
+	return nil
+}
+
+// shedWithin is what running tasks get to end in when the agent is asked to stop.
+const shedWithin = 3 * time.Second
+
+// shedAtEnd is the first to end: it gives the waiting tasks back while their callers
+// are still connected, and lets the running ones end.
+func (a *Agent) shedAtEnd(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shedWithin)
+	defer cancel()
+	if err := a.scheduler.Shed(ctx); err != nil {
+		a.options.Log.Warn("tasks-cut-off", "error", err.Error())
+	}
 	return nil
 }
 

@@ -32,7 +32,7 @@ func lockState(dir string) (*stateLock, error) {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, edge.WithHint(
 				fmt.Errorf("cannot lock %q: %w (%s)", path, edge.ErrLocked, holder),
-				"stop the other agent, or give this one another folder with --set paths.state=… --set paths.run=…")
+				"stop the other agent, or give this one folders and a namespace of its own with --set paths.state=… --set paths.run=… --set containerd.namespace=…")
 		}
 		return nil, fmt.Errorf("cannot lock %q: %w", path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"holdfast/edge"
@@ -61,8 +62,21 @@ func (a *Agent) warnRestart(keys []string) {
 	}
 	a.warnings.Raise(edge.Warning{
 		Code: codeRestartNeeded, Subject: "configuration", Detail: "changed, in force after a restart: " + strings.Join(keys, ", "),
-		Remedy: "systemctl restart holdfast; no workload stops",
+		Remedy: restartRemedy(keys),
 	})
+}
+
+// restartRemedy says what a restart means for what runs: nothing, unless the agent
+// would look for it elsewhere afterwards.
+func restartRemedy(keys []string) string {
+	moved := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return !strings.HasPrefix(key, "containerd.") && !strings.HasPrefix(key, "paths.")
+	})
+	if len(moved) == 0 {
+		return "systemctl restart holdfast; no workload stops"
+	}
+	return "before a restart with another " + strings.Join(moved, ", ") +
+		" stop the workloads by an empty list of services: afterwards the agent no longer looks where they run"
 }
 
 // take puts inputs into force as far as that can be done live.
@@ -70,19 +84,29 @@ func (a *Agent) take(in Inputs) {
 	if a.options.Level != nil {
 		a.options.Level.Set(slog.Level(in.Config.Log.Level))
 	}
-	for _, note := range in.Warnings {
-		a.warnings.Raise(edge.Warning{Code: codeConfigNote, Subject: note, Detail: note})
-	}
+	a.warnNotes(in.Warnings)
 	if in.WorkloadsErr != nil {
 		a.warnings.Raise(edge.Warning{
-			Code: codeWorkloadsUnknown, Subject: in.Config.Workloads.Compose, Detail: in.WorkloadsErr.Error(),
-			Remedy: "correct the file and send SIGHUP; what runs is kept as it is",
+			Code: codeWorkloadsUnknown, Subject: "workloads", Detail: in.WorkloadsErr.Error(),
+			Remedy: "correct what workloads.compose names and send SIGHUP; what runs is kept as it is",
 		})
 		return
 	}
-	a.warnings.Clear(codeWorkloadsUnknown, in.Config.Workloads.Compose)
+	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
 	a.workloads.Store(&in.Workloads)
 	a.supervisor.Apply(in.Workloads)
+}
+
+// warnNotes replaces what the last reading of the configuration found odd.
+func (a *Agent) warnNotes(notes []string) {
+	for _, standing := range a.warnings.All() {
+		if standing.Code == codeConfigNote && !slices.Contains(notes, standing.Subject) {
+			a.warnings.Clear(codeConfigNote, standing.Subject)
+		}
+	}
+	for _, note := range notes {
+		a.warnings.Raise(edge.Warning{Code: codeConfigNote, Subject: note, Detail: note})
+	}
 }
 
 // tryAgain starts at once what could not be started so far, instead of when its

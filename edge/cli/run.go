@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	goruntime "runtime"
@@ -77,21 +78,27 @@ func (d *door) runAgent(cmd *cobra.Command, flags configFlags) error {
 		return err
 	}
 	var level slog.LevelVar
-	a, err := agent.New(agent.Options{
+	lines := newLogWriter(d.Stderr)
+	err = d.serve(cmd.Context(), agent.Options{
 		Version: d.Version,
 		Started: d.Started,
-		Log:     d.logger(in.Config.Log.Format, &level),
+		Log:     newLogger(lines, in.Config.Log.Format, &level),
 		Level:   &level,
 		Load:    load,
 		Getenv:  d.Getenv,
 	}, in)
+	return errors.Join(err, lines.Close())
+}
+
+func (d *door) serve(ctx context.Context, options agent.Options, in agent.Inputs) error {
+	a, err := agent.New(options, in)
 	if err != nil {
 		return err
 	}
 	if err := a.Open(); err != nil {
 		return err
 	}
-	return errors.Join(a.Run(cmd.Context(), d.Reload()), a.Close())
+	return errors.Join(a.Run(ctx, d.Reload()), a.Close())
 }
 
 // inputs reads the configuration and, from the file it names, the workloads.
@@ -100,17 +107,12 @@ func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, erro
 	if err != nil {
 		return agent.Inputs{}, err
 	}
-	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings}
+	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings, WorkloadsErr: errNoWorkloads}
 	if path := loaded.Config.Workloads.Compose; path != "" {
 		in.Workloads, in.WorkloadsErr = compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
 	}
 	return in, nil
 }
 
-func (d *door) logger(format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(d.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(d.Stderr, options))
-}
+// errNoWorkloads: nothing says what should run, which is no reason to stop what does.
+var errNoWorkloads = errors.New("workloads.compose names no file")

@@ -50,7 +50,8 @@ func (l *loader) check() {
 		l.conflict("paths.run", "is the same folder as paths.state", "choose two folders: what is in one is lost at a power cut")
 	}
 	if host, _, err := net.SplitHostPort(c.API.Listen); err == nil && !loopback(host) {
-		l.warn("api.listen %s is reachable from other machines, and this API asks nobody who they are", c.API.Listen)
+		l.conflict("api.listen", quote(c.API.Listen)+" can be reached from other machines, and this API asks nobody who they are",
+			"set an address of loopback such as 127.0.0.1:7433; what should be reachable needs a proxy that knows its callers")
 	}
 }
 

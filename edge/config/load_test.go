@@ -238,12 +238,12 @@ func TestProblems_All(t *testing.T) {
 	})
 }
 
-func TestLoad_WarnsOfOpenListener(t *testing.T) {
+func TestLoad_RefusesOpenListener(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "config.yaml")
-	for listen, want := range map[string]int{"127.0.0.1:1": 0, "localhost:1": 0, "[::1]:1": 0, "": 0, "0.0.0.0:1": 1, ":1": 1, "gateway:1": 1} {
-		got, err := config.Load(config.Options{DefaultPath: none, Overrides: []string{"api.listen=" + listen}})
-		if err != nil || len(got.Warnings) != want {
-			t.Errorf("%q: got %v, %v, want %d warnings", listen, got, err, want)
+	for listen, want := range map[string]bool{"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true, "": true, "0.0.0.0:1": false, ":1": false, "gateway:1": false} {
+		_, err := config.Load(config.Options{DefaultPath: none, Overrides: []string{"api.listen=" + listen}})
+		if got := err == nil; got != want {
+			t.Errorf("%q: accepted is %v (%v), want %v", listen, got, err, want)
 		}
 	}
 }

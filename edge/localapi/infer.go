@@ -28,6 +28,11 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Err() != nil {
 		return // nobody is there to be answered
 	}
+	in.release() // the request has served
+	if err := in.hold(int64(len(settled.Answer.Payload.Body))); err != nil {
+		s.fail(w, err)
+		return
+	}
 	s.answer(w, settled)
 }
 
@@ -58,8 +63,17 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, task *edge.Task
 	return s.examine(task, asked, meta)
 }
 
+// heavyBody is from where on bodies are examined one at a time. Reading one this
+// size takes a millisecond or two; several large ones side by side would keep the
+// processor from telling anybody else no in time.
+const heavyBody = 256 << 10
+
 // examine reads and checks the body.
 func (s *Server) examine(task *edge.Task, asked wish, meta oip.ModelMetadata) error {
+	if len(task.Input.Body) > heavyBody {
+		s.heavy.Lock()
+		defer s.heavy.Unlock()
+	}
 	req, err := oip.ParseRequest(task.Input.Body, task.Input.HeaderLength)
 	if err != nil {
 		return err

@@ -42,14 +42,22 @@ func (in *intake) release() {
 	in.held = 0
 }
 
-// grow makes room for more, within the budget.
-func (in *intake) grow(to int64) error {
-	if !in.budget.take(to - in.held) {
+// hold takes more of the budget, for as long as the request is inside.
+func (in *intake) hold(more int64) error {
+	if !in.budget.take(more) {
 		return problem{status: http.StatusServiceUnavailable, retry: time.Second, hangUp: true, body: oip.ErrorBody{
-			Error: "the node holds as many bytes of requests as it may", Reason: reasonBusy,
+			Error: "the node holds as many bytes of requests and answers as it may", Reason: reasonBusy,
 		}}
 	}
-	in.held = to
+	in.held += more
+	return nil
+}
+
+// grow makes room for more, within the budget.
+func (in *intake) grow(to int64) error {
+	if err := in.hold(to - in.held); err != nil {
+		return err
+	}
 	larger := make([]byte, len(in.body), to)
 	copy(larger, in.body)
 	in.body = larger

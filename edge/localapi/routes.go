@@ -156,8 +156,8 @@ func hostOf(hostport string) string {
 	return hostport
 }
 
-// masked hides the values of environments from those who reach only the port:
-// people do write passwords into Compose files.
+// masked hides the values of environments, and the command lines, from those who
+// reach only the port: people do write passwords into Compose files.
 func masked(views []edge.WorkloadView) []edge.WorkloadView {
 	out := append([]edge.WorkloadView{}, views...)
 	for i := range out {
@@ -167,6 +167,16 @@ func masked(views []edge.WorkloadView) []edge.WorkloadView {
 			env[j] = key + "=…"
 		}
 		out[i].Workload.Env = env
+		out[i].Workload.Entrypoint = hidden(out[i].Workload.Entrypoint)
+		out[i].Workload.Command = hidden(out[i].Workload.Command)
 	}
 	return out
+}
+
+// hidden stands for a command line that is there.
+func hidden(words []string) []string {
+	if len(words) == 0 {
+		return words
+	}
+	return []string{"…"}
 }

@@ -34,6 +34,7 @@ type Server struct {
 	opts      Options
 	budget    budget
 	importing chan struct{} // capacity 1: imports take turns
+	heavy     sync.Mutex    // large bodies are examined one at a time
 	idPrefix  string
 	idCount   atomic.Uint64
 
