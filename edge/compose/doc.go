@@ -18,6 +18,9 @@
 //     empty is meant. Only the environment handed in counts, no .env file.
 //   - only one file is read: no include, extends, env_file, and nothing remote.
 //
+// A file may also hold several projects beside other things, as a policy does: see
+// Document.
+//
 // # Concurrency
 //
 // Load keeps nothing between calls and may be called from several goroutines.

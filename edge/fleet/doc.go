@@ -8,6 +8,9 @@
 // column: unknown keys, wrong units, images that are not pinned. Nothing is fetched;
 // images are pinned by what the operator says or by archives at hand.
 //
+// As a hall it may use a room: edge/compose, which reads the projects and the places
+// everything stands at.
+//
 // # Concurrency
 //
 // Nothing is kept between calls. Two calls must not write the same folder.

@@ -195,6 +195,11 @@ func placeOf(field string, workloads []edge.Workload) string {
 
 // apps reads the Compose projects and pins what they run.
 func (b *builder) apps(ctx context.Context, policy *edge.Policy) {
+	if given, is := b.document.Values()[appsKey]; is {
+		if _, named := given.(map[string]any); !named {
+			b.add(appsKey, "is not a mapping", "write Compose projects below it, each below its name")
+		}
+	}
 	for _, app := range b.document.Keys(appsKey) {
 		workloads, err := b.document.Project(ctx, appsKey+"."+app, app, b.Environ)
 		b.problems = append(b.problems, compose.Problems(err)...)
