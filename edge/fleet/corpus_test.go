@@ -160,3 +160,13 @@ func FuzzBuild(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkBuild(b *testing.B) {
+	path := filepath.Join(corpus, "line-3.yaml")
+	content := read(b, path)
+	for b.Loop() {
+		if _, err := build(b, path, content); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
