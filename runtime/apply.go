@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"holdfast/edge"
 )
@@ -37,8 +38,8 @@ func (l *loop) want(w *workload, spec edge.Workload) {
 		case changed:
 			l.vacate(w, seat)
 			seat.reset()
-		case seat.startErr != nil:
-			seat.nextTry = l.now
+		default:
+			seat.retry(l.now)
 		}
 	}
 	if changed {
@@ -60,6 +61,23 @@ func (l *loop) vacate(w *workload, seat *seat) {
 
 // reset makes the seat as new.
 func (s *seat) reset() { *s = seat{inst: s.inst, last: s.last} }
+
+// retry makes every failed start be tried again.
+func (l *loop) retry() {
+	for _, w := range l.workloads {
+		for _, seat := range w.seats {
+			seat.retry(l.now)
+		}
+	}
+}
+
+// retry makes a seat whose start failed forget its backoff. One whose instances
+// end keeps it: nothing has changed for them.
+func (s *seat) retry(now time.Time) {
+	if s.startErr != nil {
+		s.nextTry, s.failedStarts = now, 0
+	}
+}
 
 // restart takes the instances of a workload, or one, out of their seats; plan
 // then fills the seats anew and retires what was taken out.

@@ -149,7 +149,7 @@ func TestSupervisor_StartFails(t *testing.T) {
 			t.Errorf("view: got %+v, want one in backoff with its next try", view)
 		}
 		missing.Store(false)
-		h.sup.Apply([]edge.Workload{service("till", 1)}) // as after an import
+		h.sup.Retry() // as after an import
 		settle(200 * time.Millisecond)
 		h.wantRunning(1)
 		h.wantNoWarnings()

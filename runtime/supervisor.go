@@ -55,11 +55,31 @@ func (s *Supervisor) Run(ctx context.Context) error {
 }
 
 // Apply replaces the desired set. It returns at once; the change is carried out
-// by Run. Applying the same set again makes failed starts be tried at once, for
-// example after an image was imported.
+// by Run. Applying the same set again makes failed starts be tried at once.
 func (s *Supervisor) Apply(workloads []edge.Workload) {
 	desired := slices.Clone(workloads)
 	s.inbox.post(func(l *loop) { l.apply(desired) })
+}
+
+// Retry makes failed starts be tried at once, for example after an image was
+// imported. What is wanted stays what was applied last.
+func (s *Supervisor) Retry() {
+	s.inbox.post(func(l *loop) { l.retry() })
+}
+
+// Alive returns once the loop has taken a message, which is at once unless Run is
+// stuck, has not begun or has ended. For whoever watches over the agent.
+func (s *Supervisor) Alive(ctx context.Context) error {
+	taken := make(chan struct{})
+	s.inbox.post(func(*loop) { close(taken) })
+	select {
+	case <-taken:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cannot hear from supervisor: %w", context.Cause(ctx))
+	case <-s.ended:
+		return fmt.Errorf("cannot hear from supervisor: it has ended: %w", edge.ErrUnavailable)
+	}
 }
 
 // Settle returns once what was applied before is what Model and Workloads show,

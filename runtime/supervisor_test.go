@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +265,74 @@ func TestSupervisor_Restart(t *testing.T) {
 			h.end()
 			if err := h.sup.Restart(context.Background(), "shop/none"); !errors.Is(err, edge.ErrUnavailable) {
 				t.Errorf("after the end: got %v, want unavailable", err)
+			}
+		})
+	})
+}
+
+func TestSupervisor_Retry(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		var missing atomic.Bool
+		missing.Store(true)
+		d.Main = func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit {
+			if w.Name == "crashing" {
+				return exitWith(time.Second, edge.Exit{Code: 1})(ctx, stop, w)
+			}
+			return exitWith(24*time.Hour, edge.Exit{})(ctx, stop, w)
+		}
+		d.StartError = func(w edge.Workload) error {
+			if w.Name == "till" && missing.Load() {
+				return edge.ErrNotFound
+			}
+			return nil
+		}
+		h := newHouse(t, d)
+		h.sup.Apply([]edge.Workload{service("till", 1), service("crashing", 1)})
+		settle(time.Hour)
+		for h.view("shop/crashing").Instances[0].State != edge.InstanceBackoff {
+			settle(time.Millisecond)
+		}
+		crashing := h.view("shop/crashing").Instances[0].NextTry
+
+		h.sup.Retry() // too early: it fails, and begins a new row
+		settle(d.StartDelay + time.Millisecond)
+		if next := time.Until(h.view("shop/till").Instances[0].NextTry); next > time.Second {
+			t.Errorf("next try after a retry: got in %v, want the backoff to begin anew", next)
+		}
+		missing.Store(false)
+		h.sup.Retry()
+		settle(d.StartDelay + time.Millisecond)
+		h.wantRunning(1)
+		if got := h.view("shop/crashing").Instances[0].NextTry; !got.Equal(crashing) {
+			t.Errorf("next try of what crashes: got %v, want %v as before", got, crashing)
+		}
+	})
+}
+
+func TestSupervisor_Alive(t *testing.T) {
+	t.Run("AnswersWhileItRuns", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			if err := h.sup.Alive(t.Context()); err != nil {
+				t.Errorf("got %v, want alive", err)
+			}
+			h.end()
+			if err := h.sup.Alive(t.Context()); !errors.Is(err, edge.ErrUnavailable) {
+				t.Errorf("after the end: got %v, want unavailable", err)
+			}
+		})
+	})
+	t.Run("SilentWhileItIsStuck", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			synctest.Wait()
+			h.slow = time.Hour // the loop waits for whoever is told of pools
+			h.sup.Apply([]edge.Workload{modelServer("digits", 1)})
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := h.sup.Alive(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want deadline exceeded", err)
 			}
 		})
 	})
