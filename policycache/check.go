@@ -88,7 +88,7 @@ var errUnchecked = errors.New("the database could not be checked")
 // check runs the child on a file. It gives nil, errDamaged, errNewer, errHeld or
 // errUnchecked, wrapped.
 func (s *Store) check(ctx context.Context, path string) error {
-	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxDatabase {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxDatabase {
 		return fmt.Errorf("%w: not a file of at most %d bytes", errDamaged, maxDatabase)
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)

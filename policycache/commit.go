@@ -76,7 +76,8 @@ func (s *Store) drop(why error) {
 
 // reopen climbs the ladder under a running agent and commits what is in memory.
 func (s *Store) reopen(ctx context.Context, st *state) error {
-	at, err := s.climb(ctx, true)
+	// Whoever asked may go away; half a climb would help nobody.
+	at, err := s.climb(context.WithoutCancel(ctx), true)
 	if err != nil {
 		return err
 	}

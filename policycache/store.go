@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/edge"
 	"holdfast/edge/trust"
 )
@@ -212,7 +214,10 @@ func (s *Store) unlock() error {
 	}
 	lock := s.lock
 	s.lock = nil
-	return lock.Close()
+	// A child being started right now may hold a copy of the file, and with it the
+	// lock, until it runs its own program: closing alone is not enough.
+	err := unix.Flock(int(lock.Fd()), unix.LOCK_UN)
+	return errors.Join(err, lock.Close())
 }
 
 // take waits for the turn to change something.

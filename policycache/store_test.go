@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,30 @@ func TestStore_Apply(t *testing.T) {
 				must(t, store.Apply(t.Context(), fleet.policy(t, 4, 0)))
 			})
 		}
+	})
+	t.Run("WhileReadersRead", func(t *testing.T) {
+		store := open(t, fleet.options(t.TempDir()))
+		const newest = 8
+		var readers sync.WaitGroup
+		for range 4 {
+			readers.Go(func() {
+				for seen := uint64(0); seen < newest; {
+					changed := store.Changed()
+					got := store.Snapshot()
+					if got.Version < seen || got.Policy != nil && got.Policy.Metadata.Version != got.Version {
+						t.Errorf("version %d after %d", got.Version, seen)
+						return
+					}
+					if seen = got.Version; seen < newest {
+						<-changed
+					}
+				}
+			})
+		}
+		for version := range uint64(newest) {
+			must(t, store.Apply(t.Context(), fleet.policy(t, version+1, 0)))
+		}
+		readers.Wait()
 	})
 	t.Run("TooMuchJunk", func(t *testing.T) {
 		options := fleet.options(t.TempDir())
