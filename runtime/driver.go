@@ -19,7 +19,8 @@ type Driver interface {
 	// once its process runs. A failed start leaves nothing behind.
 	Start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error)
 	// Instances lists what the driver holds, running or ended, among it what an
-	// earlier agent started.
+	// earlier agent started. One that neither runs nor has an Exit came to an end
+	// nobody saw, or was never brought up well; it is there to be removed.
 	Instances(ctx context.Context) ([]edge.Instance, error)
 	// Wait blocks until the instance has ended and says how. A restart of the
 	// daemon meanwhile is waited out, not reported as an exit.

@@ -26,8 +26,9 @@
 // New does no I/O and Open does not ask for the daemon: the connection is made
 // when first needed and again when it was lost, and until then calls return
 // edge.ErrUnavailable. An instance whose task the daemon has lost, by a reboot or
-// by the death of its shim, is listed as ended with code 255: its real exit code
-// is not known to anybody.
+// by the death of its shim, is listed as neither running nor with an exit, for
+// nobody knows how it ended; Wait, which must name a code, says 255. One whose shim
+// merely does not answer is listed as running, without a pid.
 //
 // The folder of a workload's unix endpoint is writable by its container. It must
 // lie on a tmpfs (as /run does): what the container writes there is then charged

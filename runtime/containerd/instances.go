@@ -6,13 +6,16 @@ import (
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/edge"
 )
 
 // Instances lists every container that bears our labels. The number of calls to
-// the daemon does not grow with the number of instances.
+// the daemon grows only with the instances of which its listing tells nothing.
 func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	c, err := d.conn()
 	if err != nil {
@@ -25,19 +28,62 @@ func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list instances: %w", native(err))
 	}
-	running, err := c.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	processes, err := processesOf(ctx, c, held)
 	if err != nil {
-		return nil, fmt.Errorf("cannot list instances: %w", native(err))
-	}
-	byID := make(map[string]*task.Process, len(running.Tasks))
-	for _, process := range running.Tasks {
-		byID[process.ID] = process
+		return nil, fmt.Errorf("cannot list instances: %w", err)
 	}
 	instances := make([]edge.Instance, 0, len(held))
-	for _, container := range held {
-		instances = append(instances, d.instance(container, byID[container.ID]))
+	for i, container := range held {
+		instances = append(instances, d.instance(container, processes[i]))
 	}
 	return instances, nil
+}
+
+// processesOf returns the process of each container; nil for one without a task.
+func processesOf(ctx context.Context, c *client.Client, held []containers.Container) ([]*task.Process, error) {
+	listed, err := c.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, native(err)
+	}
+	byID := make(map[string]*task.Process, len(listed.Tasks))
+	for _, process := range listed.Tasks {
+		byID[process.ID] = process
+	}
+	processes := make([]*task.Process, len(held))
+	// All at once: each takes as long as the daemon waits for a shim.
+	var asked errgroup.Group
+	for i, container := range held {
+		processes[i] = byID[container.ID]
+		if processes[i].GetStatus() != task.Status_UNKNOWN {
+			continue
+		}
+		asked.Go(func() (err error) {
+			processes[i], err = confirm(ctx, c, container.ID)
+			return err
+		})
+	}
+	return processes, asked.Wait()
+}
+
+// confirm asks for the one process that a listing left out: it does so not only
+// when there is no task, but also when the task's shim takes longer than two
+// seconds to answer. Only a task the daemon does not have is an end (nil); one of
+// which it can tell nothing has the status unknown.
+func confirm(ctx context.Context, c *client.Client, id string) (*task.Process, error) {
+	answer, err := c.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	plain := unwrapped(err)
+	switch {
+	case err == nil:
+		return answer.Process, nil
+	case errdefs.IsNotFound(plain):
+		return nil, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errdefs.IsUnavailable(plain):
+		return nil, native(err)
+	default:
+		return &task.Process{ID: id}, nil
+	}
 }
 
 // instance reads a container's labels; process is nil when it has no task.
@@ -54,19 +100,19 @@ func (d *Driver) instance(container containers.Container, process *task.Process)
 		LogPath:  d.logPath(container.ID),
 	}
 	if process == nil {
-		instance.Exit = &edge.Exit{Code: exitUnknown}
-		return instance
+		return instance // an end nobody saw, or never a beginning
 	}
 	switch process.Status {
-	case task.Status_RUNNING, task.Status_PAUSED, task.Status_PAUSING:
-		instance.Running = true
-		instance.PID = process.Pid
+	case task.Status_CREATED:
+		// Never started: an agent died between the two.
 	case task.Status_STOPPED:
 		exit := d.exitOf(container.ID, process.ExitStatus, process.ExitedAt.AsTime())
 		instance.Exit = &exit
 	default:
-		// Created and never started: an agent died between the two.
-		instance.Exit = &edge.Exit{Code: exitUnknown}
+		// Running or paused; or its shim does not answer, and then nothing says that
+		// it ended. Wait tells when it does.
+		instance.Running = true
+		instance.PID = process.Pid
 	}
 	return instance
 }

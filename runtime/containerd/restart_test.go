@@ -83,8 +83,9 @@ func TestDriver_DaemonRestarts(t *testing.T) {
 	if got.err != nil || got.exit.Code == 0 {
 		t.Errorf("got %+v, %v of what died meanwhile, want an exit", got.exit, got.err)
 	}
-	if listed := n.instance(t, "doomed"); listed.Running || listed.Exit == nil {
-		t.Errorf("got running %v, exit %v of what died meanwhile", listed.Running, listed.Exit)
+	// The daemon dropped its task unseen.
+	if listed := n.instance(t, "doomed"); listed.Running || listed.Exit != nil {
+		t.Errorf("got running %v, exit %v of what died meanwhile, want an end that nobody saw", listed.Running, listed.Exit)
 	}
 	if listed := n.instance(t, "survivor"); !listed.Running || listed.PID != running.PID {
 		t.Errorf("got %+v, want the survivor running as pid %d", listed, running.PID)
@@ -110,6 +111,9 @@ func TestDriver_ShimDies(t *testing.T) {
 	if got := <-done; got.err != nil || got.exit.Code == 0 {
 		t.Errorf("got %+v, %v of an instance whose shim died, want an exit", got.exit, got.err)
 	}
+	if listed := n.instance(t, "orphan"); listed.Running || listed.Exit != nil {
+		t.Errorf("got running %v, exit %v, want an end that nobody saw", listed.Running, listed.Exit)
+	}
 	if err := n.Remove(t.Context(), "orphan"); err != nil {
 		t.Error(err)
 	}
@@ -117,6 +121,30 @@ func TestDriver_ShimDies(t *testing.T) {
 		t.Error(err)
 	}
 	n.start(t, behave("sleep"), "orphan")
+}
+
+// TestDriver_ShimHangs: the daemon's listing leaves out what does not answer it in
+// time, which is no end.
+func TestDriver_ShimHangs(t *testing.T) {
+	n := newNode(t)
+	before := n.start(t, behave("sleep"), "hung")
+	n.start(t, behave("sleep"), "healthy")
+	shim := parentOf(t, before.PID)
+	if err := unix.Kill(shim, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Kill(shim, unix.SIGCONT)
+	for _, id := range []string{"hung", "healthy"} {
+		if listed := n.instance(t, id); !listed.Running || listed.Exit != nil {
+			t.Errorf("got running %v, exit %v of %s while a shim hangs, want it running", listed.Running, listed.Exit, id)
+		}
+	}
+	if err := unix.Kill(shim, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if listed := n.instance(t, "hung"); !listed.Running || listed.PID != before.PID {
+		t.Errorf("got %+v, want it running as pid %d", listed, before.PID)
+	}
 }
 
 func (n *node) shimSocket(t *testing.T, id string) string {
@@ -219,8 +247,8 @@ func TestDriver_HalfStarted(t *testing.T) {
 		}
 	}
 	got := n.instance(t, "record")
-	if got.Running || got.Exit == nil || got.Workload != "test/prog" {
-		t.Errorf("got %+v, want it listed as ended", got)
+	if got.Running || got.Exit != nil || got.Workload != "test/prog" {
+		t.Errorf("got %+v, want it listed as ended and no exit that nobody saw", got)
 	}
 	if exit, err := n.Wait(t.Context(), "record"); err != nil || exit.Code == 0 {
 		t.Errorf("got %+v, %v from waiting for it, want an unknown end", exit, err)

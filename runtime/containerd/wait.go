@@ -46,7 +46,7 @@ func (d *Driver) wait(ctx context.Context, c *client.Client, id string) (edge.Ex
 		case verdictLook:
 			gone, err := d.isGone(ctx, c, id)
 			if gone || err != nil {
-				return edge.Exit{Code: exitUnknown, At: time.Now()}, err
+				return edge.Exit{Code: exitUnknown}, err // nobody knows when
 			}
 		case verdictRetry:
 		}
