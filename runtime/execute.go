@@ -26,20 +26,25 @@ const (
 
 // Execute answers a task with a ready instance of its model.
 //
+// While nothing is ready, or what is ready cannot be reached, it waits for an
+// instance that is, until the task's deadline; without one for Serve.Timeout.
+//
 // ctx counts only until an instance has been found. From then on the request is
 // carried to its end, bounded by the workload's Serve.Timeout: most servers go on
 // computing for a caller who has left, so returning early would report capacity
 // that is not there. A request over its timeout costs the instance its life,
 // which is the only way to have its capacity back for certain.
 //
-// Errors wrap edge.ErrNotFound (no such model), edge.ErrUnavailable (nothing ready
-// could be reached), edge.ErrInvalid (the model refused the input) or
+// Errors wrap edge.ErrNotFound (no such model), edge.ErrDeadline or
+// edge.ErrCancelled (no instance could be asked in time), edge.ErrUnavailable (none
+// could be asked, and the task has no deadline), edge.ErrInvalid (the model refused the input) or
 // edge.ErrModel (it failed, hung, died or answered what is no answer).
 func (s *Supervisor) Execute(ctx context.Context, t edge.Task) (edge.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return edge.Answer{}, gaveUp(err)
 	}
-	entry, known := s.catalog.Load().models[t.Model]
+	seen := s.catalog.Load()
+	entry, known := seen.models[t.Model]
 	if !known {
 		return edge.Answer{}, fmt.Errorf("cannot ask model %q: %w", t.Model, edge.ErrNotFound)
 	}
@@ -48,12 +53,9 @@ func (s *Supervisor) Execute(ctx context.Context, t edge.Task) (edge.Answer, err
 			t.Input.HeaderLength, len(t.Input.Body), edge.ErrInvalid)
 	}
 	answer, err := s.attempt(ctx, entry, t)
-	var unsent *wireError
-	if errors.As(err, &unsent) && unsent.kind == wireUnsent {
-		// The instance cannot have seen the request whole, so another one may.
-		if answer, again := s.attempt(ctx, entry, t); !errors.Is(again, edge.ErrUnavailable) {
-			return answer, again
-		}
+	if errors.Is(err, edge.ErrUnavailable) {
+		// No instance can have seen the request whole, so another one may.
+		return s.persevere(ctx, t, seen, err)
 	}
 	return answer, err
 }
@@ -146,10 +148,10 @@ func (s *Supervisor) settle(ep *endpoint, l *lane, err error) {
 // it deserves, and returns once the capacity is free.
 func (s *Supervisor) blame(ep *endpoint, l *lane, t edge.Task, failure *wireError) error {
 	switch failure.kind {
-	case wireUnsent:
+	case wireUnsent, wireUnreached:
 		ep.pool.withdraw(ep)
 		ep.pool.release(ep, l, outcomeNone)
-		ep.nudge() // its prober finds out whether it is gone or only busy
+		s.doubt(ep, failure)
 		return fmt.Errorf("instance %q cannot be reached: %w", ep.id, errors.Join(edge.ErrUnavailable, failure))
 	case wireHung:
 		err := fmt.Errorf("model %q did not answer within %v: %w", t.Model, ep.timeout, edge.ErrModel)
@@ -195,6 +197,15 @@ func (s *Supervisor) condemn(ep *endpoint, why string) {
 	s.inbox.post(func(l *loop) { l.kill(ep.id, why) })
 }
 
+// doubt has a withdrawn instance counted as not ready, so that nobody plans with
+// its lanes, until its prober has found out whether it is gone or only busy. In
+// this order: what the prober finds must not be overtaken by the doubt.
+func (s *Supervisor) doubt(ep *endpoint, failure *wireError) {
+	why := whyUnready(failure)
+	s.inbox.post(func(l *loop) { l.notReady(ep.id, why) })
+	ep.nudge()
+}
+
 // gaveUp names the end of a context in edge's terms.
 func gaveUp(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -205,14 +216,20 @@ func gaveUp(err error) error {
 
 // catalog is what the models are at one moment; it is replaced, never changed.
 type catalog struct {
-	models map[string]catalogEntry
-	names  []string
+	models   map[string]catalogEntry
+	names    []string
+	replaced chan struct{} // closed once a newer one is there
 }
 
 type catalogEntry struct {
-	pool  *pool
-	meta  oip.ModelMetadata
-	ready bool
+	pool    *pool
+	meta    oip.ModelMetadata
+	ready   bool
+	timeout time.Duration
+}
+
+func newCatalog() *catalog {
+	return &catalog{models: make(map[string]catalogEntry), replaced: make(chan struct{})}
 }
 
 // Model describes a model. known: a desired workload serves it. ready: an instance

@@ -368,8 +368,8 @@ func TestSupervisor_Readiness(t *testing.T) {
 			if got := h.lanes("shop/digits"); got != 0 {
 				t.Errorf("lanes while not ready: got %d, want 0", got)
 			}
-			if _, err := h.sup.Execute(t.Context(), task("digits", "{}")); !errors.Is(err, edge.ErrUnavailable) {
-				t.Errorf("Execute while not ready: got %v, want unavailable", err)
+			if _, err := h.sup.Execute(t.Context(), due(time.Second)); !errors.Is(err, edge.ErrDeadline) {
+				t.Errorf("Execute while not ready: got %v, want deadline passed", err)
 			}
 			h.wantEvents(edge.EventInstanceUnready, 1)
 			ready.Store(true)

@@ -92,6 +92,14 @@ func (l *loop) notReady(id string, why string) {
 	l.event(edge.EventInstanceUnready, inst, why, nil)
 }
 
+// stillBusy grants an instance that is at work, and therefore not asked, its time
+// to become ready anew. The request's own timeout bounds that.
+func (l *loop) stillBusy(id string) {
+	if inst := l.instances[id]; inst != nil && inst.phase == phaseUnready {
+		inst.since = l.now
+	}
+}
+
 // kill ends an instance that is of no more use, at once; its end counts as a
 // failure.
 func (l *loop) kill(id, why string) {

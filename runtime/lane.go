@@ -69,10 +69,11 @@ type wireError struct {
 type wireKind uint8
 
 const (
-	wireUnsent wireKind = iota // the server cannot have read the request whole
-	wireBroken                 // the connection ended before the reply did
-	wireHung                   // no reply in time
-	wireBad                    // what came is not a reply
+	wireUnreached wireKind = iota // there was no connection to send anything on
+	wireUnsent                    // the server cannot have read the request whole
+	wireBroken                    // the connection ended before the reply did
+	wireHung                      // no reply in time
+	wireBad                       // what came is not a reply
 )
 
 func (e *wireError) Error() string { return e.err.Error() }
@@ -86,7 +87,7 @@ func (l *lane) do(r request, within time.Duration) (reply, *wireError) {
 	for {
 		conn, reused, err := l.connect(deadline)
 		if err != nil {
-			return reply{}, &wireError{wireUnsent, err}
+			return reply{}, &wireError{wireUnreached, err}
 		}
 		answer, keep, failure := l.exchange(conn, r)
 		if failure == nil {

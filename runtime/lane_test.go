@@ -158,8 +158,8 @@ func TestLane_do(t *testing.T) {
 	})
 	t.Run("NobodyListens", func(t *testing.T) {
 		l := &lane{socket: filepath.Join(socketDir(t), "none"), dial: dialSocket}
-		if _, err := l.do(post, time.Minute); err == nil || err.kind != wireUnsent || !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("got %v, want unsent", err)
+		if _, err := l.do(post, time.Minute); err == nil || err.kind != wireUnreached || !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v, want unreached", err)
 		}
 	})
 	t.Run("Hangs", func(t *testing.T) {
@@ -178,8 +178,8 @@ func TestLane_do(t *testing.T) {
 		if _, err := l.do(post, time.Minute); err == nil || err.kind != wireBroken {
 			t.Errorf("got %v, want broken", err)
 		}
-		if _, err := l.do(post, time.Minute); err == nil || err.kind != wireUnsent {
-			t.Errorf("afterwards: got %v, want unsent", err)
+		if _, err := l.do(post, time.Minute); err == nil || err.kind != wireUnreached {
+			t.Errorf("afterwards: got %v, want unreached", err)
 		}
 	})
 }

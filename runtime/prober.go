@@ -105,17 +105,22 @@ func (p *prober) tellReady(metas map[string]oip.ModelMetadata) {
 // tellUnready tells a reason once; a server that is still starting says the same
 // some hundred times.
 func (p *prober) tellUnready(err error) {
-	if errors.Is(err, errBusy) {
-		return // the reason why it is not ready is another
+	id := p.ep.id
+	if errors.Is(err, errBusy) { // the reason why it is not ready is another
+		p.s.inbox.post(func(l *loop) { l.stillBusy(id) })
+		return
 	}
-	why := err.Error()
-	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-		why = "nothing listens on its socket"
-	}
+	why := whyUnready(err)
 	if why == p.said {
 		return
 	}
 	p.said = why
-	id := p.ep.id
 	p.s.inbox.post(func(l *loop) { l.notReady(id, why) })
+}
+
+func whyUnready(err error) string {
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return "nothing listens on its socket"
+	}
+	return err.Error()
 }

@@ -22,17 +22,19 @@ func (l *loop) sorted() []*workload {
 
 // publishCatalog renews what Execute and Model read.
 func (l *loop) publishCatalog() {
-	next := &catalog{models: make(map[string]catalogEntry)}
+	next := newCatalog()
 	for _, w := range l.workloads {
 		if !w.desired {
 			continue
 		}
 		for _, model := range w.spec.Serve.Models() {
-			next.models[model] = catalogEntry{pool: w.pool, meta: w.metas[model], ready: l.serves(w, model)}
+			next.models[model] = catalogEntry{
+				pool: w.pool, meta: w.metas[model], ready: l.serves(w, model), timeout: requestTimeout(w.spec.Serve),
+			}
 		}
 	}
 	next.names = slices.Sorted(maps.Keys(next.models))
-	l.s.catalog.Store(next)
+	close(l.s.catalog.Swap(next).replaced)
 }
 
 func (l *loop) serves(w *workload, model string) bool {

@@ -32,7 +32,7 @@ func New(o Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{opts: opts, inbox: newInbox(), ended: make(chan struct{})}
-	s.catalog.Store(&catalog{})
+	s.catalog.Store(newCatalog())
 	s.views.Store(&[]edge.WorkloadView{})
 	return s, nil
 }

@@ -71,7 +71,7 @@ func (w *walk) step() {
 	case 5:
 		_ = w.sup.Restart(context.Background(), "shop/"+w.anyName()) // may be unknown just now
 	case 6:
-		_, _ = w.sup.Execute(context.Background(), task("digits", "{}")) // may find nothing ready
+		_, _ = w.sup.Execute(context.Background(), due(time.Second)) // may find nothing ready
 	default:
 		w.change()
 		w.apply()
