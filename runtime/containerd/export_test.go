@@ -17,6 +17,7 @@ var (
 	MergeEnv    = mergeEnv
 	FindAccount = findAccount
 	Keyed       = keyed
+	Outlive     = outlive
 )
 
 type (

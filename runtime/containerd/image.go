@@ -221,3 +221,17 @@ func describeImage(ctx context.Context, c *client.Client, record images.Image) e
 	}
 	return described
 }
+
+// unpack makes the image's layers a snapshot unless they are one: an image that
+// somebody else imported need not be.
+func (d *Driver) unpack(ctx context.Context, c *client.Client, img image) error {
+	_, err := c.SnapshotService(d.opts.Snapshotter).Stat(ctx, img.parent)
+	if err = native(err); !errors.Is(err, edge.ErrNotFound) {
+		return err
+	}
+	record := images.Image{Name: img.name, Target: img.target}
+	if err := client.NewImage(c, record).Unpack(ctx, d.opts.Snapshotter); err != nil {
+		return fmt.Errorf("cannot unpack image %q: %w", img.name, native(err))
+	}
+	return nil
+}

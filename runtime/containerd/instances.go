@@ -88,7 +88,6 @@ func confirm(ctx context.Context, c *client.Client, id string) (*task.Process, e
 
 // instance reads a container's labels; process is nil when it has no task.
 func (d *Driver) instance(container containers.Container, process *task.Process) edge.Instance {
-	socket, _ := d.hostSocket(container.ID, container.Labels[labelEndpoint]) // it fitted when it was started
 	instance := edge.Instance{
 		ID:       container.ID,
 		Workload: container.Labels[labelWorkload],
@@ -96,11 +95,11 @@ func (d *Driver) instance(container containers.Container, process *task.Process)
 		Image:    container.Labels[labelImage],
 		Digest:   container.Labels[labelDigest],
 		Started:  container.CreatedAt,
-		Socket:   socket,
+		Socket:   container.Labels[labelSocket], // where it was mounted, not where it would be today
 		LogPath:  d.logPath(container.ID),
 	}
-	if process == nil {
-		return instance // an end nobody saw, or never a beginning
+	if _, unsound := container.Labels[labelStarting]; process == nil || unsound {
+		return instance // an end nobody saw, or a start that did not come to its own
 	}
 	switch process.Status {
 	case task.Status_CREATED:

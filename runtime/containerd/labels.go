@@ -18,27 +18,30 @@ const (
 	labelImage      = "holdfast.image"
 	labelDigest     = "holdfast.digest"
 	labelEndpoint   = "holdfast.endpoint" // path of the unix socket inside the container
+	labelSocket     = "holdfast.socket"   // path of the same socket on the host
 	labelStopSignal = "holdfast.stop-signal"
+	// labelStarting is on an instance until its process was seen to be what was
+	// asked for. One that has it and is not being started came from an agent that
+	// died before it could look, or from a failed start that could not be undone.
+	labelStarting = "holdfast.starting"
 )
 
 // maxLabel is what the daemon stores of one label, key and value together.
 const maxLabel = 4096
 
-// labelsOf describes an instance of w made from img.
-func labelsOf(w edge.Workload, img image, stopSignal string) (map[string]string, error) {
+// labelsOf describes an instance made from img.
+func labelsOf(p plan, img image, stopSignal string) (map[string]string, error) {
+	w := p.workload
 	labels := map[string]string{
 		labelWorkload:   w.Key(),
 		labelSpecHash:   w.SpecHash(),
 		labelImage:      w.Image,
 		labelDigest:     img.digest.String(),
 		labelStopSignal: stopSignal,
+		labelStarting:   "true",
 	}
-	if w.Serve != nil {
-		endpoint, err := endpointPath(w.Serve.Endpoint)
-		if err != nil {
-			return nil, err
-		}
-		labels[labelEndpoint] = endpoint
+	if p.endpoint != "" {
+		labels[labelEndpoint], labels[labelSocket] = p.endpoint, p.socket
 	}
 	for key, value := range labels {
 		if len(key)+len(value) > maxLabel {

@@ -12,10 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/runtime/containerd"
 )
 
 // get asks a server on a unix socket.
@@ -260,5 +263,70 @@ func TestDriver_HalfStarted(t *testing.T) {
 	}
 	if left := n.leavings(t.Context()); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestDriver_Unvouched: what an agent leaves that dies before it could look at what
+// it started, or that could not undo it, is listed as ended although it runs.
+func TestDriver_Unvouched(t *testing.T) {
+	n := newNode(t)
+	for _, run := range []struct{ id, label string }{{"sound", "holdfast.other=true"}, {"unsound", "holdfast.starting=true"}} {
+		n.ctr(t.Context(), "run", "--detach", "--null-io", "--cgroup", n.opts.CgroupParent+"/"+run.id,
+			"--label", "holdfast.workload=test/prog", "--label", run.label, imageName, run.id, "/testprog", "sleep")
+	}
+	if listed := n.instance(t, "sound"); !listed.Running {
+		t.Errorf("got %+v, want it running", listed)
+	}
+	if listed := n.instance(t, "unsound"); listed.Running || listed.Exit != nil {
+		t.Errorf("got %+v, want it listed as to be removed", listed)
+	}
+	if err := n.Remove(t.Context(), "unsound"); err != nil {
+		t.Error(err)
+	}
+	if n.start(t, behave("sleep"), "vouched"); !n.instance(t, "vouched").Running {
+		t.Error("want what was started well running")
+	}
+}
+
+// TestDriver_OtherRunDir: an instance's socket stays where it was mounted, whatever
+// the configuration says since.
+func TestDriver_OtherRunDir(t *testing.T) {
+	n := newNode(t)
+	w := behave("serve", "/run/model/model.sock")
+	w.Serve = &edge.Serve{Model: "m", Endpoint: "unix:///run/model/model.sock"}
+	before := n.start(t, w, "server")
+	moved := *n
+	moved.opts.RunDir = t.TempDir()
+	moved.Driver = moved.again(t)
+	after := moved.instance(t, "server")
+	if after.Socket != before.Socket {
+		t.Errorf("got socket %q, want %q", after.Socket, before.Socket)
+	}
+	if _, err := get(t.Context(), after.Socket); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOutlive(t *testing.T) {
+	const within, after = time.Minute, 4 * time.Second
+	for name, test := range map[string]struct{ cancelled, want time.Duration }{
+		"CallerWaits":     {time.Hour, within},
+		"CallerGivesUp":   {time.Second, time.Second + after},
+		"GivenUpBefore":   {0, after},
+		"GivesUpAtTheEnd": {within - time.Second, within},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), test.cancelled)
+				defer cancel()
+				begun := time.Now()
+				longer, done := containerd.Outlive(ctx, within, after)
+				defer done()
+				<-longer.Done()
+				if got := time.Since(begun); got != test.want {
+					t.Errorf("got an end after %v, want %v", got, test.want)
+				}
+			})
+		})
 	}
 }

@@ -26,6 +26,7 @@ type plan struct {
 	limits   edge.Limits // without zeros
 	cgroup   string
 	endpoint string // the socket's path inside, empty for none
+	socket   string // its path on the host
 	shared   string // the host folder mounted there
 }
 

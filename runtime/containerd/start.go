@@ -13,7 +13,6 @@ import (
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/identifiers"
@@ -59,7 +58,7 @@ func (d *Driver) start(ctx context.Context, w edge.Workload, id string) (edge.In
 	if err := draft.run(ctx); err != nil {
 		return edge.Instance{}, errors.Join(err, draft.undo(ctx))
 	}
-	return draft.instance()
+	return draft.instance(), nil
 }
 
 // prepare checks everything that can be known before anything is made.
@@ -73,6 +72,10 @@ func (d *Driver) prepare(ctx context.Context, w edge.Workload, id string) (*draf
 	}
 	img, err := d.resolve(ctx, c, w.Image)
 	if err != nil {
+		return nil, err
+	}
+	// Here, for it may take minutes, and the steps of create must be short.
+	if err := d.unpack(ctx, c, img); err != nil {
 		return nil, err
 	}
 	draft := &draft{driver: d, client: c, image: img}
@@ -116,7 +119,7 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id
 	if p.endpoint, err = endpointPath(w.Serve.Endpoint); err != nil {
 		return plan{}, err
 	}
-	_, err = d.hostSocket(id, p.endpoint)
+	p.socket, err = d.hostSocket(id, p.endpoint)
 	return p, err
 }
 
@@ -126,7 +129,7 @@ func (d *Driver) record(ctx context.Context, p plan, img image) (containers.Cont
 	if err != nil {
 		return containers.Container{}, err
 	}
-	labels, err := labelsOf(p.workload, img, stopSignal)
+	labels, err := labelsOf(p, img, stopSignal)
 	if err != nil {
 		return containers.Container{}, err
 	}
@@ -173,8 +176,14 @@ func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
 	return nil
 }
 
-// stepWithin bounds one step of a start, on a board that is short of everything.
-const stepWithin = time.Minute
+const (
+	// stepWithin bounds one step of a start, on a board that is short of everything.
+	stepWithin = time.Minute
+	// hurryWithin bounds a step, and the cleaning up after it, once the caller has
+	// given up: twice this fits the time in which an agent must end. What is cut
+	// off bears labelStarting and is removed by the next agent.
+	hurryWithin = 4 * time.Second
+)
 
 // whole takes a step to its end once it has begun. The daemon would go on with a
 // task whose caller hung up, and might finish it after it was cleaned up.
@@ -182,9 +191,27 @@ func whole(ctx context.Context, step func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
+	ctx, cancel := outlive(ctx, stepWithin, hurryWithin)
 	defer cancel()
 	return step(ctx)
+}
+
+// outlive returns a context that lasts for within, or for after once ctx has ended.
+func outlive(ctx context.Context, within, after time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(after)
+		defer timer.Stop()
+		select {
+		case <-longer.Done():
+		case <-timer.C:
+			cancel()
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (f *draft) makeFolders(context.Context) error {
@@ -214,24 +241,9 @@ func (f *draft) makeFolders(context.Context) error {
 
 func (f *draft) prepareSnapshot(ctx context.Context) error {
 	store := f.client.SnapshotService(f.driver.opts.Snapshotter)
-	return f.driver.unpacked(ctx, f.client, f.image, func() (err error) {
-		f.rootfs, err = store.Prepare(ctx, f.plan.id, f.image.parent)
-		return err
-	})
-}
-
-// unpacked runs use, which needs the image's layers as a snapshot, and unpacks
-// them first when they are not there: an image somebody else imported need not be.
-func (d *Driver) unpacked(ctx context.Context, c *client.Client, img image, use func() error) error {
-	err := native(use())
-	if !errors.Is(err, edge.ErrNotFound) {
-		return err
-	}
-	record := images.Image{Name: img.name, Target: img.target}
-	if err := client.NewImage(c, record).Unpack(ctx, d.opts.Snapshotter); err != nil {
-		return fmt.Errorf("cannot unpack image %q: %w", img.name, native(err))
-	}
-	return native(use())
+	rootfs, err := store.Prepare(ctx, f.plan.id, f.image.parent)
+	f.rootfs = rootfs
+	return err
 }
 
 func (f *draft) createTask(ctx context.Context, stdio cio.Creator) error {
@@ -264,29 +276,47 @@ func (f *draft) run(ctx context.Context) error {
 			return native(err)
 		}
 		f.pid = started.Pid
-		return verify(ctx, f.pid, f.guise)
+		if err := verify(ctx, f.pid, f.guise); err != nil {
+			return err
+		}
+		return f.vouch(ctx)
 	})
 }
 
-// teardownWithin bounds the removal of a container that failed to start, whose
-// caller may have given up already.
+// vouch records that the instance is what was asked for. Until then it is listed
+// as one to be removed, whatever becomes of this agent.
+func (f *draft) vouch(ctx context.Context) error {
+	delete(f.record.Labels, labelStarting)
+	if _, err := f.client.ContainerService().Update(ctx, f.record, "labels"); err != nil {
+		return fmt.Errorf("cannot record that it is sound: %w", native(err))
+	}
+	return nil
+}
+
+// teardownWithin bounds the removal of a container that failed to start.
 const teardownWithin = 30 * time.Second
 
+// undo removes what was made, trying again while there is time. What is left even
+// then bears labelStarting.
 func (f *draft) undo(ctx context.Context) (err error) {
 	if f.streams != nil {
 		f.streams.Cancel()
 		defer func() { err = errors.Join(err, f.streams.Close()) }()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownWithin)
+	ctx, cancel := outlive(ctx, teardownWithin, hurryWithin)
 	defer cancel()
-	if err := f.driver.remove(ctx, f.client, f.plan.id); err != nil {
-		return fmt.Errorf("cannot clean up after it: %w", err)
+	for pause := newPause(); ; {
+		err := f.driver.remove(ctx, f.client, f.plan.id)
+		if err == nil {
+			return nil
+		}
+		if pause.wait(ctx) != nil {
+			return fmt.Errorf("cannot clean up after it: %w", err)
+		}
 	}
-	return nil
 }
 
-func (f *draft) instance() (edge.Instance, error) {
-	socket, err := f.driver.hostSocket(f.plan.id, f.plan.endpoint)
+func (f *draft) instance() edge.Instance {
 	return edge.Instance{
 		ID:       f.plan.id,
 		Workload: f.record.Labels[labelWorkload],
@@ -296,7 +326,7 @@ func (f *draft) instance() (edge.Instance, error) {
 		PID:      f.pid,
 		Running:  true,
 		Started:  f.record.CreatedAt,
-		Socket:   socket,
+		Socket:   f.plan.socket,
 		LogPath:  f.driver.logPath(f.plan.id),
-	}, err
+	}
 }

@@ -111,11 +111,7 @@ func (d *Driver) withFiles(ctx context.Context, c *client.Client, img image, rea
 		return native(err)
 	}
 	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself
-	var mounts []mount.Mount
-	err = d.unpacked(ctx, c, img, func() (err error) {
-		mounts, err = store.View(ctx, key, img.parent)
-		return err
-	})
+	mounts, err := store.View(ctx, key, img.parent)
 	if err != nil {
 		return native(err)
 	}
