@@ -163,11 +163,11 @@ func (n *node) deploy(services ...string) {
 // declare writes the services down for the agent to read.
 func (n *node) declare(services ...string) {
 	n.t.Helper()
-	if len(services) == 0 {
-		n.configure("")
-		return
+	text := "{}\n" // nothing is to run
+	if len(services) > 0 {
+		text = "\n" + strings.Join(services, "")
 	}
-	n.configure(n.write("line.yaml", "name: line\nservices:\n"+strings.Join(services, "")))
+	n.configure(n.write("line.yaml", "name: line\nservices: "+text))
 }
 
 // reload sends SIGHUP and returns once it has been acted upon.

@@ -43,13 +43,18 @@ func TestSecondAgent(t *testing.T) {
 			set:  nil,
 			want: []string{"held by another agent", fmt.Sprintf("process %d", n.AgentPID()), "hint: stop the other agent"},
 		},
+		"SameNamespace": {
+			set:  []string{"--set", "paths.state=" + t.TempDir(), "--set", "api.socket=" + n.RunFolder("other.sock"), "--set", "api.listen="},
+			want: []string{"cannot claim containerd namespace", fmt.Sprintf("process %d", n.AgentPID()), "hint: stop the other agent"},
+		},
 		"SameSocket": {
-			set:  []string{"--set", "paths.state=" + t.TempDir(), "--set", "api.socket=" + n.Socket()},
+			set:  []string{"--set", "paths.state=" + t.TempDir(), "--set", "containerd.namespace=other", "--set", "api.socket=" + n.Socket()},
 			want: []string{"somebody answers there", n.Socket(), "hint: another agent runs"},
 		},
 		"SamePort": {
 			set: []string{
-				"--set", "paths.state=" + t.TempDir(), "--set", "api.socket=" + n.RunFolder("other.sock"), "--set", "api.listen=" + n.port(),
+				"--set", "paths.state=" + t.TempDir(), "--set", "containerd.namespace=other",
+				"--set", "api.socket=" + n.RunFolder("other.sock"), "--set", "api.listen=" + n.port(),
 			},
 			want: []string{"address already in use", n.port()},
 		},

@@ -209,7 +209,7 @@ func never(error) bool { return false }
 func isAway(err error) bool {
 	refusal, refused := edge.AsRefusal(err)
 	return errors.Is(err, edge.ErrUnavailable) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		refused && refusal.Reason == edge.ReasonModelNotReady
+		refused && (refusal.Reason == edge.ReasonModelNotReady || refusal.Reason == edge.ReasonDraining)
 }
 
 // isAwayOrCrashed also sends a task again whose instance died under it.

@@ -164,7 +164,7 @@ func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, er
 		})
 	}
 	if len(imported) > 0 {
-		i.agent.tryAgain()
+		i.agent.supervisor.Retry() // it may have been what a start waited for
 	}
 	return imported, err
 }

@@ -41,13 +41,12 @@ type Inputs struct {
 
 // Agent is the whole node agent.
 type Agent struct {
-	options   Options
-	pid       int
-	config    atomic.Pointer[config.Config]   // in force
-	workloads atomic.Pointer[[]edge.Workload] // nil: not known
-	lock      *stateLock
-	claim     *claim
-	notify    notifier
+	options Options
+	pid     int
+	config  atomic.Pointer[config.Config] // in force
+	lock    *stateLock
+	claim   *claim
+	notify  notifier
 
 	journal  *journal
 	warnings *warnings
@@ -171,8 +170,11 @@ func (a *Agent) tell(state string) {
 	}
 }
 
-// alive answers once the scheduler's loop does.
+// alive answers once both loops do, the scheduler's and the supervisor's.
 func (a *Agent) alive(ctx context.Context) error {
+	if err := a.supervisor.Alive(ctx); err != nil {
+		return err
+	}
 	answered := make(chan struct{})
 	go func() {
 		a.scheduler.Snapshot()

@@ -93,7 +93,6 @@ func (a *Agent) take(in Inputs) {
 		return
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
-	a.workloads.Store(&in.Workloads)
 	a.supervisor.Apply(in.Workloads)
 }
 
@@ -106,13 +105,5 @@ func (a *Agent) warnNotes(notes []string) {
 	}
 	for _, note := range notes {
 		a.warnings.Raise(edge.Warning{Code: codeConfigNote, Subject: note, Detail: note})
-	}
-}
-
-// tryAgain starts at once what could not be started so far, instead of when its
-// turn comes: something it may have waited for has arrived.
-func (a *Agent) tryAgain() {
-	if workloads := a.workloads.Load(); workloads != nil {
-		a.supervisor.Apply(*workloads)
 	}
 }

@@ -141,7 +141,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		if len(got) == 0 {
+		if got == nil {
 			t.Error("got neither workloads nor an error")
 		}
 		for _, w := range got {

@@ -91,7 +91,7 @@ func (n *node) walk(visit func(*node)) {
 }
 
 func (f *file) mapServices(project *types.Project, root *node) []edge.Workload {
-	var workloads []edge.Workload
+	workloads := []edge.Workload{}
 	serving := map[string]string{} // model → service
 	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
 		at := root.at("services", name)
