@@ -47,6 +47,8 @@ func (l *loop) detach(inst *instance) {
 	}
 }
 
+// tellEnd sends the event of an end, once. How long the instance ran is told only
+// when its start was seen: the time without an agent is nobody's to count.
 func (l *loop) tellEnd(inst *instance) {
 	if inst.told {
 		return
@@ -60,8 +62,8 @@ func (l *loop) tellEnd(inst *instance) {
 	if inst.Exit != nil {
 		facts["code"] = strconv.FormatUint(uint64(inst.Exit.Code), 10)
 	}
-	if !inst.Started.IsZero() {
-		facts["ran"] = l.now.Sub(inst.Started).Round(time.Millisecond).String()
+	if !inst.began.IsZero() { // not Started: that is wall time, which may have been set meanwhile
+		facts["ran"] = l.now.Sub(inst.began).Round(time.Millisecond).String()
 	}
 	l.event(kind, inst, inst.cause, facts)
 }
@@ -108,13 +110,14 @@ func (l *loop) remove(w *workload, inst *instance) {
 	id := inst.ID
 	l.spawn(func(ctx context.Context) {
 		if l.persist(ctx, id, "remove", func() error { return l.s.opts.Driver.Remove(ctx, id) }) {
-			l.post(func(l *loop) { l.removed(w, id) })
+			l.post(func(l *loop) { l.removed(w, inst) })
 		}
 	})
 }
 
-func (l *loop) removed(w *workload, id string) {
-	l.daemon.touch(id)
-	delete(l.instances, id)
+func (l *loop) removed(w *workload, inst *instance) {
+	l.daemon.touch(inst.ID)
+	l.tellEnd(inst) // when it had ended before this agent came
+	delete(l.instances, inst.ID)
 	w.leftovers--
 }

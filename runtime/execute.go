@@ -37,8 +37,9 @@ const (
 //
 // Errors wrap edge.ErrNotFound (no such model), edge.ErrDeadline or
 // edge.ErrCancelled (no instance could be asked in time), edge.ErrUnavailable (none
-// could be asked, and the task has no deadline), edge.ErrInvalid (the model refused the input) or
-// edge.ErrModel (it failed, hung, died or answered what is no answer).
+// could be asked, and the task has no deadline, or none would read the request
+// whole), edge.ErrInvalid (the model refused the input) or edge.ErrModel (it failed,
+// hung, died or answered what is no answer).
 func (s *Supervisor) Execute(ctx context.Context, t edge.Task) (edge.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return edge.Answer{}, gaveUp(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,7 @@ func TestSupervisor_Crash(t *testing.T) {
 			again.sup.Apply([]edge.Workload{w})
 			settle(time.Hour)
 			again.wantEvents(edge.EventInstanceStarted, 0) // it has done its job
+			again.wantEvents(edge.EventInstanceExited, 0)  // and that is known
 		})
 	})
 	t.Run("VanishedInstanceIsReplaced", func(t *testing.T) {
@@ -462,5 +464,71 @@ func TestSupervisor_CrashAfterFailedStarts(t *testing.T) {
 		settle(d.StartDelay + time.Millisecond) // the first crash costs no more than the start
 		h.wantRunning(1)
 		h.wantNoWarnings()
+	})
+}
+
+// exits lists the events of ends.
+func (h *house) exits() []edge.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.events), func(e edge.Event) bool { return e.Kind != edge.EventInstanceExited })
+}
+
+func TestSupervisor_ToldEnds(t *testing.T) {
+	t.Run("RanIsMeasured", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Behind = time.Hour // as if the clock had been set since
+			d.Main = exitWith(20*time.Second, edge.Exit{Code: 1})
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{service("till", 1)})
+			settle(25 * time.Second)
+			if got := h.exits(); len(got) != 1 || got[0].Facts["ran"] != "20s" {
+				t.Errorf("got %v, want one end after 20s", got)
+			}
+		})
+	})
+	t.Run("RanIsLeftOutForTheAdopted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			till := service("till", 1)
+			if _, err := d.Add(till, "till-1"); err != nil {
+				t.Fatal(err)
+			}
+			settle(time.Hour) // no agent was there
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{till})
+			settle(time.Second)
+			d.Exit("till-1", edge.Exit{Code: 1})
+			settle(time.Second)
+			got := h.exits()
+			if len(got) != 1 {
+				t.Fatalf("got %v, want one end", got)
+			}
+			if ran, told := got[0].Facts["ran"]; told {
+				t.Errorf("ran: got %s of an instance nobody saw start", ran)
+			}
+		})
+	})
+	t.Run("FoundEndIsToldOnceWithItsRemoval", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			till := service("till", 1)
+			d.AddEnded(till, "till-1", edge.Exit{Code: 1})
+			var stuck atomic.Bool
+			d.StopError = func(string) error {
+				if stuck.Load() {
+					return context.DeadlineExceeded
+				}
+				return nil
+			}
+			for i, want := range []int{0, 1, 0} { // the first cannot remove it
+				stuck.Store(i == 0)
+				h := newHouse(t, d)
+				h.sup.Apply([]edge.Workload{till})
+				settle(time.Minute)
+				if got := h.exits(); len(got) != want {
+					t.Errorf("agent %d: got %v, want %d ends", i+1, got, want)
+				}
+				h.end()
+			}
+		})
 	})
 }

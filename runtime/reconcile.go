@@ -101,7 +101,7 @@ func (l *loop) startReturned(w *workload, inst *instance, made edge.Instance, er
 	}
 	made.ID, made.Workload, made.SpecHash = inst.ID, inst.Workload, inst.SpecHash
 	made.Started = cmp.Or(made.Started, l.now)
-	inst.Instance = made
+	inst.Instance, inst.began = made, l.now
 	if inst.seat != nil {
 		inst.seat.startErr, inst.seat.failedStarts = nil, 0
 		inst.seat.detail = ""
@@ -161,6 +161,8 @@ func (l *loop) attachExtras(w *workload) {
 // buryDead decides upon instances that ended outside a seat, mostly while no agent
 // was there: one that was seen to end for good takes a seat that is still as new, so
 // that its work is not done twice; the rest is removed, and started again if wanted.
+// What is kept is not told of: an earlier agent may have done so, and the next one
+// would find it again. What was found is told of once it is gone.
 func (l *loop) buryDead(w *workload) {
 	dead := w.dead
 	w.dead = nil
@@ -169,9 +171,9 @@ func (l *loop) buryDead(w *workload) {
 		if i >= 0 && w.desired && inst.SpecHash == w.hash && !inst.planned && !restarts(w.spec.Restart, inst.Exit) {
 			w.seats[i].done, w.seats[i].last, w.seats[i].starts = true, inst, 1
 			w.seats[i].detail = howEnded(inst.Exit)
+			inst.told = true
 			continue
 		}
-		l.tellEnd(inst)
 		l.remove(w, inst)
 	}
 }

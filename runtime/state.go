@@ -64,6 +64,7 @@ type instance struct {
 	phase    phase
 	detail   string
 	cause    string    // why it was stopped or killed
+	began    time.Time // when its start returned; zero: an earlier agent started it
 	since    time.Time // it has been running or not ready since
 	readyAt  time.Time // zero while not ready
 	retiring bool      // somebody asked for its end

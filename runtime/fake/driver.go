@@ -47,6 +47,8 @@ type Driver struct {
 	Blind bool
 	// ListDelay is how old a list is when Instances returns it.
 	ListDelay time.Duration
+	// Behind is how far the clock that tells when a container started lies behind.
+	Behind time.Duration
 	// StartError, when it returns an error, makes Start fail with it.
 	StartError func(w edge.Workload) error
 	// StopError, when it returns an error, makes Stop and Remove fail with it.
@@ -90,7 +92,7 @@ func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.In
 		}
 	}
 	return d.launch(w, edge.Instance{
-		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now(),
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now().Add(-d.Behind),
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // Add puts a running container there as if an earlier agent had started it.
 func (d *Driver) Add(w edge.Workload, id string) (edge.Instance, error) {
 	return d.launch(w, edge.Instance{
-		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now(),
+		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now().Add(-d.Behind),
 	})
 }
 
