@@ -41,7 +41,7 @@ type Options struct {
 
 	LogMaxBytes int64         // a log is rotated beyond this; default 4 MiB
 	LogKeep     int           // rotated logs kept for each instance; default 2
-	LogEvery    time.Duration // how often sizes are looked at; default 10 s
+	LogEvery    time.Duration // how often sizes are looked at while none grows fast; default 1 s
 
 	Log *slog.Logger // default discards
 }
@@ -84,7 +84,7 @@ func New(opts Options) (*Driver, error) {
 	opts.Defaults.Pids = cmp.Or(opts.Defaults.Pids, defaultPids)
 	opts.LogMaxBytes = cmp.Or(opts.LogMaxBytes, 4<<20)
 	opts.LogKeep = cmp.Or(opts.LogKeep, 2)
-	opts.LogEvery = cmp.Or(opts.LogEvery, 10*time.Second)
+	opts.LogEvery = cmp.Or(opts.LogEvery, time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -126,22 +126,6 @@ func (d *Driver) Close() error {
 		return fmt.Errorf("cannot close connection to containerd: %w", err)
 	}
 	return nil
-}
-
-// Run looks after the logs until ctx ends.
-func (d *Driver) Run(ctx context.Context) error {
-	ticker := time.NewTicker(d.opts.LogEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if err := d.RotateLogs(d.opts.LogMaxBytes, d.opts.LogKeep); err != nil {
-				d.log.Warn("cannot rotate logs", "error", err)
-			}
-		}
-	}
 }
 
 // connectWithin bounds one attempt to reach the daemon's socket.

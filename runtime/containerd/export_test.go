@@ -3,6 +3,7 @@ package containerd
 import (
 	"bytes"
 	"context"
+	"time"
 )
 
 // What the tests, from outside the package, hold against tables and fuzz.
@@ -56,4 +57,10 @@ func CheckArchive(archive []byte) error {
 func ParseGuise(text []byte) (Guise, error) {
 	got, _, err := parseGuise(text)
 	return got, err
+}
+
+// LogPace returns the time to the next look at logs, look by look.
+func LogPace(limit int64, longest time.Duration) func(sizes map[string]int64, now time.Time) time.Duration {
+	g := growth{limit: limit, longest: longest}
+	return g.next
 }

@@ -7,9 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -22,55 +20,6 @@ func (d *Driver) rotatedLog(id string, number int) string {
 		return d.logPath(id)
 	}
 	return d.logPath(id) + "." + strconv.Itoa(number)
-}
-
-// RotateLogs puts every log that is larger than maxBytes aside and keeps the given
-// number of old ones. The shim holds its file open, appending, so the log is
-// copied and then truncated; a line written between the two is lost, which takes
-// microseconds.
-func (d *Driver) RotateLogs(maxBytes int64, keep int) error {
-	logs, err := filepath.Glob(filepath.Join(d.logDir(), "*.log"))
-	if err != nil {
-		return fmt.Errorf("cannot list logs: %w", err)
-	}
-	var failed []error
-	for _, log := range logs {
-		info, err := os.Stat(log)
-		if err != nil || info.Size() <= maxBytes {
-			continue // removed meanwhile, or small enough
-		}
-		id := strings.TrimSuffix(filepath.Base(log), ".log")
-		if err := d.rotate(id, keep); err != nil {
-			failed = append(failed, fmt.Errorf("cannot rotate log of instance %q: %w", id, err))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func (d *Driver) rotate(id string, keep int) error {
-	if keep <= 0 {
-		return os.Truncate(d.logPath(id), 0)
-	}
-	for number := keep - 1; number >= 1; number-- {
-		err := os.Rename(d.rotatedLog(id, number), d.rotatedLog(id, number+1))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	live, err := os.Open(d.logPath(id))
-	if err != nil {
-		return err
-	}
-	defer live.Close()
-	aside, err := os.OpenFile(d.rotatedLog(id, 1), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(aside, live)
-	if err = errors.Join(err, aside.Close()); err != nil {
-		return err
-	}
-	return os.Truncate(d.logPath(id), 0)
 }
 
 // LogTail returns the last lines an instance wrote, those before the last

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/runtime/containerd"
 )
 
 // TestDriver_StartFails holds failures of every step of a start against what they
@@ -296,8 +297,8 @@ func TestDriver_RotateLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if text, err := io.ReadAll(reader); string(text) != "generation 3\ngeneration 4\n" || err != nil {
-		t.Errorf("got %q, %v, want the newest two in order", text, err)
+	if text, err := io.ReadAll(reader); string(text) != "on 3\non 4\n" || err != nil {
+		t.Errorf("got %q, %v, want the ends of the newest two in order", text, err)
 	}
 	if err := os.WriteFile(path, []byte("much too much"), 0o600); err != nil {
 		t.Fatal(err)
@@ -332,5 +333,66 @@ func TestDriver_Run(t *testing.T) {
 	}
 	if err := n.Remove(t.Context(), "x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDriver_RotateFast: a program that writes faster than its log is copied does
+// not make the copy grow with it.
+func TestDriver_RotateFast(t *testing.T) {
+	n := newEmptyNode(t)
+	path := filepath.Join(n.opts.StateDir, "logs", "x.log")
+	live, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	const limit = 1 << 20
+	block := make([]byte, 16*limit)
+	if _, err := live.Write(block); err != nil {
+		t.Fatal(err)
+	}
+	const most = 16 // blocks, so that a copy that follows them ends at all
+	written := make(chan error, 1)
+	go func() {
+		var failed error
+		for range most {
+			_, err := live.Write(block)
+			failed = errors.Join(failed, err)
+		}
+		written <- failed
+	}()
+	if err := n.RotateLogs(limit, 2); err != nil {
+		t.Error(err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(path + ".1"); err != nil || info.Size() < limit || info.Size() > 2*limit {
+		t.Errorf("got %v, %v, want about %d bytes put aside", info, err, limit)
+	}
+	if err := n.Remove(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGrowth_Next(t *testing.T) {
+	begun := time.Now()
+	next := containerd.LogPace(10_000, 10*time.Second)
+	for _, step := range []struct {
+		name  string
+		at    time.Duration
+		sizes map[string]int64
+		want  time.Duration
+	}{
+		{"First", 0, map[string]int64{"a": 5000}, 10 * time.Second},
+		{"Still", 10 * time.Second, map[string]int64{"a": 5000}, 10 * time.Second},
+		{"Slow", 20 * time.Second, map[string]int64{"a": 5100, "b": 10}, 10 * time.Second},
+		{"Fast", 30 * time.Second, map[string]int64{"a": 5200, "b": 50_010}, 2 * time.Second},
+		{"PutAside", 32 * time.Second, map[string]int64{"b": 40_000}, 500 * time.Millisecond},
+		{"Racing", 33 * time.Second, map[string]int64{"b": 1 << 40}, 100 * time.Millisecond},
+	} {
+		if got := next(step.sizes, begun.Add(step.at)); got != step.want {
+			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
+		}
 	}
 }
