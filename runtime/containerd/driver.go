@@ -43,6 +43,9 @@ type Options struct {
 	LogKeep     int           // rotated logs kept for each instance; default 2
 	LogEvery    time.Duration // how often sizes are looked at while none grows fast; default 1 s
 
+	AskEvery     time.Duration // how often the daemon is asked whether it answers; default 5 s
+	AnswerWithin time.Duration // it hangs if it takes longer; default 3 s
+
 	Log *slog.Logger // default discards
 }
 
@@ -85,6 +88,8 @@ func New(opts Options) (*Driver, error) {
 	opts.LogMaxBytes = cmp.Or(opts.LogMaxBytes, 4<<20)
 	opts.LogKeep = cmp.Or(opts.LogKeep, 2)
 	opts.LogEvery = cmp.Or(opts.LogEvery, time.Second)
+	opts.AskEvery = cmp.Or(opts.AskEvery, 5*time.Second)
+	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}

@@ -220,6 +220,54 @@ func TestDriver_Watch(t *testing.T) {
 	}
 }
 
+// TestDriver_WatchHang: a daemon that is connected and does not answer is away.
+func TestDriver_WatchHang(t *testing.T) {
+	n := newNode(t)
+	n.opts.AskEvery, n.opts.AnswerWithin = 20*time.Millisecond, 500*time.Millisecond
+	driver := n.again(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	reports := make(chan edge.DaemonReport)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- driver.Watch(ctx, func(r edge.DaemonReport) {
+			select {
+			case reports <- r:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	next := func() edge.DaemonReport {
+		t.Helper()
+		select {
+		case report := <-reports:
+			return report
+		case <-time.After(30 * time.Second):
+			t.Error("no report comes")
+			return edge.DaemonReport{}
+		}
+	}
+	if up := next(); !up.Connected {
+		t.Errorf("got %+v, want it connected", up)
+	}
+	hung := shared.daemon.PID()
+	if err := unix.Kill(hung, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if down := next(); down.Connected || !strings.Contains(down.Error, "no answer within 500ms") {
+		t.Errorf("got %+v, want to hear that it does not answer", down)
+	}
+	if err := unix.Kill(hung, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if again := next(); !again.Connected {
+		t.Errorf("got %+v, want to hear that it answers again", again)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("got %v from a watch whose context ended", err)
+	}
+}
+
 func TestDriver_DaemonTerminates(t *testing.T) {
 	n := newNode(t)
 	n.start(t, behave("sleep"), "steady")

@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 
@@ -25,10 +26,10 @@ func (d *Driver) Watch(ctx context.Context, changed func(edge.DaemonReport)) err
 		}
 	}
 	for pause := newPause(); ; {
-		version, err := c.Version(ctx)
+		version, err := d.version(ctx, c)
 		if err == nil {
 			pause = newPause()
-			report(edge.DaemonReport{Connected: true, Version: version.Version})
+			report(edge.DaemonReport{Connected: true, Version: version})
 			err = d.attend(ctx, c)
 		}
 		if ctx.Err() != nil {
@@ -42,13 +43,35 @@ func (d *Driver) Watch(ctx context.Context, changed func(edge.DaemonReport)) err
 	}
 }
 
-// attend blocks until the daemon goes away, which ends the stream of its events.
-// None of them is asked for: the stream serves as a wire that breaks.
+// version asks the daemon for its version. One that does not answer in time hangs,
+// or its disk does, and is as good as away.
+func (d *Driver) version(ctx context.Context, c *client.Client) (string, error) {
+	bounded, cancel := context.WithTimeout(ctx, d.opts.AnswerWithin)
+	defer cancel()
+	version, err := c.Version(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return "", edge.WithHint(fmt.Errorf("containerd is %w: no answer within %v", edge.ErrUnavailable, d.opts.AnswerWithin),
+			"does containerd hang? systemctl status containerd")
+	}
+	return version.Version, err
+}
+
+// attend blocks until the daemon goes away, which ends the stream of its events,
+// or no longer answers. None of the events is asked for: the stream serves as a
+// wire that breaks.
 func (d *Driver) attend(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	events, failed := c.EventService().Subscribe(ctx, fmt.Sprintf("topic==%q", "/holdfast/none"))
+	ask := time.NewTicker(d.opts.AskEvery)
+	defer ask.Stop()
 	for {
 		select {
 		case <-events:
+		case <-ask.C:
+			if _, err := d.version(ctx, c); err != nil {
+				return err
+			}
 		case err := <-failed:
 			if err == nil {
 				err = edge.ErrUnavailable
