@@ -167,6 +167,7 @@ func TestDriver_User(t *testing.T) {
 	}{
 		"OfImage": {"", "1234", "100"},
 		"Number":  {"77", "77", "77"},
+		"Listed":  {"1234", "1234", "1234"}, // without a look at the image's files
 		"Pair":    {"77:88", "77", "88"},
 		"Name":    {"model:video", "1234", "44"},
 	} {

@@ -61,12 +61,18 @@ func (d *Driver) account(ctx context.Context, c *client.Client, w edge.Workload,
 	return account{uid: nobody, gid: nobody}, nil
 }
 
-// lookUp reads numbers as they stand and asks the image's own files for the rest.
+// lookUp reads numbers as they stand and asks the image's own files only for names,
+// for it takes a mount to see them, which an agent in a confined service may not
+// make. A uid without a group has the group of the same number, as distroless images
+// have it, and no further ones; whoever wants what /etc/passwd says names the user.
 func (d *Driver) lookUp(ctx context.Context, c *client.Client, user string, img image) (account, error) {
 	name, group, hasGroup := strings.Cut(user, ":")
 	uid, uidErr := parseID(name)
 	gid, gidErr := parseID(group)
-	if uidErr == nil && hasGroup && gidErr == nil {
+	switch {
+	case uidErr == nil && !hasGroup:
+		return account{uid: uid, gid: uid}, nil
+	case uidErr == nil && gidErr == nil:
 		return account{uid: uid, gid: gid}, nil
 	}
 	key := userKey{digest: img.digest, user: user}
@@ -126,8 +132,8 @@ func (d *Driver) withFiles(ctx context.Context, c *client.Client, img image, rea
 	})
 }
 
-// findAccount reads the image's passwd and group files. A user given by number
-// need not be listed; its group is then the one of the same number.
+// findAccount reads the image's passwd and group files. A user given by number,
+// beside a group given by name, need not be listed.
 func findAccount(root *os.Root, name, group string) (account, error) {
 	users, err := readTable(root, "etc/passwd", 4)
 	if err != nil {
