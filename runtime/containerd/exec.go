@@ -26,6 +26,9 @@ func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Re
 		stderr = io.Discard
 	}
 	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, stdout, stderr))
+	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err) // the shim tells it in words alone
+	}
 	if err != nil {
 		return edge.Exit{}, fmt.Errorf("cannot run a command in instance %q: %w", id, err)
 	}
