@@ -48,18 +48,22 @@ func askHolder(name string) (*unix.Ucred, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask who holds it: %w", err)
 	}
-	defer conn.Close()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask who holds it: %w", err)
-	}
-	var holder *unix.Ucred
-	var asked error
-	err = raw.Control(func(fd uintptr) { holder, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(err, asked); err != nil {
+	holder, err := peer(conn)
+	if err := errors.Join(err, conn.Close()); err != nil {
 		return nil, fmt.Errorf("cannot ask who holds it: %w", err)
 	}
 	return holder, nil
+}
+
+// peer is the process at the other end, as the kernel knows it.
+func peer(conn *net.UnixConn) (holder *unix.Ucred, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var asked error
+	err = raw.Control(func(fd uintptr) { holder, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return holder, errors.Join(err, asked)
 }
 
 // Close gives the namespace up. A claim that was never taken is given up already.
