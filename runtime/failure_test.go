@@ -444,6 +444,26 @@ func TestSupervisor_UnseenEnd(t *testing.T) {
 	})
 }
 
+func TestSupervisor_RestartPolicyChangesInPlace(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		job := service("job", 1)
+		job.Restart = edge.RestartAlways
+		h := newHouse(t, d)
+		h.sup.Apply([]edge.Workload{job})
+		settle(time.Minute)
+		before := d.Running()[0]
+		job.Restart = edge.RestartNo
+		h.sup.Apply([]edge.Workload{job})
+		settle(time.Minute)
+		if got := d.Running(); len(got) != 1 || got[0] != before {
+			t.Fatalf("running %v, want %s untouched", got, before)
+		}
+		d.Exit(before, edge.Exit{Code: 1, At: time.Now()})
+		settle(time.Minute)
+		h.wantRunning(0)
+	})
+}
+
 func TestSupervisor_CrashAfterFailedStarts(t *testing.T) {
 	bubble(t, func(t *testing.T, d *fake.Driver) {
 		var missing atomic.Bool

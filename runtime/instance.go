@@ -20,7 +20,7 @@ func (l *loop) watch(inst *instance) {
 			exit, err := l.s.opts.Driver.Wait(ctx, id)
 			switch {
 			case err == nil:
-				l.post(func(l *loop) { l.exited(id, &exit) })
+				l.post(func(l *loop) { l.exited(id, seenEnd(&exit)) })
 				return
 			case ctx.Err() != nil:
 				return

@@ -103,8 +103,8 @@ func restarts(policy edge.RestartPolicy, exit *edge.Exit) bool {
 // codeUnknown is the code containerd gives an end that it knows nothing of.
 const codeUnknown = 255
 
-// seenEnd is a listed exit if somebody saw it, or nil. A driver may list an unseen
-// end with a code that stands for it; a real exit has an instant.
+// seenEnd is an exit if somebody saw it, or nil. A driver may give an unseen
+// end a code that stands for it; a real exit has an instant.
 func seenEnd(exit *edge.Exit) *edge.Exit {
 	if exit != nil && exit.Code == codeUnknown && exit.Signal == "" && !exit.OOM && exit.At.IsZero() {
 		return nil
