@@ -60,7 +60,7 @@ func meaningOf(path string) (value, meaning string) {
 		{"security_opt", "[no-new-privileges:true]", "no change: always so"},
 		{"network_mode", "none", "no change: instances have no network"},
 		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
-		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; unless-stopped means always"},
+		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; no still starts again what a power cut ended; unless-stopped means always"},
 		{"stop_signal", "a name such as SIGTERM", "asks the process to end"},
 		{"stop_grace_period", "a duration up to 1h", "between that and SIGKILL; 10s where not given"},
 		{"scale", "a number from 0 to 100", "instances; short for deploy.replicas"},
