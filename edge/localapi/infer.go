@@ -29,9 +29,11 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 		return // nobody is there to be answered
 	}
 	in.release() // the request has served
-	if err := in.hold(int64(len(settled.Answer.Payload.Body))); err != nil {
-		s.fail(w, err)
-		return
+	if size := len(settled.Answer.Payload.Body); size > smallAnswer {
+		if err := in.hold(int64(size)); err != nil {
+			s.fail(w, err)
+			return
+		}
 	}
 	s.answer(w, settled)
 }
@@ -62,6 +64,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, task *edge.Task
 	task.Input = edge.Payload{Body: in.body, HeaderLength: headerLength}
 	return s.examine(task, asked, meta)
 }
+
+// smallAnswer is up to where answers do not count against the bytes in flight: all
+// connections together hold no more than 64 MiB of them, and it would be a pity to
+// throw away what has been computed.
+const smallAnswer = 64 << 10
 
 // heavyBody is from where on bodies are examined one at a time. Reading one this
 // size takes a millisecond or two; several large ones side by side would keep the
