@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// maxAnswer bounds the body of one answer.
-	maxAnswer = 64 << 20
+	// maxAnswer bounds the body of one answer: as much as a request may have unless
+	// configured otherwise. Reading one takes up to three times that while it grows.
+	maxAnswer = 16 << 20
 	// maxMetadata bounds the body of everything else a model server says.
 	maxMetadata = 1 << 20
 	// maxHead bounds status line and headers; net/http's own default.
