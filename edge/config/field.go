@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"holdfast/edge"
 )
 
 // input is one value as it was written.
@@ -77,7 +79,7 @@ func durationField(at func(*Config) *Duration, low, high Duration, example strin
 		wants: fmt.Sprintf("a duration from %v to %v with its unit, such as %s", low, high, example),
 		tags:  []string{"!!str", "!!int"},
 		set: func(c *Config, in input) error {
-			d, err := ParseDuration(in.text)
+			d, err := edge.ParseDuration(in.text)
 			if err != nil {
 				return errors.New("is not a duration")
 			}

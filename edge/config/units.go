@@ -6,37 +6,12 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
+
+	"holdfast/edge"
 )
 
 // Duration is a span of time written with its unit: 100ms, 1s, 10m, 1h30m.
-type Duration time.Duration
-
-// ParseDuration reads a duration. A bare 0 needs no unit; less than nothing is
-// refused, since nothing configured here lasts that long.
-func ParseDuration(s string) (Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a duration", s)
-	}
-	return Duration(d), nil
-}
-
-// String writes the duration without the zero parts time.Duration adds: 10m, not
-// 10m0s.
-func (d Duration) String() string {
-	s := time.Duration(d).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// MarshalText writes the duration with its unit.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+type Duration = edge.Duration
 
 // Size is a number of bytes, written 16MiB, 64M or 1024. K, M, G and T mean
 // powers of 1024 with or without iB after them, as Compose reads them.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/edge"
 	"holdfast/edge/config"
 )
 
@@ -26,13 +27,13 @@ func TestSize_Parse(t *testing.T) {
 
 func TestDuration_Parse(t *testing.T) {
 	for text, want := range map[string]string{"100ms": "100ms", "60s": "1m", "90m": "1h30m", "2h": "2h", "0": "0s", "1m1s": "1m1s", "10h0m5s": "10h0m5s"} {
-		got, err := config.ParseDuration(text)
+		got, err := edge.ParseDuration(text)
 		if err != nil || got.String() != want {
 			t.Errorf("%q: got %v, %v, want %s", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "5", "-1s", "1d", "1 s", "s"} {
-		if got, err := config.ParseDuration(text); err == nil {
+		if got, err := edge.ParseDuration(text); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}
 	}
@@ -58,11 +59,11 @@ func FuzzDuration(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		d, err := config.ParseDuration(text)
+		d, err := edge.ParseDuration(text)
 		if err != nil {
 			return
 		}
-		if again, err := config.ParseDuration(d.String()); err != nil || again != d || time.Duration(d) < 0 {
+		if again, err := edge.ParseDuration(d.String()); err != nil || again != d || time.Duration(d) < 0 {
 			t.Errorf("%q: got %v, which reads back as %v, %v", text, d, again, err)
 		}
 	})
