@@ -10,6 +10,7 @@ import (
 // the json tags, joined by dots.
 type Config struct {
 	Node       Node       `json:"node"`
+	Policy     Policy     `json:"policy"`
 	Paths      Paths      `json:"paths"`
 	Containerd Containerd `json:"containerd"`
 	API        API        `json:"api"`
@@ -22,8 +23,21 @@ type Config struct {
 
 // Node is who this node is.
 type Node struct {
-	Name   string            `json:"name"` // default: the host's name
+	Name   string            `json:"name"`   // default: the host's name
+	Groups []string          `json:"groups"` // audiences it belongs to
 	Labels map[string]string `json:"labels"`
+}
+
+// Identity is the node as audiences of policies see it.
+func (n Node) Identity() edge.Identity {
+	return edge.Identity{Node: n.Name, Groups: n.Groups, Labels: n.Labels}
+}
+
+// Policy says where the trust of the node begins. Both files come with the node and
+// are never written by the agent.
+type Policy struct {
+	Root    string `json:"root"`    // the signed root document; without it no policy governs the node
+	Factory string `json:"factory"` // the signed policy in force until another one is
 }
 
 // Paths are the folders of the agent's own.
@@ -108,7 +122,7 @@ type Logs struct {
 	Keep    int  `json:"keep"`    // rotated files beside the one being written
 }
 
-// Workloads says where the desired workloads stand until policies exist.
+// Workloads says where the desired workloads stand on a node that no policy governs.
 type Workloads struct {
 	Compose string `json:"compose"` // a Compose file; empty: none
 }
@@ -117,7 +131,8 @@ type Workloads struct {
 // API socket are filled in by Load.
 func Default() Config {
 	return Config{
-		Paths: Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
+		Policy: Policy{Root: "/etc/holdfast/trust/root.json", Factory: "/etc/holdfast/factory-policy.json"},
+		Paths:  Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
 		Containerd: Containerd{
 			Address:   "/run/containerd/containerd.sock",
 			Namespace: "holdfast", CgroupParent: "/holdfast",

@@ -18,7 +18,6 @@ func Diff(old, new Config) (live, needsRestart []string) {
 // Live is the configuration in force with what of the loaded one can take effect
 // while the agent runs.
 func Live(inForce, loaded Config) Config {
-	inForce.Node.Labels = loaded.Node.Labels
 	inForce.Log.Level = loaded.Log.Level
 	inForce.Workloads = loaded.Workloads
 	classes, from := &inForce.Scheduler.Classes, loaded.Scheduler.Classes

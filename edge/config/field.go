@@ -22,6 +22,7 @@ type input struct {
 type field struct {
 	wants string   // the remedy: completes "write …"
 	tags  []string // the kinds of YAML scalar it takes
+	list  bool     // a file may give it as a list, which then reads as text with commas
 	set   func(c *Config, in input) error
 	get   func(c *Config) string
 }
@@ -46,6 +47,29 @@ func textField(at func(*Config) *string, wants string, accept func(string) bool)
 
 func choiceField(at func(*Config) *string, choices ...string) field {
 	return textField(at, strings.Join(choices, " or "), func(s string) bool { return slices.Contains(choices, s) })
+}
+
+// maxNames is how many groups a node may belong to: they travel with its reports.
+const maxNames = 64
+
+// namesField takes names separated by commas, or a list of them in a file. As one
+// value a later layer replaces the earlier one's.
+func namesField(at func(*Config) *[]string) field {
+	return field{
+		wants: "names separated by commas, each of at most 63 letters, digits, '.', '_' or '-'", tags: []string{"!!str"}, list: true,
+		set: func(c *Config, in input) error {
+			var names []string
+			if in.text != "" {
+				names = strings.Split(in.text, ",")
+			}
+			if len(names) > maxNames || slices.ContainsFunc(names, func(name string) bool { return !isName(name) }) {
+				return errors.New("is not a list of names")
+			}
+			*at(c) = names
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(*at(c), ",") },
+	}
 }
 
 // pathField makes relative paths absolute: in a file they are relative to its

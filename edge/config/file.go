@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -106,6 +107,8 @@ func (f yamlFile) section(prefix string, n *yaml.Node) {
 		switch {
 		case key == labelsKey:
 			f.labels(value)
+		case leaf && s.list && value.Kind == yaml.SequenceNode:
+			f.list(s, value)
 		case leaf:
 			f.scalar(s, value)
 		case f.isSection(key):
@@ -156,6 +159,19 @@ func (f yamlFile) scalar(s setting, n *yaml.Node) {
 	default:
 		f.set(s.key, input{text: n.Value, base: f.base}, f.place(n))
 	}
+}
+
+// list applies a list of texts as one value.
+func (f yamlFile) list(s setting, n *yaml.Node) {
+	texts := make([]string, 0, len(n.Content))
+	for _, item := range n.Content {
+		if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!str" || strings.Contains(item.Value, ",") {
+			f.wrong(s.key, item, "holds "+kindOf(item)+" that is no name", "write "+s.wants+"; text that looks like anything else needs quotes")
+			return
+		}
+		texts = append(texts, item.Value)
+	}
+	f.set(s.key, input{text: strings.Join(texts, ","), base: f.base}, f.place(n))
 }
 
 func (f yamlFile) labels(n *yaml.Node) {

@@ -176,6 +176,29 @@ func TestLoad_Overrides(t *testing.T) {
 	}
 }
 
+func TestLoad_Groups(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "config.yaml")
+	for text, want := range map[string][]string{
+		"node: {groups: [line-3, east]}": {"line-3", "east"},
+		"node: {groups: 'line-3,east'}":  {"line-3", "east"},
+		"node: {groups: []}":             nil,
+		"log: {level: warn}":             nil,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := config.Load(config.Options{Path: path})
+		if err != nil || !slices.Equal(got.Config.Node.Groups, want) {
+			t.Errorf("%s: got %q and error %v, want %q", text, got.Config.Node.Groups, err, want)
+		}
+	}
+	got, err := config.Load(config.Options{Path: path, Environ: []string{"HOLDFAST_NODE_GROUPS=east"}, Overrides: []string{"node.groups=west,north"}})
+	if err != nil || !slices.Equal(got.Config.Node.Identity().Groups, []string{"west", "north"}) {
+		t.Errorf("got %q and error %v, want the last layer alone", got.Config.Node.Groups, err)
+	}
+}
+
 // TestLoad_Invalid holds each file of testdata/config/invalid against the .err
 // file beside it, and negatively: without the defect nothing is reported.
 func TestLoad_Invalid(t *testing.T) {

@@ -32,8 +32,14 @@ func settings() []setting {
 	table := []setting{
 		{"node.name", false, "the node's name; default: the host's name",
 			textField(func(c *Config) *string { return &c.Node.Name }, "a name of at most 63 letters, digits, '.', '_' or '-'", isName)},
-		{labelsKey, true, "what the node is and where it stands, as name: value",
+		{"node.groups", false, "groups the node belongs to, which policies may be meant for",
+			namesField(func(c *Config) *[]string { return &c.Node.Groups })},
+		{labelsKey, false, "what the node is and where it stands, as name: value; policies may be meant for them",
 			labelsField(func(c *Config) *map[string]string { return &c.Node.Labels })},
+		{"policy.root", false, "the signed root document that the node trusts; where there is none, no policy governs the node",
+			pathField(func(c *Config) *string { return &c.Policy.Root }, "the path of a root document", true)},
+		{"policy.factory", false, "the signed policy that is in force until another one is",
+			pathField(func(c *Config) *string { return &c.Policy.Factory }, "the path of a signed policy", true)},
 		{"paths.state", false, "folder of what must survive a power cut",
 			pathField(func(c *Config) *string { return &c.Paths.State }, "a folder", false)},
 		{"paths.run", false, "folder of sockets and of what may be lost",
@@ -75,7 +81,7 @@ func settings() []setting {
 			sizeField(func(c *Config) *Size { return &c.Logs.MaxSize }, 4*KiB, bodyCeiling, "4MiB")},
 		{"logs.keep", false, "rotated output files kept for each instance",
 			intField(func(c *Config) *int { return &c.Logs.Keep }, 0, 100)},
-		{"workloads.compose", true, "Compose file with the workloads to run; empty: none",
+		{"workloads.compose", true, "Compose file with the workloads to run where no policy governs the node; empty: none",
 			pathField(func(c *Config) *string { return &c.Workloads.Compose }, "the path of a Compose file", true)},
 	}...)
 }
