@@ -14,7 +14,7 @@ ARGS    ?=
 # One set of build flags for everything that leaves this checkout. The tag keeps gRPC's
 # tracing page out, whose templates would make the linker keep every method there is.
 TAGS     := grpcnotrace
-LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.built=$(shell git log -1 --format=%ct 2>/dev/null)
 GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
 GO_TEST   = $(GO) test -tags $(TAGS) -timeout 15m $(TESTFLAGS)
 TESTFLAGS ?=

@@ -7,14 +7,19 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
 	"holdfast/edge/cli"
 )
 
-// version is set by the linker.
-var version = "dev"
+// Set by the linker: what this is, and when its source was committed in seconds
+// since 1970, the oldest time there can be where it runs.
+var (
+	version = "dev"
+	built   = ""
+)
 
 func main() {
 	started := time.Now()
@@ -26,11 +31,20 @@ func main() {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Version: version,
+		Built:   builtAt(),
 		Started: started,
 		Reload:  onHangup,
 	})
 	stop()
 	os.Exit(code)
+}
+
+func builtAt() time.Time {
+	seconds, err := strconv.ParseInt(built, 10, 64)
+	if err != nil {
+		return time.Time{} // a build of no commit knows no time
+	}
+	return time.Unix(seconds, 0)
 }
 
 // onHangup delivers SIGHUP from now on. Only a verb that can reload asks for it;

@@ -30,6 +30,11 @@ const (
 	EventInstanceExited   EventKind = "instance-exited"
 	EventInstanceStopped  EventKind = "instance-stopped"
 	EventInstanceFailed   EventKind = "instance-failed" // could not be started
+	EventPolicyInForce    EventKind = "policy-in-force"
+	EventPolicyRefused    EventKind = "policy-refused"
+	EventPolicyRolledBack EventKind = "policy-rolled-back" // it failed to apply; an earlier one is in force again
+	EventRootFollowed     EventKind = "root-followed"      // a newer root document was taken over
+	EventLeaseEnded       EventKind = "lease-ended"
 	EventTaskRefused      EventKind = "task-refused"
 	EventTaskEvicted      EventKind = "task-evicted"
 	EventTaskMissed       EventKind = "task-missed"

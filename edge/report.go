@@ -1,6 +1,9 @@
 package edge
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Status answers "how is this node?" in one document.
 type Status struct {
@@ -9,11 +12,41 @@ type Status struct {
 	PID        int            `json:"pid"`
 	Started    time.Time      `json:"started"`
 	Draining   bool           `json:"draining,omitempty"`
+	Policy     PolicyReport   `json:"policy"`
 	Containerd DaemonReport   `json:"containerd"`
 	Scheduler  QueueReport    `json:"scheduler"`
 	Workloads  []WorkloadView `json:"workloads"`
 	Warnings   []Warning      `json:"warnings"`
 	Vitals     Vitals         `json:"vitals"`
+}
+
+// PolicyReport is what governs the node.
+type PolicyReport struct {
+	// Governed tells whether the node has a root document, by which it believes
+	// policies. Without one its workloads come from a Compose file.
+	Governed bool `json:"governed"`
+	// State is none, factory, current, previous (the current one failed to apply) or
+	// degraded (the lease has ended).
+	State   string    `json:"state"`
+	Name    string    `json:"name,omitempty"`
+	Version uint64    `json:"version,omitempty"`
+	Digest  string    `json:"digest,omitempty"`  // sha256:… of what was signed
+	Signers []string  `json:"signers,omitempty"` // key ids
+	Root    uint64    `json:"root,omitempty"`    // version of the root document it is believed under
+	Since   time.Time `json:"since,omitzero"`    // in force
+	// What is left of the lease, which counts hours of running and boots.
+	Lease         LeaseTerms    `json:"lease,omitzero"`
+	LeaseLeft     time.Duration `json:"leaseLeftNs,omitempty"`
+	LeaseBoots    int           `json:"leaseBootsLeft,omitempty"`
+	Kept          bool          `json:"kept"`                    // false: in memory only
+	FailedVersion uint64        `json:"failedVersion,omitempty"` // the latest that was rolled back
+	FailedWhy     string        `json:"failedWhy,omitempty"`
+}
+
+// PolicyView is what governs the node, with the document itself.
+type PolicyView struct {
+	PolicyReport
+	Document json.RawMessage `json:"document,omitempty"` // canonical; absent when there is none
 }
 
 // DaemonReport is how the agent stands with containerd.

@@ -17,7 +17,7 @@ const (
 	ReasonSameVersion = trust.Reason("same_version") // another document had this version
 )
 
-// Apply verifies a policy, keeps it, puts it in force, and only then returns nil.
+// Apply verifies a policy, asks whether it is feasible, keeps it, puts it in force, and only then returns nil.
 // With any error what was in force still is.
 func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 	if err := s.begin(ctx); err != nil {
@@ -38,6 +38,9 @@ func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 	}
 	if s.current != nil && next.digest == s.current.digest {
 		return nil
+	}
+	if err := s.options.Feasible(ctx, next.policy); err != nil {
+		return fmt.Errorf("cannot apply policy version %d: %w", next.policy.Metadata.Version, err)
 	}
 	st := s.state.clone()
 	next.slot = freeSlot(st.force.Slot)

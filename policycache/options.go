@@ -23,6 +23,10 @@ type Options struct {
 	// in a process that the damage in the file may kill.
 	Checker func(ctx context.Context, path string) *exec.Cmd
 
+	// Feasible tells whether the node can do what a verified policy asks. It is asked
+	// before the policy is kept; an error leaves the one before in force. nil: yes.
+	Feasible func(context.Context, *edge.Policy) error
+
 	Log      *slog.Logger         // nil: silent
 	Wall     func() time.Time     // nil: the wall clock
 	BootTime func() time.Duration // nil: time since boot, suspended time included
@@ -48,6 +52,9 @@ func New(o Options) (*Store, error) {
 		return nil, errors.New("cannot create policy cache: no checker")
 	case !edge.IsName(o.Identity.Node):
 		return nil, errors.New("cannot create policy cache: the node has no name")
+	}
+	if o.Feasible == nil {
+		o.Feasible = func(context.Context, *edge.Policy) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

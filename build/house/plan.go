@@ -92,6 +92,7 @@ func Plan() Rules {
 		Still:  []string{"edge", "edge/oip", "edge/trust"},
 		Variables: map[string]string{
 			"./version": "set by the linker, read once in main",
+			"./built":   "set by the linker, read once in main",
 		},
 		BadNames:  []string{"util", "utils", "common", "helper", "helpers", "types", "manager", "misc", "base"},
 		CodeLines: 400,

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/localapi"
+	"holdfast/policycache"
 	"holdfast/runtime"
 	"holdfast/scheduler"
 )
@@ -18,6 +19,7 @@ var (
 	_ localapi.Node      = node{}
 	_ localapi.Logs      = logs{}
 	_ localapi.Images    = images{}
+	_ localapi.Policies  = policies{}
 )
 
 // inference lets the local API hand tasks to the scheduler.
@@ -51,6 +53,7 @@ func (n node) Status() edge.Status {
 		PID:        n.pid,
 		Started:    n.options.Started,
 		Draining:   report.Draining,
+		Policy:     policies{n.Agent}.report(),
 		Containerd: *n.daemon.Load(),
 		Scheduler:  report,
 		Workloads:  n.supervisor.Workloads(),
@@ -108,6 +111,38 @@ func (n node) Drain(ctx context.Context) error { return n.scheduler.Drain(ctx) }
 // Undrain lets tasks in again.
 func (n node) Undrain() { n.scheduler.Undrain() }
 
+// policies lets the local API show what governs the node, and bring another policy.
+type policies struct{ *Agent }
+
+func ungoverned() error {
+	return edge.WithHint(
+		fmt.Errorf("cannot apply policy: no policy governs this node, because it has no root document: %w", edge.ErrInvalid),
+		"put that of the fleet where policy.root says, and start the agent anew")
+}
+
+// Policy is what governs the node, with its document.
+func (p policies) Policy() (edge.PolicyView, error) {
+	if p.governor == nil {
+		return edge.PolicyView{PolicyReport: p.report()}, nil
+	}
+	return p.governor.Policy()
+}
+
+// ApplyPolicy takes a signed policy or root document.
+func (p policies) ApplyPolicy(ctx context.Context, envelope []byte) (edge.PolicyReport, error) {
+	if p.governor == nil {
+		return p.report(), ungoverned()
+	}
+	return p.governor.Apply(ctx, envelope)
+}
+
+func (p policies) report() edge.PolicyReport {
+	if p.governor == nil {
+		return edge.PolicyReport{Governed: p.trust.Governs(), State: string(policycache.OriginNone)}
+	}
+	return reportOf(p.governor.store.Status())
+}
+
 // logs finds the output of an instance, or of the newest instance of a workload.
 type logs struct{ *Agent }
 
@@ -147,6 +182,18 @@ func whoseOutput(views []edge.WorkloadView, target string) (string, error) {
 	return newest.ID, nil
 }
 
+// mayImport refuses new images on a node that has been without a sign of its fleet
+// for longer than its policy allows.
+func (a *Agent) mayImport() error {
+	if a.governor == nil || !a.governor.store.Snapshot().Degraded() {
+		return nil
+	}
+	return &edge.Refusal{
+		Reason: edge.ReasonDenied,
+		Detail: "the lease of the policy has ended: new images are refused until the fleet is heard from or a policy with a longer lease is applied",
+	}
+}
+
 // images lets the local API reach the image store, and makes an event of what is
 // put there.
 type images struct {
@@ -156,6 +203,9 @@ type images struct {
 
 // Import reads an archive into the store.
 func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
+	if err := i.agent.mayImport(); err != nil {
+		return nil, err
+	}
 	imported, err := i.ImageStore.Import(ctx, archive)
 	for _, image := range imported {
 		i.agent.journal.Add(edge.Event{

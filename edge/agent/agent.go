@@ -20,6 +20,7 @@ import (
 // Options are what the agent is built from.
 type Options struct {
 	Version string
+	Built   time.Time // of the binary: no clock is right that is earlier
 	Started time.Time // when the process began, for the time to READY
 	Log     *slog.Logger
 	Level   *slog.LevelVar // follows log.level on a reload; nil leaves the level alone
@@ -31,7 +32,9 @@ type Options struct {
 
 // Inputs are what the agent is told from outside.
 type Inputs struct {
-	Config    config.Config
+	Config config.Config
+	Trust  Trust
+	// Workloads is what should run where no policy says so.
 	Workloads []edge.Workload
 	// WorkloadsErr says why Workloads is not known. Then what runs is adopted and
 	// kept, since not knowing what should run is no reason to stop anything.
@@ -52,6 +55,8 @@ type Agent struct {
 	warnings *warnings
 	recent   *recent
 	daemon   atomic.Pointer[edge.DaemonReport]
+	trust    Trust     // as it was at the start
+	governor *governor // nil: no policy governs the node
 
 	vitals     *host.Sampler
 	driver     *containerd.Driver
@@ -62,7 +67,7 @@ type Agent struct {
 
 // New builds the agent without touching anything outside the process.
 func New(options Options, in Inputs) (*Agent, error) {
-	a := &Agent{options: options, notify: newNotifier(options.Getenv)}
+	a := &Agent{options: options, notify: newNotifier(options.Getenv), trust: in.Trust}
 	a.config.Store(&in.Config)
 	a.daemon.Store(&edge.DaemonReport{Address: in.Config.Containerd.Address, Namespace: in.Config.Containerd.Namespace})
 	a.journal = newJournal(options.Log)
@@ -75,8 +80,9 @@ func New(options Options, in Inputs) (*Agent, error) {
 	return a, nil
 }
 
-// Open claims the state folder and listens. After it callers can connect.
-func (a *Agent) Open() error {
+// Open claims the state folder, finds the policy in force, and listens. After it
+// callers can connect.
+func (a *Agent) Open(ctx context.Context) error {
 	paths := a.config.Load().Paths
 	lock, err := lockState(paths.State)
 	if err != nil {
@@ -87,7 +93,7 @@ func (a *Agent) Open() error {
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	for _, open := range []func() error{a.driver.Open, a.api.Open} {
+	for _, open := range []func() error{func() error { return a.openPolicies(ctx) }, a.driver.Open, a.api.Open} {
 		if err := open(); err != nil {
 			return errors.Join(err, a.Close())
 		}
@@ -95,10 +101,29 @@ func (a *Agent) Open() error {
 	return nil
 }
 
+// openPolicies puts the best policy there is in force.
+func (a *Agent) openPolicies(ctx context.Context) error {
+	if a.governor == nil {
+		return nil
+	}
+	if err := a.governor.store.Open(ctx); err != nil {
+		return err
+	}
+	a.governor.enforce()
+	return nil
+}
+
+func (a *Agent) closePolicies() error {
+	if a.governor == nil {
+		return nil
+	}
+	return a.governor.store.Close()
+}
+
 // Close gives up what Open acquired. It stops no workload.
 func (a *Agent) Close() error {
 	a.api.Close()
-	return errors.Join(a.driver.Close(), a.claim.Close(), a.lock.Close())
+	return errors.Join(a.driver.Close(), a.closePolicies(), a.claim.Close(), a.lock.Close())
 }
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
@@ -107,7 +132,14 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 		Kind: edge.EventAgentStarted, Subject: a.config.Load().Node.Name,
 		Facts: map[string]string{"version": a.options.Version},
 	})
-	err := runServices(ctx, []service{
+	err := runServices(ctx, a.services(reload))
+	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
+	return err
+}
+
+// services lists what runs, in the order of its start.
+func (a *Agent) services(reload <-chan os.Signal) []service {
+	services := []service{
 		{"vitals", a.vitals.Run},
 		{"log rotation", a.driver.Run},
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
@@ -120,9 +152,11 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},
-	})
-	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
-	return err
+	}
+	if a.governor == nil {
+		return services
+	}
+	return append([]service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}}, services...)
 }
 
 // answer serves the local API from the moment the models are known: before it a
@@ -205,6 +239,9 @@ func (a *Agent) daemonChanged(report edge.DaemonReport) {
 			Code: codeDaemonDown, Subject: report.Address, Detail: report.Error,
 			Remedy: "start containerd (systemctl start containerd) and run `holdfast doctor`; what runs keeps running meanwhile",
 		})
+	}
+	if a.governor != nil {
+		a.governor.DaemonChanged(report.Connected)
 	}
 	a.supervisor.DaemonChanged(report)
 }

@@ -9,6 +9,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
+	"holdfast/policycache"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
 	"holdfast/scheduler"
@@ -26,7 +27,7 @@ func (a *Agent) build(c config.Config) (err error) {
 		Driver: a.driver,
 		Log:    a.options.Log,
 		Event:  a.journal.Add,
-		Warn:   a.warnings.Raise,
+		Warn:   a.warned,
 		Clear:  a.warnings.Clear,
 		Pools:  func(pools []edge.Pool) { a.scheduler.Serve(pools) },
 	})
@@ -43,9 +44,50 @@ func (a *Agent) build(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.buildGovernor(c); err != nil {
+		return err
+	}
 	a.api, err = localapi.New(a.apiOptions(c))
 	return err
 }
+
+// buildGovernor makes what governs the node by policies, if anything does.
+func (a *Agent) buildGovernor(c config.Config) (err error) {
+	if a.trust.Root == nil {
+		return nil
+	}
+	g := &governor{
+		rule:    a.rule,
+		desire:  a.supervisor.Apply,
+		images:  a.driver.Images,
+		journal: a.journal,
+		shown:   &sharedWarnings{warnings: a.warnings},
+		failed:  make(chan failure, 1),
+	}
+	g.store, err = policycache.New(policycache.Options{
+		Dir:      c.Paths.State,
+		Root:     a.trust.Root,
+		Factory:  a.trust.Factory,
+		Identity: c.Node.Identity(),
+		Built:    a.options.Built,
+		Checker:  checker,
+		Feasible: g.feasible,
+		Log:      a.options.Log,
+	})
+	a.governor = g
+	return err
+}
+
+// warned takes a warning of the supervisor.
+func (a *Agent) warned(w edge.Warning) {
+	a.warnings.Raise(w)
+	if a.governor != nil {
+		a.governor.Warned(w)
+	}
+}
+
+// rule tells the scheduler what a policy lets in.
+func (a *Agent) rule(*edge.Policy) {}
 
 func driverOptions(c config.Config, a *Agent) containerd.Options {
 	return containerd.Options{
@@ -74,10 +116,17 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Events:          a.journal,
 		Images:          images{a.driver, a},
 		Logs:            logs{a},
+		Policies:        policies{a},
 	}
 }
 
+// defaultDeadline is the policy's word, else the configuration's.
 func (a *Agent) defaultDeadline(class edge.Class) time.Duration {
+	if a.governor != nil {
+		if policy := a.governor.store.Snapshot().Policy; policy != nil && policy.Classes[class].Deadline > 0 {
+			return time.Duration(policy.Classes[class].Deadline)
+		}
+	}
 	return time.Duration(a.config.Load().Scheduler.Classes.Of(class).Deadline)
 }
 

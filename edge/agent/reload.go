@@ -18,6 +18,7 @@ const (
 	codeConfigNote       = "config-note"
 	codeRestartNeeded    = "restart-needed"
 	codeWorkloadsUnknown = "workloads-unknown"
+	codeTrust            = "trust-unusable"
 )
 
 // reloadOn reads the inputs anew at each signal. Whatever is wrong with them,
@@ -46,6 +47,9 @@ func (a *Agent) reload() {
 	live, later := config.Diff(*a.config.Load(), in.Config)
 	in.Config = config.Live(*a.config.Load(), in.Config)
 	a.config.Store(&in.Config)
+	if in.Trust.differs(a.trust) {
+		later = append(later, "policy.root (the file itself)")
+	}
 	a.warnRestart(later)
 	a.take(in)
 	a.journal.Add(edge.Event{
@@ -85,6 +89,10 @@ func (a *Agent) take(in Inputs) {
 		a.options.Level.Set(slog.Level(in.Config.Log.Level))
 	}
 	a.warnNotes(in.Warnings)
+	if a.trust.Governs() {
+		a.warnTrust()
+		return
+	}
 	if in.WorkloadsErr != nil {
 		a.warnings.Raise(edge.Warning{
 			Code: codeWorkloadsUnknown, Subject: "workloads", Detail: in.WorkloadsErr.Error(),
@@ -94,6 +102,17 @@ func (a *Agent) take(in Inputs) {
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
 	a.supervisor.Apply(in.Workloads)
+}
+
+// warnTrust says that the node cannot believe anybody, and so keeps what runs.
+func (a *Agent) warnTrust() {
+	if a.trust.Err == nil {
+		return
+	}
+	a.warnings.Raise(edge.Warning{
+		Code: codeTrust, Subject: a.config.Load().Policy.Root, Detail: a.trust.Err.Error(),
+		Remedy: "put the root document and the factory policy of the fleet in place and start the agent anew; what runs is kept as it is",
+	})
 }
 
 // warnNotes replaces what the last reading of the configuration found odd.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -20,14 +19,14 @@ import (
 func (d *door) policyVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Write, sign and compare the policies of a fleet",
-		Long: "Write, sign and compare the policies of a fleet. These verbs work on files at the\n" +
-			"operator's desk; none of them talks to an agent or to the network.",
+		Short: "Write, sign, compare and apply policies",
+		Long: "Write, sign, compare and apply policies. These verbs work on files at the operator's desk;\n" +
+			"only apply, and diff and show without the name of a file, talk to the agent of this node.",
 		Args: nothing,
 	}
 	cmd.AddCommand(
 		d.policyInitVerb(), d.policyKeygenVerb(), d.policyBuildVerb(), d.policySignVerb(),
-		d.policyVerifyVerb(), d.policyShowVerb(), d.policyDiffVerb(),
+		d.policyVerifyVerb(), d.policyShowVerb(), d.policyDiffVerb(), d.policyApplyVerb(),
 	)
 	return cmd
 }
@@ -266,57 +265,4 @@ func shorten(ids []string) []string {
 		out[i] = printable(short(id))
 	}
 	return out
-}
-
-func (d *door) policyDiffVerb() *cobra.Command {
-	return &cobra.Command{
-		Use:   "diff RUNNING NEW",
-		Short: "Explain what a node that runs one policy would change under another",
-		Long: "Explain what a node that runs one policy would change under another. Both may be signed or\n" +
-			"not; signatures are not looked at. Exit code 0 whether they differ or not.",
-		Args: exactly(2, "two built policies, signed or not"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			running, err := readPolicy(args[0])
-			if err != nil {
-				return err
-			}
-			next, err := readPolicy(args[1])
-			if err != nil {
-				return err
-			}
-			return d.showChanges(running.Policy, next.Policy)
-		},
-	}
-}
-
-func (d *door) showChanges(from, to *edge.Policy) error {
-	changes, err := fleet.Diff(from, to)
-	if err != nil {
-		return err
-	}
-	return d.show(changes, func(p printer) error {
-		if len(changes) == 0 {
-			_, err := fmt.Fprintln(p.out, "nothing changes")
-			return err
-		}
-		for _, change := range changes {
-			fmt.Fprintf(p.out, "%s %s: %s\n", marks()[change.Kind], printable(strings.TrimSpace(change.What+" "+change.Name)), change.Effect)
-			for _, field := range change.Fields {
-				fmt.Fprintf(p.out, "    %s: %s\n", printable(field.Field), fieldWords(field))
-			}
-		}
-		return nil
-	})
-}
-
-func marks() map[fleet.ChangeKind]string {
-	return map[fleet.ChangeKind]string{fleet.Added: "+", fleet.Removed: "-", fleet.Changed: "~"}
-}
-
-func fieldWords(field fleet.FieldChange) string {
-	from, to := cmp.Or(field.From, "(not said)"), cmp.Or(field.To, "(not said)")
-	if field.From == "" {
-		return printable(to)
-	}
-	return printable(from + " → " + to)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/edge"
+	"holdfast/edge/agent"
 	"holdfast/edge/localapi"
 )
 
@@ -21,6 +22,7 @@ type Process struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Version string
+	Built   time.Time // of the program; zero when it is not known
 	Started time.Time
 	Reload  func() <-chan os.Signal // begins to deliver the signal that asks for a reload
 }
@@ -37,6 +39,11 @@ func (p Process) Getenv(name string) string {
 
 // Main runs the verb that the arguments name and returns the exit code.
 func Main(ctx context.Context, p Process) int {
+	// Before anything else: the child that looks at a damaged database has no use for
+	// flags, and must not be kept from its task by what they would load.
+	if len(p.Args) > 0 && p.Args[0] == agent.CheckVerb {
+		return agent.CheckMain(p.Args[1:])
+	}
 	d := &door{Process: p}
 	root := d.root()
 	root.SetArgs(p.Args)
@@ -125,6 +132,16 @@ func exactly(n int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
 			return usagef("%s takes %d argument(s): %s", cmd.CommandPath(), n, names)
+		}
+		return nil
+	}
+}
+
+// between refuses too few or too many arguments as a mistake in usage.
+func between(least, most int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usagef("%s takes %d to %d arguments: %s", cmd.CommandPath(), least, most, names)
 		}
 		return nil
 	}

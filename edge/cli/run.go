@@ -81,6 +81,7 @@ func (d *door) runAgent(cmd *cobra.Command, flags configFlags) error {
 	lines := newLogWriter(d.Stderr)
 	err = d.serve(cmd.Context(), agent.Options{
 		Version: d.Version,
+		Built:   d.Built,
 		Started: d.Started,
 		Log:     newLogger(lines, in.Config.Log.Format, &level),
 		Level:   &level,
@@ -95,7 +96,7 @@ func (d *door) serve(ctx context.Context, options agent.Options, in agent.Inputs
 	if err != nil {
 		return err
 	}
-	if err := a.Open(); err != nil {
+	if err := a.Open(ctx); err != nil {
 		return err
 	}
 	return errors.Join(a.Run(ctx, d.Reload()), a.Close())
@@ -107,12 +108,17 @@ func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, erro
 	if err != nil {
 		return agent.Inputs{}, err
 	}
-	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings, WorkloadsErr: errNoWorkloads}
-	if path := loaded.Config.Workloads.Compose; path != "" {
+	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings, WorkloadsErr: errNoWorkloads, Trust: agent.ReadTrust(loaded.Config.Policy)}
+	path := loaded.Config.Workloads.Compose
+	switch {
+	case path == "":
+	case in.Trust.Governs():
+		in.Warnings = append(in.Warnings, "workloads.compose is not read: a policy governs this node")
+	default:
 		in.Workloads, in.WorkloadsErr = compose.Load(cmd.Context(), compose.Options{Path: path, Environ: d.Environ})
 	}
 	return in, nil
 }
 
 // errNoWorkloads: nothing says what should run, which is no reason to stop what does.
-var errNoWorkloads = errors.New("workloads.compose names no file")
+var errNoWorkloads = errors.New("there is no root document to believe a policy by, and workloads.compose names no file")

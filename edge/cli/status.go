@@ -27,9 +27,10 @@ func (d *door) statusVerb() *cobra.Command {
 
 func printStatus(p printer, s edge.Status, now time.Time) error {
 	fmt.Fprintf(p.out, "%s  holdfast %s  process %d  up %s\n", s.Node, s.Version, s.PID, coarse(now.Sub(s.Started)))
-	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n\n",
+	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
+	fmt.Fprintf(p.out, "%s\n\n", policyWords(s.Policy, now))
 	printWarnings(p, s.Warnings, now)
 	if err := p.Table(classRows(s.Scheduler)); err != nil {
 		return err
@@ -40,6 +41,24 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 	}
 	fmt.Fprintln(p.out)
 	return p.Table(workloadRows(s.Workloads))
+}
+
+// policyWords says which policy governs, how old it is, who signed it, and what is
+// left of its lease.
+func policyWords(r edge.PolicyReport, now time.Time) string {
+	switch {
+	case !r.Governed:
+		return "policy none: nothing is trusted here, the workloads come from a Compose file"
+	case r.Name == "":
+		return "policy none: nothing is allowed"
+	}
+	words := fmt.Sprintf("policy %s version %d (%s)  in force for %s  signed by %s under root %d", printable(r.Name), r.Version, r.State,
+		coarse(now.Sub(r.Since)), strings.Join(shorten(r.Signers), ", "), r.Root)
+	words += fmt.Sprintf("\nlease %s of %s and %d of %d boots left", coarse(r.LeaseLeft), coarse(r.Lease.Duration()), r.LeaseBoots, r.Lease.Boots)
+	if !r.Kept {
+		words += "  (in memory only)"
+	}
+	return words
 }
 
 func daemonWords(r edge.DaemonReport) string {

@@ -50,7 +50,7 @@ func workloadRows(views []edge.WorkloadView) ([]string, [][]string) {
 			restarts += i.Restarts
 		}
 		rows = append(rows, []string{
-			v.Workload.Key(), v.Workload.Image,
+			v.Workload.Key(), shortImage(v.Workload.Image),
 			fmt.Sprintf("%d of %d", v.Ready, v.Workload.Replicas), fmt.Sprint(restarts),
 		})
 	}

@@ -93,6 +93,14 @@ func roleOf(payloadType string) trust.Role {
 	return ""
 }
 
+// Signed is the signed document as a node takes it; nil when nobody signed it.
+func (d *Document) Signed() []byte {
+	if d.Envelope == nil {
+		return nil
+	}
+	return d.raw
+}
+
 // Version is the version the document has of its kind.
 func (d *Document) Version() uint64 {
 	if d.Root != nil {

@@ -127,6 +127,15 @@ func (n *node) Workloads() []edge.WorkloadView {
 	return []edge.WorkloadView{{Workload: edge.Workload{App: "line", Name: "digits", Env: []string{"PASSWORD=secret"}}, Ready: 1}}
 }
 
+func (n *node) Policy() (edge.PolicyView, error) {
+	return edge.PolicyView{PolicyReport: edge.PolicyReport{Governed: true, Name: "line-3", Version: 7}, Document: []byte(`{"kind":"Policy"}`)}, n.control
+}
+
+func (n *node) ApplyPolicy(_ context.Context, envelope []byte) (edge.PolicyReport, error) {
+	n.note("apply " + string(envelope))
+	return edge.PolicyReport{Governed: true, Version: 8}, n.control
+}
+
 func (n *node) Restart(_ context.Context, target string) error {
 	n.note("restart " + target)
 	return n.control
@@ -236,7 +245,7 @@ func start(t testing.TB, n *node, change ...func(*localapi.Options)) *rig {
 func options(n *node) localapi.Options {
 	return localapi.Options{
 		NodeName: "gw-1", Version: "1.2.3",
-		Inference: n, Models: n, Node: n, Events: n, Images: n, Logs: n,
+		Inference: n, Models: n, Node: n, Events: n, Images: n, Logs: n, Policies: n,
 	}
 }
 

@@ -55,6 +55,14 @@ type Control interface {
 	Undrain()
 }
 
+// Policies is what governs the node.
+type Policies interface {
+	Policy() (edge.PolicyView, error)
+	// ApplyPolicy takes a signed policy or root document. nil means that it is kept
+	// and in force.
+	ApplyPolicy(ctx context.Context, envelope []byte) (edge.PolicyReport, error)
+}
+
 // Events is the node's journal.
 type Events interface {
 	// Since lists the kept events with a higher sequence number, oldest first.
@@ -100,6 +108,7 @@ type Options struct {
 	Events    Events
 	Images    Images
 	Logs      Logs
+	Policies  Policies
 }
 
 // Defaults of Options. The first two let four of the largest requests be held at
@@ -142,7 +151,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("limits of the local API must not be negative: %w", edge.ErrInvalid)
 	case o.MaxInFlight < o.MaxBody:
 		return fmt.Errorf("bytes in flight (%d) must have room for the largest body (%d): %w", o.MaxInFlight, o.MaxBody, edge.ErrInvalid)
-	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Logs == nil:
+	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Logs == nil || o.Policies == nil:
 		return fmt.Errorf("local API lacks one of the interfaces it serves: %w", edge.ErrInvalid)
 	}
 	if len(o.Socket) > maxSocketPath {

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
+	"holdfast/edge/trust"
 )
 
 // Reasons beside those of edge.Refusal.
@@ -71,6 +72,11 @@ func problemOf(err error) problem {
 	}
 	if refusal, ok := edge.AsRefusal(err); ok {
 		return refused(refusal)
+	}
+	if reason := trust.ReasonOf(err); reason != "" {
+		return problem{status: http.StatusUnprocessableEntity, body: oip.ErrorBody{
+			Error: err.Error(), Hint: edge.HintOf(err), Reason: string(reason),
+		}}
 	}
 	p := problem{status: http.StatusInternalServerError, body: oip.ErrorBody{
 		Error: err.Error(), Hint: edge.HintOf(err), Reason: reasonInternal,

@@ -1,0 +1,230 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/trust"
+	"holdfast/policycache"
+)
+
+// governor puts the policy in force: each time the policy cache has another one it
+// hands its rules to the scheduler and its workloads to the supervisor. A policy
+// that shows within its trial that it cannot be applied is taken back.
+type governor struct {
+	store   *policycache.Store
+	rule    func(*edge.Policy)    // the scheduler: who may submit what; nil: nobody is bounded
+	desire  func([]edge.Workload) // the supervisor: what should run
+	images  func(context.Context) ([]edge.Image, error)
+	journal *journal
+
+	taking sync.Mutex      // held by the one who brings a new document
+	failed chan failure    // capacity 1: the first failure of a trial decides it
+	shown  *sharedWarnings // of the policy cache
+
+	mu       sync.Mutex // guards what follows; held while a policy is handed to the rooms, which never wait
+	inForce  *policycache.Snapshot
+	trial    trial
+	daemonUp bool
+}
+
+// shareEvery is how late a warning of the policy cache may be seen.
+const shareEvery = 2 * time.Second
+
+// Run puts policies in force as they come, until ctx ends.
+func (g *governor) Run(ctx context.Context) error {
+	ticker := time.NewTicker(shareEvery)
+	defer ticker.Stop()
+	for {
+		changed := g.store.Changed()
+		g.enforce()
+		g.shown.share(g.store.Status().Warnings)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-ticker.C:
+		case failure := <-g.failed:
+			g.takeBack(ctx, failure)
+		}
+	}
+}
+
+// enforce hands the policy in force to the rooms, unless they have it.
+func (g *governor) enforce() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.store.Snapshot()
+	before := g.inForce
+	if g.inForce = now; before == nil || before.Digest != now.Digest {
+		g.hand(now.Policy)
+		g.tell(now)
+	}
+	if now.Ended && (before == nil || !before.Ended) && now.Policy != nil {
+		g.journal.Add(edge.Event{
+			Kind: edge.EventLeaseEnded, Subject: now.Name, Cause: "too long without a sign of the fleet",
+			Facts: map[string]string{"version": fmt.Sprint(now.Version), "state": string(now.State())},
+		})
+	}
+}
+
+// hand tells the rooms. Without a policy what runs is kept as it is, and serves
+// nobody: not knowing what should run is no reason to stop anything.
+func (g *governor) hand(policy *edge.Policy) {
+	g.rule(policy)
+	if policy == nil {
+		return
+	}
+	g.desire(policy.Workloads)
+}
+
+func (g *governor) tell(s *policycache.Snapshot) {
+	if s.Policy == nil {
+		return
+	}
+	g.journal.Add(edge.Event{
+		Kind: edge.EventPolicyInForce, Subject: s.Name,
+		Facts: map[string]string{
+			"version": fmt.Sprint(s.Version), "digest": s.Digest, "state": string(s.State()),
+			"signers": strings.Join(s.Signers, " "),
+		},
+	})
+}
+
+// Policy is what governs the node.
+func (g *governor) Policy() (edge.PolicyView, error) {
+	view := edge.PolicyView{PolicyReport: reportOf(g.store.Status())}
+	policy := g.store.Snapshot().Policy
+	if policy == nil {
+		return view, nil
+	}
+	text, err := policy.Encode()
+	view.Document = text
+	return view, err
+}
+
+// Apply takes a signed policy or root document. It returns nil once what it says is
+// kept, in force, and handed to the rooms.
+func (g *governor) Apply(ctx context.Context, envelope []byte) (edge.PolicyReport, error) {
+	g.taking.Lock()
+	defer g.taking.Unlock()
+	err := g.take(ctx, envelope)
+	g.shown.share(g.store.Status().Warnings)
+	if err != nil {
+		g.journal.Add(edge.Event{Kind: edge.EventPolicyRefused, Subject: g.store.Snapshot().Name, Cause: err.Error()})
+	}
+	return reportOf(g.store.Status()), err
+}
+
+func (g *governor) take(ctx context.Context, envelope []byte) error {
+	opened, err := trust.Open(envelope)
+	if err == nil && opened.PayloadType == trust.RoleRoot.PayloadType() {
+		return g.follow(ctx, envelope)
+	}
+	before := g.store.Snapshot()
+	if err := g.store.Apply(ctx, envelope); err != nil { // which opens it again, and counts what it refuses
+		return err
+	}
+	g.try(before, g.store.Snapshot())
+	g.enforce()
+	return nil
+}
+
+func (g *governor) follow(ctx context.Context, envelope []byte) error {
+	before := g.store.Status().Root
+	if err := g.store.AddRoots(ctx, envelope); err != nil {
+		return err
+	}
+	if now := g.store.Status().Root; now != before {
+		g.journal.Add(edge.Event{
+			Kind: edge.EventRootFollowed, Subject: "root",
+			Facts: map[string]string{"from": fmt.Sprint(before), "to": fmt.Sprint(now)},
+		})
+	}
+	return nil
+}
+
+// feasible tells whether the node can do what a policy asks, before it is kept. What
+// only containerd knows is left to the trial while containerd is away.
+func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
+	g.mu.Lock()
+	up := g.daemonUp
+	g.mu.Unlock()
+	if !up {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, imagesWithin)
+	defer cancel()
+	held, err := g.images(ctx)
+	if err != nil {
+		return nil // containerd has just gone
+	}
+	return missingImages(policy, held)
+}
+
+// imagesWithin bounds asking containerd for its list of images.
+const imagesWithin = 5 * time.Second
+
+// missingImages names what a policy wants to run and the node does not have.
+func missingImages(policy *edge.Policy, held []edge.Image) error {
+	var missing []string
+	for _, w := range policy.Workloads {
+		_, digest, _ := strings.Cut(w.Image, "@")
+		there := slices.ContainsFunc(held, func(i edge.Image) bool { return i.Digest == digest })
+		if w.Replicas > 0 && !there {
+			missing = append(missing, fmt.Sprintf("%s (of %s)", w.Image, w.Key()))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return edge.WithHint(
+		fmt.Errorf("the node has no image %s: %w", strings.Join(missing, ", "), edge.ErrNotFound),
+		"import it with `holdfast images import FILE`, then apply the policy again; until then the one before stays in force")
+}
+
+// reportOf says for status what governs the node.
+func reportOf(s policycache.Status) edge.PolicyReport {
+	in := s.Snapshot
+	report := edge.PolicyReport{
+		Governed: true, State: string(s.State), Name: in.Name, Version: in.Version, Digest: in.Digest,
+		Signers: in.Signers, Root: in.Root, Since: in.Since, Kept: s.Kept,
+	}
+	if in.Policy != nil {
+		report.Lease, report.LeaseLeft, report.LeaseBoots = in.Lease.Terms, in.Lease.Left, in.Lease.BootsLeft
+	}
+	if n := len(s.Refused); n > 0 {
+		report.FailedVersion, report.FailedWhy = s.Refused[n-1].Version, s.Refused[n-1].Why
+	}
+	return report
+}
+
+// sharedWarnings carries the warnings of the policy cache into the node's own.
+type sharedWarnings struct {
+	warnings *warnings
+
+	mu    sync.Mutex // guards shown
+	shown []warningKey
+}
+
+// share raises what stands and clears what stood.
+func (s *sharedWarnings) share(standing []edge.Warning) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var now []warningKey
+	for _, w := range standing {
+		now = append(now, warningKey{w.Code, w.Subject})
+		s.warnings.Raise(w)
+	}
+	for _, key := range s.shown {
+		if !slices.Contains(now, key) {
+			s.warnings.Clear(key.code, key.subject)
+		}
+	}
+	s.shown = now
+}
