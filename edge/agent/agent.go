@@ -89,6 +89,7 @@ func (a *Agent) Open(ctx context.Context) error {
 		return err
 	}
 	a.lock = lock
+	a.warnLock()
 	daemon := a.config.Load().Containerd
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
@@ -99,6 +100,17 @@ func (a *Agent) Open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// warnLock says that the disk does not even take a lock.
+func (a *Agent) warnLock() {
+	if a.lock.lost == nil {
+		return
+	}
+	a.warnings.Raise(edge.Warning{
+		Code: codeDiskFull, Subject: a.config.Load().Paths.State, Detail: a.lock.lost.Error(),
+		Remedy: "make room on the disk, or make it writable, and start the agent anew",
+	})
 }
 
 // openPolicies puts the best policy there is in force.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"holdfast/edge"
@@ -32,4 +33,66 @@ func TestLockState(t *testing.T) {
 		t.Fatalf("lock after the first was given up: %v", err)
 	}
 	second.Close()
+}
+
+// TestLockState_DiskTakesNoWrites stands on small file systems of its own.
+func TestLockState_DiskTakesNoWrites(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("mounting a file system takes root")
+	}
+	t.Run("ReadOnly", func(t *testing.T) {
+		dir := mountTmpfs(t, "size=64k")
+		remountReadOnly(t, dir)
+		lock, err := lockState(dir)
+		if err != nil || lock.lost == nil {
+			t.Errorf("got lock %+v and error %v, want none of the folder and no error", lock, err)
+		}
+		lock.Close()
+	})
+	t.Run("ReadOnlyWithALock", func(t *testing.T) {
+		dir := mountTmpfs(t, "size=64k")
+		earlier, err := lockState(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		earlier.Close()
+		remountReadOnly(t, dir)
+		lock, err := lockState(dir)
+		if err != nil || lock.lost != nil {
+			t.Fatalf("got lock %+v and error %v, want the file that is there", lock, err)
+		}
+		if _, err := lockState(dir); !errors.Is(err, edge.ErrLocked) {
+			t.Errorf("second lock = %v, want %v", err, edge.ErrLocked)
+		}
+		lock.Close()
+	})
+	t.Run("Full", func(t *testing.T) {
+		dir := mountTmpfs(t, "size=4k,nr_inodes=1")
+		lock, err := lockState(dir)
+		if err != nil || lock.lost == nil {
+			t.Errorf("got lock %+v and error %v, want none of the folder and no error", lock, err)
+		}
+		lock.Close()
+	})
+}
+
+func mountTmpfs(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func remountReadOnly(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
 }

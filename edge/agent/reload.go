@@ -19,6 +19,7 @@ const (
 	codeRestartNeeded    = "restart-needed"
 	codeWorkloadsUnknown = "workloads-unknown"
 	codeTrust            = "trust-unusable"
+	codeDiskFull         = "state-unlocked"
 )
 
 // reloadOn reads the inputs anew at each signal. Whatever is wrong with them,
