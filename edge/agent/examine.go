@@ -10,6 +10,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
+	"holdfast/edge/trust"
 	"holdfast/runtime/containerd"
 )
 
@@ -18,9 +19,45 @@ const examineWithin = 3 * time.Second
 
 // Examine checks the machine, containerd and the agent from outside, as a person
 // would who stands before a node that does not do what it should.
-func Examine(ctx context.Context, c config.Config) []host.Finding {
-	findings := host.Check(ctx, host.CheckOptions{StateDir: c.Paths.State, RunDir: c.Paths.Run})
+func Examine(ctx context.Context, c config.Config, built time.Time) []host.Finding {
+	findings := host.Check(ctx, host.CheckOptions{StateDir: c.Paths.State, RunDir: c.Paths.Run, Built: built})
+	findings = append(findings, examineTrust(c)...)
 	return append(findings, examineDaemon(ctx, c), examineAgent(ctx, c))
+}
+
+// examineTrust looks at what came with the node: whom it believes, and whether it
+// would believe its factory policy.
+func examineTrust(c config.Config) []host.Finding {
+	came := ReadTrust(c.Policy)
+	root := host.Finding{Code: "trust", Level: host.LevelOK, Subject: "root document " + c.Policy.Root}
+	switch {
+	case came.Err != nil:
+		root.Level, root.Detail = host.LevelFail, came.Err.Error()
+		root.Remedy = "put the signed root document of the fleet there (`holdfast policy init` wrote one as root.json)"
+		return []host.Finding{root}
+	case came.Root == nil:
+		root.Detail = "is not there: no policy governs this node, its workloads come from a Compose file"
+		return []host.Finding{root}
+	}
+	root.Detail = fmt.Sprintf("is version %d", came.Root.Version)
+	return []host.Finding{root, examineFactory(c, came)}
+}
+
+func examineFactory(c config.Config, came Trust) host.Finding {
+	factory := host.Finding{Code: "factory-policy", Level: host.LevelOK, Subject: "factory policy " + c.Policy.Factory}
+	if len(came.Factory) == 0 {
+		factory.Level, factory.Detail = host.LevelWarn, "is not there: until a policy is applied nothing is allowed"
+		factory.Remedy = "flash one, or use `holdfast policy apply`"
+		return factory
+	}
+	policy, _, err := trust.AcceptPolicy(came.Root, nil, c.Node.Identity(), came.Factory)
+	if err != nil {
+		factory.Level, factory.Detail = host.LevelFail, "is not believed: "+err.Error()
+		factory.Remedy = "flash one that is signed for this node; node.name, node.groups and node.labels say who it is"
+		return factory
+	}
+	factory.Detail = fmt.Sprintf("is %s version %d", policy.Metadata.Name, policy.Metadata.Version)
+	return factory
 }
 
 func examineDaemon(ctx context.Context, c config.Config) host.Finding {

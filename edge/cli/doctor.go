@@ -23,7 +23,7 @@ func (d *door) doctorVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			findings := agent.Examine(cmd.Context(), loaded.Config)
+			findings := agent.Examine(cmd.Context(), loaded.Config, d.Built)
 			if err := d.show(findings, func(p printer) error { return printFindings(p, findings) }); err != nil {
 				return err
 			}
