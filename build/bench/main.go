@@ -21,7 +21,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".run/bench", "folder of the benchmark's state")
 	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
 	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
-	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch or container")
+	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container or policy")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
 	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
 	flag.Parse()
@@ -65,6 +65,7 @@ func run(ctx context.Context, o options) (err error) {
 		{"memory", b.memory},
 		{"dispatch", b.dispatch},
 		{"container", b.container},
+		{"policy", b.policy},
 	} {
 		if o.only != "" && o.only != section.name {
 			continue

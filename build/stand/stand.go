@@ -196,6 +196,20 @@ func (s *Stand) AwaitInstances(ctx context.Context) error {
 	})
 }
 
+// AwaitNothing returns once no instance is left.
+func (s *Stand) AwaitNothing(ctx context.Context) error {
+	return s.await(ctx, func(ctx context.Context) error {
+		workloads, err := s.Client().Workloads(ctx)
+		if err != nil {
+			return err
+		}
+		if len(workloads) > 0 {
+			return fmt.Errorf("%q is still there", workloads[0].Workload.Key())
+		}
+		return nil
+	})
+}
+
 // why says what keeps instances from being ready, as far as the agent knows.
 func why(w edge.WorkloadView) string {
 	for _, i := range w.Instances {
