@@ -108,15 +108,7 @@ func (p *Policy) checkShares(c *checker) {
 		c.span(p.Classes[class].Deadline, longestDeadline, at+"deadline")
 		c.count(p.Classes[class].Queue, 0, maxQueue, at+"queue")
 	}
-	for _, name := range sorted(p.Tenants) {
-		tenant, at := p.Tenants[name], "tenants."+name
-		c.require(IsName(name) || name == DefaultTenant, at, nameRule)
-		c.number(tenant.CPU, maxCores, at+".cpu")
-		c.require(tenant.Memory >= 0, at+".memory", "is below zero")
-		c.require(tenant.Rate == Rate{} || tenant.Rate.Count > 0 && tenant.Rate.Per > 0, at+".rate", "must be above zero")
-		c.count(tenant.Burst, 0, maxQueue, at+".burst")
-		c.require(tenant.Burst == 0 || tenant.Rate.Count > 0, at+".burst", "needs a rate")
-	}
+	p.checkTenants(c)
 	most, request := p.Limits.Default, p.Limits.DefaultRequest
 	most.check(c, "limits.default.")
 	request.check(c, "limits.defaultRequest.")

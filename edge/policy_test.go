@@ -21,7 +21,7 @@ const document = `{
  "metadata": {"name": "line-3", "version": 42, "audience": {"group": "line-3"}},
  "lease": {"hours": 720, "boots": 200, "onExpiry": "degrade"},
  "classes": {"urgent": {"deadline": "100ms", "queue": 64, "firm": true}, "normal": {"deadline": "1s"}, "batch": {"deadline": "10m"}},
- "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "rate": "50/s", "burst": 100}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
+ "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "rate": "50/s", "burst": 100, "models": ["surface", "surface-lite"], "classes": ["urgent", "batch"]}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
  "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "hostPaths": ["/dev/video0"]},
  "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi"},
@@ -55,7 +55,11 @@ func TestPolicy_Decode(t *testing.T) {
 	})
 	t.Run("Values", func(t *testing.T) {
 		vision, _ := policy.Tenant("vision")
-		if got, want := vision, (edge.TenantPolicy{CPU: 1.5, Memory: 512 << 20, Rate: edge.Rate{Count: 50, Per: time.Second}, Burst: 100}); got != want {
+		want := edge.TenantPolicy{
+			CPU: 1.5, Memory: 512 << 20, Rate: edge.Rate{Count: 50, Per: time.Second}, Burst: 100,
+			Models: []string{"surface", "surface-lite"}, Classes: []edge.Class{edge.Urgent, edge.Batch},
+		}
+		if got := vision; !reflect.DeepEqual(got, want) {
 			t.Errorf("vision = %+v, want %+v", got, want)
 		}
 		if got, want := policy.Classes[edge.Batch].Deadline, edge.Duration(10*time.Minute); got != want {
@@ -126,6 +130,10 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"TenantRate":         {`"50/s"`, `"50"`, "tenants.vision.rate"},
 		"TenantName":         {`"vision": {`, `"a/b": {`, "tenants.a/b"},
 		"BurstWithoutRate":   {`"rate": "50/s", `, ``, "tenants.vision.burst"},
+		"TenantModelUnknown": {`"models": ["surface", "surface-lite"]`, `"models": ["surface", "surfaces"]`, "tenants.vision.models[1]"},
+		"TenantModelTwice":   {`"models": ["surface", "surface-lite"]`, `"models": ["surface", "surface"]`, "tenants.vision.models[1]"},
+		"TenantClassUnknown": {`["urgent", "batch"]`, `["urgent", "bulk"]`, "tenants.vision.classes[1]"},
+		"TenantClassTwice":   {`["urgent", "batch"]`, `["batch", "batch"]`, "tenants.vision.classes[1]"},
 		"RequestAboveLimit":  {`{"cpus": 0.2`, `{"cpus": 0.7`, "limits.defaultRequest.cpus"},
 		"PinByTag":           {`"pin": "digest"`, `"pin": "tag"`, "security.images.pin"},
 		"BadPattern":         {`line/*"`, `line/["`, "security.images.allow[0]"},

@@ -26,6 +26,8 @@ const (
 	ReasonHopeless Reason = "hopeless"
 	// ReasonDenied: the policy does not allow it.
 	ReasonDenied Reason = "denied"
+	// ReasonOverQuota: the tenant has submitted more than its rate and burst allow.
+	ReasonOverQuota Reason = "over_quota"
 	// ReasonDraining: the node takes no new tasks.
 	ReasonDraining Reason = "draining"
 )

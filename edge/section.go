@@ -36,17 +36,6 @@ type ClassPolicy struct {
 	Firm     *bool    `json:"firm,omitempty"`     // once accepted never evicted; nil: as the class does
 }
 
-// DefaultTenant stands for every tenant that is not named.
-const DefaultTenant = "_default"
-
-// TenantPolicy is the share of one tenant. Zero leaves a quantity unbounded.
-type TenantPolicy struct {
-	CPU    float64 `json:"cpu,omitempty"`    // CPU seconds a second
-	Memory Size    `json:"memory,omitempty"` // of its workloads together
-	Rate   Rate    `json:"rate,omitzero"`    // tasks
-	Burst  int     `json:"burst,omitempty"`  // tasks at once above the rate
-}
-
 // LimitsPolicy fills in what workloads do not say.
 type LimitsPolicy struct {
 	Default        InstanceLimits `json:"default,omitzero"`        // what an instance may use at most
