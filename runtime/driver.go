@@ -56,3 +56,16 @@ type DaemonWatcher interface {
 	// comes or goes, until ctx ends.
 	Watch(ctx context.Context, changed func(edge.DaemonReport)) error
 }
+
+// EventSource tells what happens to instances while it happens.
+type EventSource interface {
+	// Events calls emit for each event, one at a time and in their order, until ctx
+	// ends, which is no error. An instance's life is told as started, exited,
+	// removed; one that was started badly may be told of in part.
+	//
+	// The first event is a gap, once the daemon answers: from then on everything is
+	// told. Another follows each time the daemon was away, or emit was too slow for
+	// what happened. Events never waits for emit to hear of what comes next, and
+	// returns only when emit has.
+	Events(ctx context.Context, emit func(edge.InstanceEvent)) error
+}

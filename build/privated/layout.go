@@ -54,8 +54,9 @@ func newLayout(dir string) layout {
 // configText leaves out what a device would not load either: Kubernetes' side
 // of containerd costs start time and memory, and its restart monitor would fight
 // the agent over who restarts what. The blanks are root, state, temporary folder,
-// socket and the folder of optional binaries.
-const configText = `version = 3
+// socket and the folder of optional binaries. Version 2 of the format is read by every
+// containerd from 1.6 to 2; a plugin that one of them does not have is not missed.
+const configText = `version = 2
 root = %q
 state = %q
 temp = %q

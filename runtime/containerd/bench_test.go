@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -34,7 +35,7 @@ func BenchmarkOneShot(b *testing.B) {
 }
 
 func ctrRun(ctx context.Context, n *node, id string) error {
-	run := exec.CommandContext(ctx, "../../.tools/bin/ctr", "--address", n.opts.Address, "--namespace", n.opts.Namespace,
+	run := exec.CommandContext(ctx, filepath.Join(tools(), "ctr"), "--address", n.opts.Address, "--namespace", n.opts.Namespace,
 		"run", "--rm", imageName, id, "/testprog", "exit", "0")
 	return run.Run()
 }

@@ -25,6 +25,7 @@ var (
 	_ runtime.Execer        = (*Driver)(nil)
 	_ runtime.ImageStore    = (*Driver)(nil)
 	_ runtime.DaemonWatcher = (*Driver)(nil)
+	_ runtime.EventSource   = (*Driver)(nil)
 )
 
 // Options say which daemon to use and where the driver keeps its files.

@@ -16,9 +16,11 @@ func TestDriver_Suite(t *testing.T) {
 	drivertest.Suite(t, func(t *testing.T) drivertest.Bench {
 		n := newNode(t)
 		return drivertest.Bench{
-			Driver: n.Driver,
-			Again:  func() runtime.Driver { return n.again(t) },
-			Ready:  awaitReady,
+			Driver:    n.Driver,
+			Again:     func() runtime.Driver { return n.again(t) },
+			Ready:     awaitReady,
+			Elsewhere: func() runtime.Driver { return newNode(t).Driver },
+			Bounce:    func(ctx context.Context) error { return errors.Join(shared.daemon.Kill(), shared.daemon.Restart(ctx)) },
 			Workloads: drivertest.Workloads{
 				Exit:       func(code int) edge.Workload { return behave("exit", strconv.Itoa(code)) },
 				Sleep:      func() edge.Workload { return behave("sleep") },

@@ -40,6 +40,11 @@ type Bench struct {
 	// Ready returns once a started instance's program has set itself up. Nil when
 	// that is at once.
 	Ready func(ctx context.Context, instance edge.Instance) error
+	// Elsewhere returns a driver over another namespace of the same daemon, for one
+	// that tells events.
+	Elsewhere func() runtime.Driver
+	// Bounce ends the daemon and starts it again, for a driver that tells events.
+	Bounce func(ctx context.Context) error
 
 	Workloads
 }
@@ -103,5 +108,11 @@ func Checks() []Check {
 		{"UsageOfRunning", usageOfRunning},
 		{"UsageUnknown", usageUnknown},
 		{"MemoryLimitSeen", memoryLimitSeen},
+		{"EventsInOrder", eventsInOrder},
+		{"EventsOfStop", eventsOfStop},
+		{"EventsTellMemory", eventsTellMemory},
+		{"EventsOfOwnNamespace", eventsOfOwnNamespace},
+		{"EventsAfterDaemon", eventsAfterDaemon},
+		{"EventsEndWithContext", eventsEndWithContext},
 	}
 }

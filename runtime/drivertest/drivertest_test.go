@@ -16,13 +16,21 @@ func workload(image string, command ...string) edge.Workload {
 	return edge.Workload{App: "check", Name: "one", Image: image, Command: command}
 }
 
-// bench is a fresh store with drivers of one flaw over it.
-func bench(f flaw) drivertest.Bench {
-	s := &store{instances: make(map[string]*process)}
+// bench is a fresh store with drivers of one flaw over it, which must end when over
+// is closed.
+func bench(f flaw, over <-chan struct{}) drivertest.Bench {
+	h := &hub{over: over, listeners: make(map[*listener]bool)}
+	namespace := func() *store { return &store{hub: h, instances: make(map[string]*process)} }
+	s := namespace()
 	open := func() runtime.Driver { return &driver{store: s, flaw: f} }
 	return drivertest.Bench{
-		Driver: open(),
-		Again:  open,
+		Driver:    open(),
+		Again:     open,
+		Elsewhere: func() runtime.Driver { return &driver{store: namespace()} },
+		Bounce: func(context.Context) error {
+			h.tell(nil, edge.InstanceEvent{Kind: edge.InstanceEventGap})
+			return nil
+		},
 		Workloads: drivertest.Workloads{
 			Exit:       func(code int) edge.Workload { return workload("exit", strconv.Itoa(code)) },
 			Sleep:      func() edge.Workload { return workload("sleep") },
@@ -34,7 +42,7 @@ func bench(f flaw) drivertest.Bench {
 }
 
 func TestSuite(t *testing.T) {
-	drivertest.Suite(t, func(*testing.T) drivertest.Bench { return bench(none) })
+	drivertest.Suite(t, func(*testing.T) drivertest.Bench { return bench(none, nil) })
 }
 
 // TestChecks_FindFlaws is the suite's negative control: every flaw must be found,
@@ -43,6 +51,7 @@ func TestChecks_FindFlaws(t *testing.T) {
 	flaws := []flaw{
 		forgetsHash, listsNothing, startsTwice, startsAnything, leavesRecord, losesCode, forgetsExit, ignoresContext,
 		waitsForNothing, onlyKills, neverKills, stopsOnce, removesOnce, losesInstances, losesExits, guessesUsage, noUsage, noOOM,
+		noEvents, noFirstGap, swapsEvents, losesEventExit, hidesHunger, hearsAll, namesNoWork, hidesGap, deafens, hearsOn,
 	}
 	useful := make(map[string]bool)
 	for _, f := range flaws {
@@ -71,7 +80,9 @@ func run(t *testing.T, check drivertest.Check, f flaw) (err error) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err = check.Run(ctx, bench(f))
+		over := make(chan struct{})
+		defer close(over)
+		err = check.Run(ctx, bench(f, over))
 	})
 	return err
 }

@@ -37,6 +37,8 @@ const (
 
 // store is what drivers over one daemon share.
 type store struct {
+	hub *hub
+
 	mu        sync.Mutex // guards what follows
 	instances map[string]*process
 }
@@ -44,6 +46,7 @@ type store struct {
 // process is an instance in memory. Its image says how it behaves.
 type process struct {
 	edge.Instance
+	store    *store
 	workload edge.Workload
 	ended    chan struct{}
 	exit     edge.Exit // valid once ended is closed
@@ -68,7 +71,7 @@ func (d *driver) Start(_ context.Context, w edge.Workload, id string) (edge.Inst
 	if _, ok := d.instances[id]; ok && d.flaw != startsTwice {
 		return edge.Instance{}, fmt.Errorf("instance: %w", edge.ErrExists)
 	}
-	p := &process{workload: w, ended: make(chan struct{}), starter: d, Instance: edge.Instance{
+	p := &process{store: d.store, workload: w, ended: make(chan struct{}), starter: d, Instance: edge.Instance{
 		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:00",
 		PID: 1, Running: true, Started: time.Now(), LogPath: "/log/" + id,
 	}}
@@ -76,6 +79,7 @@ func (d *driver) Start(_ context.Context, w edge.Workload, id string) (edge.Inst
 		p.SpecHash = ""
 	}
 	d.instances[id] = p
+	p.tell(edge.InstanceStarted, nil)
 	switch w.Image {
 	case "exit":
 		var code uint32
@@ -96,6 +100,10 @@ func (p *process) end(exit edge.Exit) {
 	default:
 		exit.At = time.Now()
 		p.exit, p.Running = exit, false
+		if exit.OOM {
+			p.tell(edge.InstanceOutOfMemory, nil)
+		}
+		p.tell(edge.InstanceExited, &exit)
 		close(p.ended)
 	}
 }
@@ -204,6 +212,7 @@ func (d *driver) Remove(_ context.Context, id string) error {
 	defer d.mu.Unlock()
 	if d.flaw != leavesRecord {
 		delete(d.instances, id)
+		p.tell(edge.InstanceRemoved, nil)
 	}
 	return nil
 }

@@ -4,7 +4,8 @@
 //
 // It keeps the same rules as the real driver (see runtime.Driver): a failed start
 // leaves nothing behind, removing or stopping what is not there succeeds, Wait
-// outlasts an absence of the daemon. Knobs make it slow, broken or absent.
+// outlasts an absence of the daemon, Events tells that there was one. Knobs make it
+// slow, broken or absent.
 //
 // # Concurrency
 //
@@ -62,9 +63,13 @@ type Driver struct {
 	peak       map[string]int
 	stopped    []string
 	listeners  map[string]*pipeListener // by socket
+	hearing    []*listener              // one for each call of Events
 }
 
-var _ runtime.Driver = (*Driver)(nil)
+var (
+	_ runtime.Driver      = (*Driver)(nil)
+	_ runtime.EventSource = (*Driver)(nil)
+)
 
 // container is one instance and its process.
 type container struct {
@@ -217,8 +222,19 @@ func (d *Driver) Remove(ctx context.Context, id string) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.containers, id)
+	d.forgetLocked(id)
 	return nil
+}
+
+// forgetLocked takes a container out, once.
+func (d *Driver) forgetLocked(id string) {
+	if c := d.containers[id]; c != nil {
+		delete(d.containers, id)
+		if c.inst.Running {
+			d.tellLocked(edge.InstanceExited, c.inst, nil) // nobody saw how
+		}
+		d.tellLocked(edge.InstanceRemoved, c.inst, nil)
+	}
 }
 
 // teardown finds the container to stop or remove; none is success.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,6 +57,16 @@ func TestDriver(t *testing.T) {
 		return drivertest.Bench{
 			Driver: d,
 			Again:  func() runtime.Driver { return d },
+			Elsewhere: func() runtime.Driver {
+				other := &fake.Driver{Main: behave}
+				t.Cleanup(other.Close)
+				return other
+			},
+			Bounce: func(context.Context) error {
+				d.SetDaemon(false)
+				d.SetDaemon(true)
+				return nil
+			},
 			Workloads: drivertest.Workloads{
 				Exit:       func(code int) edge.Workload { return workload("known", "exit", strconv.Itoa(code)) },
 				Sleep:      func() edge.Workload { return workload("known", "sleep") },
@@ -99,6 +110,42 @@ func TestDriver_SetDaemon(t *testing.T) {
 		d.SetDaemon(true)
 		if got := <-waited; got.Code != 5 {
 			t.Errorf("code: got %d, want 5", got.Code)
+		}
+	})
+}
+
+func TestDriver_Events(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &fake.Driver{Main: behave}
+		defer d.Close()
+		d.SetDaemon(false)
+		ctx, cancel := context.WithCancel(t.Context())
+		var heard []edge.InstanceEventKind
+		ended := make(chan error, 1)
+		go func() {
+			ended <- d.Events(ctx, func(event edge.InstanceEvent) { heard = append(heard, event.Kind) })
+		}()
+		check := func(want ...edge.InstanceEventKind) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(heard, want) {
+				t.Errorf("got %v, want %v", heard, want)
+			}
+		}
+		check()
+		d.SetDaemon(true)
+		check(edge.InstanceEventGap)
+		if _, err := d.Start(t.Context(), workload("known", "sleep"), "a"); err != nil {
+			t.Fatal(err)
+		}
+		d.SetDaemon(false)
+		d.Vanish("a") // nobody hears of it
+		synctest.Wait()
+		d.SetDaemon(true)
+		check(edge.InstanceEventGap, edge.InstanceStarted, edge.InstanceEventGap)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("got %v from events whose context ended", err)
 		}
 	})
 }

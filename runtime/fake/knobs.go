@@ -34,6 +34,7 @@ func (d *Driver) SetDaemon(there bool) {
 	case there && d.back != nil:
 		close(d.back)
 		d.back = nil
+		d.tellLocked(edge.InstanceEventGap, edge.Instance{}, nil)
 	case !there && d.back == nil:
 		d.back = make(chan struct{})
 	}
@@ -44,7 +45,7 @@ func (d *Driver) Vanish(id string) {
 	d.Exit(id, edge.Exit{Code: 255})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.containers, id)
+	d.forgetLocked(id)
 }
 
 // Running lists the ids of the running containers, sorted.

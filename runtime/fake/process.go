@@ -53,6 +53,7 @@ func (d *Driver) launch(w edge.Workload, inst edge.Instance) (edge.Instance, err
 	c.inst = inst
 	containers[inst.ID] = c
 	d.countLocked(inst.Workload)
+	d.tellLocked(edge.InstanceStarted, inst, nil)
 	d.jobs.Go(func() { d.live(ctx, c, w) })
 	return inst, nil
 }
@@ -81,6 +82,9 @@ func (d *Driver) live(ctx context.Context, c *container, w edge.Workload) {
 	}
 	exit.At = time.Now()
 	c.inst.Running, c.inst.Exit, c.inst.PID = false, &exit, 0
+	if d.containers[c.inst.ID] == c { // or it was told of when it vanished
+		d.tellEndLocked(c.inst, &exit)
+	}
 	c.kill()
 	close(c.ended)
 }
