@@ -14,7 +14,7 @@ import (
 //	submit ─► refused
 //	   │ admitted
 //	   ▼
-//	waiting ──────────► evicted (hopeless, model gone, stopped), cancelled
+//	waiting ──────────► evicted (hopeless, model gone, denied, stopped), cancelled
 //	   │ start
 //	   ▼
 //	running ──────────► completed, failed
@@ -22,10 +22,15 @@ import (
 //	   ▼
 //	ghost: settled as missed or cancelled, holds slot and lane until finish
 type core struct {
-	epoch    time.Time
-	slots    int
-	limits   [len(edge.Classes)]int
-	fallback time.Duration // service time of models nobody knows anything about
+	epoch      time.Time
+	slots      int
+	configured [len(edge.Classes)]int // bounds of the lines where the rules have none
+	fallback   time.Duration          // service time of models nobody knows anything about
+
+	// What the rules say.
+	limits  [len(edge.Classes)]int
+	firm    [len(edge.Classes)]bool
+	tenants tenants
 
 	queue    queue
 	runners  []*item // in order of their start; at most slots
@@ -56,9 +61,14 @@ const (
 	settle
 )
 
+// firmByDefault are the classes counted with the careful figure where the rules do
+// not say otherwise.
+var firmByDefault = [len(edge.Classes)]bool{edge.Urgent: true}
+
 func newCore(epoch time.Time, slots int, limits [len(edge.Classes)]int, fallback time.Duration) *core {
 	c := &core{
-		epoch: epoch, slots: slots, limits: limits, fallback: fallback,
+		epoch: epoch, slots: slots, configured: limits, fallback: fallback,
+		limits: limits, firm: firmByDefault,
 		runners: make([]*item, 0, slots),
 		open:    map[string]*item{},
 		models:  map[string]*model{},
@@ -80,10 +90,15 @@ func (c *core) submit(now instant, it *item) error {
 	c.seq++
 	it.seq = c.seq
 	c.tally.submitted[it.task.Class]++
+	if it.tenant = c.tenants.of(it.task.Tenant); it.tenant != nil {
+		it.tenant.submitted++
+	}
 	if refusal := c.judge(now, it); refusal != nil {
+		it.tenant.refused(refusal.Reason)
 		c.settle(now, it, edge.Refused, refusal)
 		return refusal
 	}
+	it.tenant.admitted(now)
 	if it.trial {
 		it.model.try()
 	}
@@ -99,7 +114,7 @@ func (c *core) explain(now instant, it *item) error {
 	if err := c.check(it); err != nil {
 		return err
 	}
-	it.seq = c.seq + 1
+	it.seq, it.tenant = c.seq+1, c.tenants.of(it.task.Tenant)
 	if refusal := c.judge(now, it); refusal != nil {
 		return refusal
 	}

@@ -29,10 +29,12 @@ type item struct {
 	ticket   *Ticket // the loop's; the core never looks inside
 	model    *model
 	size     *size
-	seq      uint64 // order of submission
+	tenant   *tenant // whose it is; nil while the rules bound nobody
+	seq      uint64  // order of submission
 	arrived  instant
 	deadline instant
 	estimate time.Duration // what the plan counted with on admission
+	firm     bool          // counted with the careful figure
 	trial    bool          // let in to see whether the model's figures still hold
 
 	phase phase
@@ -54,17 +56,18 @@ type entry struct {
 	size     *size
 	item     *item
 	class    edge.Class
+	firm     bool
 	late     bool // scratch of the plan: misses with or without the newcomer
 }
 
 func (it *item) entry() entry {
-	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class}
+	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm}
 }
 
 // cost is the service time the plan counts for the entry: the careful figure for
-// urgent tasks, whose promise is firm.
+// tasks whose promise is firm.
 func (e *entry) cost() time.Duration {
-	if e.class == edge.Urgent {
+	if e.firm {
 		return e.size.figure.firm
 	}
 	return e.size.figure.plan

@@ -18,6 +18,8 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 	switch {
 	case c.draining:
 		return &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the node takes no new tasks"}
+	case !it.tenant.allows(&it.task): // before anything is told about the model
+		return c.tenants.denied(it.tenant, &it.task)
 	case m == nil || m.pool == nil:
 		return &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: fmt.Sprintf("no workload serves %q", it.task.Model)}
 	case m.pool.lanes == 0:
@@ -26,7 +28,10 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 			Detail: fmt.Sprintf("no instance of %q is ready for %q", m.pool.name, m.name),
 		}
 	}
-	it.model, it.size = m, m.sized(len(it.task.Input.Body))
+	if wait := it.tenant.wait(now); wait > 0 { // before anything that takes long: a flood is cheap to refuse
+		return c.tenants.overQuota(it.tenant, wait)
+	}
+	it.model, it.size, it.firm = m, m.sized(len(it.task.Input.Body)), c.firm[it.task.Class]
 	e := it.entry()
 	it.estimate = e.cost()
 	switch class := it.task.Class; {
@@ -61,12 +66,14 @@ func (c *core) passed(now instant, it *item) *edge.Refusal {
 
 func (c *core) full(now instant, class edge.Class) *edge.Refusal {
 	retry := readyAfter
-	if opens := c.plan.opens(now, class); opens < forever {
+	// Where the bound has shrunk below what waits, more than one must start first.
+	first := c.queue.byClass[class] - c.limits[class]
+	if opens := c.plan.opens(now, class, first); opens < forever {
 		retry = max(time.Duration(opens-now), time.Millisecond)
 	}
 	return &edge.Refusal{
 		Reason: edge.ReasonQueueFull, RetryAfter: retry,
-		Detail: fmt.Sprintf("%d tasks of class %v wait already", c.limits[class], class),
+		Detail: fmt.Sprintf("%d tasks of class %v wait already", c.queue.byClass[class], class),
 	}
 }
 

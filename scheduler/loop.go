@@ -93,8 +93,11 @@ func (s *Scheduler) reap() {
 
 func (s *Scheduler) finish(e ended) { s.core.finish(s.now(), e.item, e.at, e.answer, e.err) }
 
-// adopt takes the newest pools in, if there are any.
+// adopt takes the newest rules and pools in, if there are any.
 func (s *Scheduler) adopt() {
+	if rules := s.rules.Swap(nil); rules != nil {
+		s.core.govern(s.now(), rules)
+	}
 	if pools := s.pools.Swap(nil); pools != nil {
 		s.core.serve(s.now(), *pools)
 	}

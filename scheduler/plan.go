@@ -160,16 +160,20 @@ func (p *plan) lastStart(e *entry) instant {
 	return e.deadline - instant(e.size.figure.plan)
 }
 
-// opens is when the first waiting task of the class is planned to start, and so
-// a place in its line comes free; forever when none is planned at all.
-func (p *plan) opens(now instant, class edge.Class) instant {
+// opens is when the waiting task of the class that stands behind so many others of it
+// is planned to start, and so a place in its line comes free; forever when none is
+// planned at all.
+func (p *plan) opens(now instant, class edge.Class, behind int) instant {
 	p.base.begin(now, p.core.runners)
 	entries := p.core.queue.entries()
 	for i := range entries {
 		e := &entries[i]
 		if e.size.pool.lanes > 0 && e.class == class {
-			start, _ := p.base.start(e.size.pool)
-			return start
+			if behind == 0 {
+				start, _ := p.base.start(e.size.pool)
+				return start
+			}
+			behind--
 		}
 		p.placeBase(i)
 	}

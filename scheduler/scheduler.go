@@ -60,7 +60,9 @@ type Scheduler struct {
 
 	// What Serve hands to the loop: only the newest matters.
 	pools  atomic.Pointer[[]edge.Pool]
-	served chan struct{} // capacity 1: a pending look at pools
+	served chan struct{} // capacity 1: a pending look at pools and rules
+
+	rules atomic.Pointer[Rules] // what Govern hands to the loop: only the newest matters
 
 	last atomic.Pointer[Snapshot] // while the loop does not run
 
@@ -190,6 +192,17 @@ func (s *Scheduler) Serve(pools []edge.Pool) {
 		own[i].Models = append([]edge.ModelCost(nil), p.Models...)
 	}
 	s.pools.Store(&own)
+	select {
+	case s.served <- struct{}{}:
+	default: // a look is pending and will find these
+	}
+}
+
+// Govern replaces the rules, rechecks what waits by them and tells those it does not
+// allow any more. Every Submit that begins after Govern has returned is judged by them.
+// It may be called before Run, and never blocks.
+func (s *Scheduler) Govern(rules Rules) {
+	s.rules.Store(rules.clone())
 	select {
 	case s.served <- struct{}{}:
 	default: // a look is pending and will find these

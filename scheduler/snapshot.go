@@ -14,6 +14,8 @@ type Snapshot struct {
 	// outcome for a state.
 	Waiting []edge.TaskView
 	Running []edge.TaskView
+	// Tenants are the entries of the rules, by name; none while they bound nobody.
+	Tenants []edge.TenantReport
 }
 
 func (c *core) snapshot(now instant) Snapshot {
@@ -21,6 +23,7 @@ func (c *core) snapshot(now instant) Snapshot {
 		Report:  c.reportQueue(),
 		Waiting: make([]edge.TaskView, 0, c.queue.len()),
 		Running: make([]edge.TaskView, 0, len(c.runners)),
+		Tenants: c.tenants.report(now),
 	}
 	entries := c.queue.entries()
 	for i := range entries {
