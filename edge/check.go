@@ -131,6 +131,11 @@ func (p *Policy) checkSecurity(c *checker) {
 	}
 	c.oneOf(string(s.Privileged), "security.privileged", string(Deny), string(Allow))
 	c.oneOf(string(s.HostNetwork), "security.hostNetwork", string(Deny), string(Allow))
+	c.oneOf(string(s.RunAsRoot), "security.runAsRoot", string(Deny), string(Allow))
+	for i, given := range s.Capabilities {
+		_, known := Capability(given)
+		c.require(known, fmt.Sprintf("security.capabilities[%d]", i), quoteShort(given)+" is not a capability")
+	}
 	for i, name := range s.HostPaths {
 		c.require(isPlainPath(name), fmt.Sprintf("security.hostPaths[%d]", i), quoteShort(name)+" is not an absolute path without . and ..")
 	}

@@ -20,12 +20,32 @@ func (p *Policy) checkWorkloads(c *checker) {
 		c.require(isPinned(w.Image), at+".image", quoteShort(w.Image)+" is not pinned by a sha256 digest")
 		c.require(p.Security.Images.Allows(w.Image), at+".image", quoteShort(w.Image)+" does not fit security.images.allow")
 		w.check(c, at)
+		p.checkAdmission(c, p.Fill(w), at)
 	}
+	p.checkTotals(c)
+}
+
+// checkAdmission finds a workload that the security of its own policy forbids. Images
+// have a problem of their own by now, and totals get one for each tenant.
+func (p *Policy) checkAdmission(c *checker, w Workload, at string) {
+	a := admission{policy: p}
+	a.security(w)
+	a.host(w)
+	for _, v := range a.violations {
+		c.require(false, at+"."+v.Field, v.detail())
+	}
+	may, known := p.Tenant(w.Tenant)
+	c.require(known, at+".tenant", quoteShort(w.Tenant)+" is not among the tenants")
+	c.require(may.Memory == 0 || w.Limits.Memory > 0 || w.Replicas == 0, at+".limits.memory", "is missing, and the memory of its tenant is bounded")
+	c.require(may.CPU == 0 || w.cpus() > 0 || w.Replicas == 0, at+".limits.cpus", "is missing, and the CPU of its tenant is bounded")
 }
 
 func (w Workload) check(c *checker, at string) {
 	c.count(w.Replicas, 0, maxReplicas, at+".replicas")
+	c.require(w.Tenant == "" || IsName(w.Tenant) || w.Tenant == DefaultTenant, at+".tenant", nameRule)
 	InstanceLimits{w.Limits.CPUs, Size(w.Limits.Memory), w.Limits.Pids}.check(c, at+".limits.")
+	w.checkRequest(c, at+".request.")
+	w.checkHost(c, at)
 	for i, entry := range w.Env {
 		name, _, both := strings.Cut(entry, "=")
 		c.require(both && name != "" && !strings.ContainsRune(entry, 0), fmt.Sprintf("%s.env[%d]", at, i), "must be KEY=value")
@@ -40,6 +60,45 @@ func (w Workload) check(c *checker, at string) {
 	if w.Serve != nil {
 		w.Serve.check(c, at+".serve.")
 	}
+}
+
+func (w Workload) checkRequest(c *checker, at string) {
+	InstanceLimits{CPUs: w.Request.CPUs, Memory: Size(w.Request.Memory)}.check(c, at)
+	c.require(w.Limits.CPUs == 0 || w.Request.CPUs <= w.Limits.CPUs, at+"cpus", "is above limits.cpus")
+	c.require(w.Limits.Memory == 0 || w.Request.Memory <= w.Limits.Memory, at+"memory", "is above limits.memory")
+}
+
+// checkHost looks at what is given of the host; whether it may be is another question.
+func (w Workload) checkHost(c *checker, at string) {
+	const plain = " is not an absolute path without . and .."
+	for i, bind := range w.Binds {
+		here := fmt.Sprintf("%s.binds[%d].", at, i)
+		c.require(isPlainPath(bind.Source), here+"source", quoteShort(bind.Source)+plain)
+		c.require(isPlainPath(bind.Target), here+"target", quoteShort(bind.Target)+plain)
+		c.require(!isKernels(bind.Target), here+"target", quoteShort(bind.Target)+" cannot be mounted over")
+	}
+	for i, device := range w.Devices {
+		here := fmt.Sprintf("%s.devices[%d].", at, i)
+		c.require(isPlainPath(device.Host), here+"host", quoteShort(device.Host)+plain)
+		c.require(isPlainPath(device.Target()) && strings.HasPrefix(device.Target(), "/dev/"), here+"path", quoteShort(device.Target())+" does not lie in /dev")
+		c.require(isAccess(device.Rights()), here+"access", quoteShort(device.Access)+" must be of r, w and m")
+	}
+}
+
+// isKernels tells whether a place inside the container is the kernel's, or the root
+// that everything hangs on.
+func isKernels(target string) bool {
+	return target == "/" || target == "/dev" || target == "/proc" || target == "/sys" ||
+		strings.HasPrefix(target, "/proc/") || strings.HasPrefix(target, "/sys/")
+}
+
+// isAccess tells whether text is of r, w and m, each once.
+func isAccess(text string) bool {
+	rest := text
+	for _, right := range "rwm" {
+		rest = strings.Replace(rest, string(right), "", 1)
+	}
+	return text != "" && rest == ""
 }
 
 func (s *Serve) check(c *checker, at string) {

@@ -23,7 +23,7 @@ const document = `{
  "classes": {"urgent": {"deadline": "100ms", "queue": 64, "firm": true}, "normal": {"deadline": "1s"}, "batch": {"deadline": "10m"}},
  "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "rate": "50/s", "burst": 100, "models": ["surface", "surface-lite"], "classes": ["urgent", "batch"]}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
- "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "hostPaths": ["/dev/video0"]},
+ "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "runAsRoot": "deny", "capabilities": ["NET_ADMIN"], "hostPaths": ["/dev/video0"]},
  "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi"},
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60},
@@ -33,10 +33,10 @@ const document = `{
   {"dir": "/var/lib/holdfast/inbox", "glob": "*.pgm", "model": "surface"}],
  "workloads": [
   {"app": "line-3", "name": "surface", "image": "registry.example/line/surface` + digest + `", "replicas": 1, "entrypoint": null, "command": [],
-   "limits": {"cpus": 0.5, "memory": 134217728}, "security": {}, "restart": "always", "stopGrace": 10000000000,
+   "tenant": "vision", "limits": {"cpus": 0.5, "memory": 134217728}, "security": {}, "restart": "always", "stopGrace": 10000000000,
    "serve": {"model": "surface", "variants": ["surface-lite"], "endpoint": "unix:///run/model/model.sock", "cost": 20000000}},
   {"app": "line-3", "name": "batch-upload", "image": "registry.example/line/upload:2` + digest + `", "replicas": 1, "entrypoint": null, "command": null,
-   "limits": {}, "security": {}, "restart": "no"}]
+   "limits": {"memory": 33554432}, "security": {}, "restart": "no"}]
 }`
 
 func decode(t testing.TB, text string) *edge.Policy {

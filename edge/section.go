@@ -63,12 +63,15 @@ const (
 	Allow Permission = "allow"
 )
 
-// SecurityPolicy bounds what any container may be given.
+// SecurityPolicy bounds what any container may be given. Each field relaxes one
+// control; Admit says which line would allow what was asked for.
 type SecurityPolicy struct {
-	Images      ImagePolicy `json:"images,omitzero"`
-	Privileged  Permission  `json:"privileged,omitempty"`
-	HostNetwork Permission  `json:"hostNetwork,omitempty"`
-	HostPaths   []string    `json:"hostPaths,omitempty"` // files, folders and devices of the host that may be mounted
+	Images       ImagePolicy `json:"images,omitzero"`
+	Privileged   Permission  `json:"privileged,omitempty"`
+	HostNetwork  Permission  `json:"hostNetwork,omitempty"`
+	RunAsRoot    Permission  `json:"runAsRoot,omitempty"`
+	Capabilities []string    `json:"capabilities,omitempty"` // that may be added, beside NET_BIND_SERVICE
+	HostPaths    []string    `json:"hostPaths,omitempty"`    // files, folders and devices of the host that may be mounted, with all below them
 }
 
 // PinDigest names images by what they contain. It is the only way of pinning, and
@@ -85,16 +88,22 @@ type ImagePolicy struct {
 // digest are. Without patterns every name does: the images a policy runs are signed
 // with it.
 func (p ImagePolicy) Allows(image string) bool {
-	name, _, _ := strings.Cut(image, "@")
-	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
-		name = name[:colon]
-	}
+	name := repository(image)
 	for _, pattern := range p.Allow {
 		if fits, err := path.Match(pattern, name); err == nil && fits {
 			return true
 		}
 	}
 	return len(p.Allow) == 0
+}
+
+// repository is the name of an image without tag and digest.
+func repository(image string) string {
+	name, _, _ := strings.Cut(image, "@")
+	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
+		name = name[:colon]
+	}
+	return name
 }
 
 // ConnectivityPolicy is how the node keeps in touch.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -22,9 +23,13 @@ type Workload struct {
 	WorkingDir string   `json:"workingDir,omitempty"`
 	User       string   `json:"user,omitempty"` // uid[:gid] or names of the image; empty takes the image's if it is not root
 
+	Tenant   string   `json:"tenant,omitempty"` // whose share it uses; empty: DefaultTenant
 	Limits   Limits   `json:"limits"`
+	Request  Request  `json:"request,omitzero"`
 	Security Security `json:"security"`
 	Tmpfs    []Tmpfs  `json:"tmpfs,omitempty"`
+	Binds    []Bind   `json:"binds,omitempty"`
+	Devices  []Device `json:"devices,omitempty"`
 
 	Restart    RestartPolicy `json:"restart"`
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
@@ -40,12 +45,21 @@ type Limits struct {
 	Pids   int64   `json:"pids,omitempty"`
 }
 
+// Request is what is set aside for one instance: what it has when the node is short,
+// and what it counts for against its tenant's CPU. Zero means its limit.
+type Request struct {
+	CPUs   float64 `json:"cpus,omitempty"`   // cores
+	Memory int64   `json:"memory,omitempty"` // bytes
+}
+
 // Security lists what is relaxed from the hardened default; its zero value is
 // the default itself.
 type Security struct {
 	CapAdd       []string `json:"capAdd,omitempty"`
 	WritableRoot bool     `json:"writableRoot,omitempty"`
 	RunAsRoot    bool     `json:"runAsRoot,omitempty"`
+	HostNetwork  bool     `json:"hostNetwork,omitempty"` // the host's own network, its loopback included
+	Privileged   bool     `json:"privileged,omitempty"`  // every capability and device, no filter: the host's root in all but name
 }
 
 // Tmpfs is a small memory-backed folder inside the container.
@@ -53,6 +67,27 @@ type Tmpfs struct {
 	Path string `json:"path"`
 	Size int64  `json:"size"` // bytes
 }
+
+// Bind shows a file or folder of the host inside the container. What else is mounted
+// below the source on the host is not shown.
+type Bind struct {
+	Source   string `json:"source"`
+	Target   string `json:"target"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// Device gives a device of the host to the container, whose user owns its node there.
+type Device struct {
+	Host   string `json:"host"`
+	Path   string `json:"path,omitempty"`   // inside the container; empty: as on the host
+	Access string `json:"access,omitempty"` // of r, w and m; empty: all three
+}
+
+// Target is where the device stands inside the container.
+func (d Device) Target() string { return cmp.Or(d.Path, d.Host) }
+
+// Rights is what may be done with the device.
+func (d Device) Rights() string { return cmp.Or(d.Access, "rwm") }
 
 // RestartPolicy says when an instance that ended is started again.
 type RestartPolicy string
@@ -112,6 +147,12 @@ type shape struct {
 	Root       bool     `json:"runAsRoot,omitempty"`
 	Tmpfs      []Tmpfs  `json:"tmpfs,omitempty"`
 	StopSignal string   `json:"stopSignal,omitempty"`
+	ReqCPUs    float64  `json:"requestCPUs,omitempty"`
+	ReqMemory  int64    `json:"requestMemory,omitempty"`
+	HostNet    bool     `json:"hostNetwork,omitempty"`
+	Privileged bool     `json:"privileged,omitempty"`
+	Binds      []Bind   `json:"binds,omitempty"`
+	Devices    []Device `json:"devices,omitempty"`
 
 	// Of a model server: what is mounted, and what it is expected to answer.
 	Models      []string      `json:"models,omitempty"`
@@ -128,7 +169,9 @@ func (w Workload) SpecHash() string {
 		Image: w.Image, Entrypoint: w.Entrypoint, Command: w.Command, Env: w.Env, WorkingDir: w.WorkingDir, User: w.User,
 		CPUs: w.Limits.CPUs, Memory: w.Limits.Memory, Pids: w.Limits.Pids,
 		CapAdd: w.Security.CapAdd, WriteRoot: w.Security.WritableRoot, Root: w.Security.RunAsRoot,
-		Tmpfs: w.Tmpfs, StopSignal: w.StopSignal,
+		HostNet: w.Security.HostNetwork, Privileged: w.Security.Privileged,
+		Tmpfs: w.Tmpfs, Binds: w.Binds, Devices: w.Devices, StopSignal: w.StopSignal,
+		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory,
 	}
 	if w.Serve != nil {
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint

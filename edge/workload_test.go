@@ -41,6 +41,7 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Grace":    func(w *edge.Workload) { w.StopGrace = time.Minute },
 		"Cost":     func(w *edge.Workload) { w.Serve.Cost *= 2 },
 		"Ready":    func(w *edge.Workload) { w.Serve.ReadyWithin = time.Minute },
+		"Tenant":   func(w *edge.Workload) { w.Tenant = "vision" },
 	} {
 		w := sample()
 		if change(&w); w.SpecHash() != base {
@@ -61,6 +62,12 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"WritableRoot": func(w *edge.Workload) { w.Security.WritableRoot = true },
 		"RunAsRoot":    func(w *edge.Workload) { w.Security.RunAsRoot = true },
 		"Tmpfs":        func(w *edge.Workload) { w.Tmpfs = []edge.Tmpfs{{Path: "/x", Size: 1}} },
+		"HostNetwork":  func(w *edge.Workload) { w.Security.HostNetwork = true },
+		"Privileged":   func(w *edge.Workload) { w.Security.Privileged = true },
+		"Binds":        func(w *edge.Workload) { w.Binds = []edge.Bind{{Source: "/a", Target: "/b"}} },
+		"Devices":      func(w *edge.Workload) { w.Devices = []edge.Device{{Host: "/dev/a"}} },
+		"SetAsideCPU":  func(w *edge.Workload) { w.Request.CPUs = 0.1 },
+		"SetAside":     func(w *edge.Workload) { w.Request.Memory = 1 << 20 },
 		"StopSignal":   func(w *edge.Workload) { w.StopSignal = "SIGINT" },
 		"Variants":     func(w *edge.Workload) { w.Serve.Variants = nil },
 		"Endpoint":     func(w *edge.Workload) { w.Serve.Endpoint = "unix:///run/m/m.sock" },

@@ -51,14 +51,14 @@ func TestDiff(t *testing.T) {
 			"changed workload line-3/surface: starts 1 instance more\n  replicas: 2 > 3\n"},
 		{"ScaledDown", []string{"replicas: 2", "replicas: 0"},
 			"changed workload line-3/surface: stops 2 instances\n  replicas: 2 > 0\n"},
-		{"Replaced", []string{"cost: 20ms", "cost: 1m", "memory: 128M, pids: 64", "memory: 1G, pids: 64", "variants: [surface-lite]", "variants: [surface-lite, tiny]"},
-			"changed workload line-3/surface: replaces 2 instances by 2\n  limits.memory: 128Mi > 1Gi\n" +
+		{"Replaced", []string{"cost: 20ms", "cost: 1m", "memory: 128M, pids: 64", "memory: 192M, pids: 64", "variants: [surface-lite]", "variants: [surface-lite, tiny]"},
+			"changed workload line-3/surface: replaces 2 instances by 2\n  limits.memory: 128Mi > 192Mi\n" +
 				"  serve.cost: 20ms > 1m\n  serve.variants: [surface-lite] > [surface-lite, tiny]\n"},
 		{"Renamed", []string{"batch-upload:", "upload:", "stop: [batch-upload]", "stop: [upload]", "restart: unless-stopped", "restart: unless-stopped\n        scale: 0"},
 			"removed workload office/batch-upload: stops 1 instance\nadded workload office/upload: starts no instance\n" +
 				"changed offline : in force as soon as the policy is\n"},
-		{"Tenants", []string{"vision: {cpu: 1.5, memory: 512Mi, rate: 50/s, burst: 100}", "audio: {cpu: 1}", "_default: {cpu: 0.25, memory: 128Mi}", "_default: {cpu: 0.25, memory: 1Gi}"},
-			"changed tenant _default: counts from the next task on; the queue is checked again\n  memory: 128Mi > 1Gi\n" +
+		{"Tenants", []string{"vision: {cpu: 1.5, memory: 512Mi, rate: 50/s, burst: 100}", "audio: {cpu: 1}", "_default: {cpu: 1, memory: 512Mi}", "_default: {cpu: 1, memory: 1Gi}"},
+			"changed tenant _default: counts from the next task on; the queue is checked again\n  memory: 512Mi > 1Gi\n" +
 				"added tenant audio: counts from the next task on\n  cpu:  > 1\nremoved tenant vision: falls to _default; refused where there is none\n"},
 		{"Class", []string{"urgent: {deadline: 100ms, queue: 64, firm: true}", "urgent: {deadline: 80ms, queue: 64}"},
 			"changed class urgent: counts from the next task on; the queue is checked again\n  deadline: 100ms > 80ms\n  firm: true > \n"},
