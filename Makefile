@@ -47,7 +47,8 @@ endef
 
 # The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
 # of 64-bit atomics.
-ARM_PACKAGES := ./edge ./edge/oip ./edge/config ./edge/localapi ./scheduler ./runtime
+EMULATOR     := qemu-arm-static -cpu cortex-a7
+ARM_PACKAGES := ./edge ./edge/oip ./edge/trust ./edge/config ./edge/localapi ./policycache ./scheduler ./runtime
 
 ##@ Using it
 
@@ -116,7 +117,8 @@ unit: ## Run the tests that need nothing but this machine, under the race detect
 .PHONY: unit-arm
 unit-arm: ## Run the tests of the pure packages on an emulated 32-bit ARM
 	@$(PROVISION) --only test
-	@GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO_TEST) -exec 'qemu-arm-static -cpu cortex-a7' $(ARM_PACKAGES)
+	@# Tests that start their own binary again have to be told of the emulator too.
+	@HOLDFAST_EXEC='$(EMULATOR)' GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO_TEST) -exec '$(EMULATOR)' $(ARM_PACKAGES)
 
 .PHONY: integration
 integration: ## Run the tests that start a real containerd, one package at a time
