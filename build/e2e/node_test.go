@@ -16,6 +16,7 @@ import (
 
 	"holdfast/build/stand"
 	"holdfast/edge"
+	"holdfast/edge/cli"
 )
 
 // within bounds whatever is waited for. Most of it takes a fraction of a second;
@@ -28,18 +29,25 @@ type node struct {
 	t         testing.TB
 	namespace string
 	base      footprint // without workloads
+	desk      *desk     // of the fleet that governs the node; nil: none does
 }
 
 // newNode starts an agent without workloads, with both images in its store.
 func newNode(t testing.TB, set ...string) *node {
 	t.Helper()
 	n := placeNode(t, set...)
+	n.furnish()
+	return n
+}
+
+// furnish starts the agent of a node that was placed, as newNode does.
+func (n *node) furnish() {
+	n.t.Helper()
 	n.startAgent()
 	n.importImage(shop.digits())
 	n.importImage(shop.faulty())
 	n.base = n.footprint()
-	t.Cleanup(n.leave)
-	return n
+	n.t.Cleanup(n.leave)
 }
 
 // in is the node for a part of the test.
@@ -87,11 +95,21 @@ func (n *node) leave() {
 	if !n.answers() {
 		n.startAgent()
 	}
-	n.deploy()
+	n.empty()
 	n.await("nothing to be left of the workloads", func(context.Context) error {
-		return n.base.same(n.footprint())
+		return n.base.same(n.ungoverned(n.footprint()))
 	})
 	n.stopAgent()
+}
+
+// empty takes the workloads away, by whatever says what runs here.
+func (n *node) empty() {
+	n.t.Helper()
+	if n.desk == nil {
+		n.deploy()
+		return
+	}
+	n.apply(n.desk.sign(draft{version: lastVersion})).want(n.t, cli.ExitOK)
 }
 
 // abandon drops what a failed test may have left, so that the next one does not

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"holdfast/build/privated"
@@ -48,6 +49,7 @@ type Stand struct {
 	cgroup  string
 	client  *localapi.Client
 	agent   *process
+	through []string // a command that becomes the agent
 }
 
 // Start brings the private containerd up. The agent is started by StartAgent.
@@ -82,7 +84,7 @@ func (s *Stand) Beside(o Options) (*Stand, error) {
 }
 
 func (s *Stand) create() error {
-	if err := os.MkdirAll(filepath.Join(s.options.Dir, "state"), 0o755); err != nil {
+	if err := os.MkdirAll(s.StateFolder(), 0o755); err != nil {
 		return fmt.Errorf("cannot create folder: %w", err)
 	}
 	return nil
@@ -94,7 +96,7 @@ func Clean(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(privated.Clean(s.containerd(), s.cgroup), os.RemoveAll(s.run))
+	return errors.Join(s.uncoverAll(), privated.Clean(s.containerd(), s.cgroup), os.RemoveAll(s.run))
 }
 
 // place names the paths of a stand. The run folder and the cgroup are named after
@@ -120,6 +122,9 @@ func (s *Stand) Socket() string { return filepath.Join(s.run, "holdfast.sock") }
 // Folder is where everything that is kept lies.
 func (s *Stand) Folder() string { return s.options.Dir }
 
+// StateFolder is where the agent keeps what survives a power cut.
+func (s *Stand) StateFolder() string { return filepath.Join(s.options.Dir, "state") }
+
 // RunFolder is a short path of that name for sockets, gone after Close.
 func (s *Stand) RunFolder(name string) string { return filepath.Join(s.run, name) }
 
@@ -140,9 +145,14 @@ func (s *Stand) AgentPID() int {
 	return s.agent.pid()
 }
 
+// Through has the next starts of the agent go through a command that ends in
+// becoming what its last arguments say, such as unshare; none: straight.
+func (s *Stand) Through(command ...string) { s.through = command }
+
 // StartAgent starts the agent and returns once it answers.
 func (s *Stand) StartAgent(ctx context.Context) error {
-	agent, err := startProcess(s.options.Binary, s.Arguments(), s.AgentLog())
+	words := slices.Concat(s.through, []string{s.options.Binary}, s.Arguments())
+	agent, err := startProcess(words[0], words[1:], s.AgentLog())
 	if err != nil {
 		return err
 	}
@@ -156,7 +166,7 @@ func (s *Stand) StartAgent(ctx context.Context) error {
 // Arguments are those the agent is started with.
 func (s *Stand) Arguments() []string {
 	settings := append([]string{
-		"paths.state=" + filepath.Join(s.options.Dir, "state"),
+		"paths.state=" + s.StateFolder(),
 		"paths.run=" + s.run,
 		"containerd.address=" + s.Daemon.Socket(),
 		"containerd.cgroupParent=" + s.cgroup,
@@ -269,6 +279,7 @@ func (s *Stand) Close() error {
 	if s.agent != nil {
 		errs = append(errs, s.agent.kill())
 	}
+	errs = append(errs, s.uncoverAll())
 	if !s.guest {
 		errs = append(errs, s.Daemon.Close())
 	}
