@@ -29,7 +29,10 @@ const (
 	EventInstanceUnready  EventKind = "instance-unready"
 	EventInstanceExited   EventKind = "instance-exited"
 	EventInstanceStopped  EventKind = "instance-stopped"
-	EventInstanceFailed   EventKind = "instance-failed" // could not be started
+	EventInstanceFailed   EventKind = "instance-failed"        // could not be started
+	EventInstanceMemory   EventKind = "instance-out-of-memory" // the kernel killed in it, at its memory limit
+	EventInstancePaused   EventKind = "instance-paused"
+	EventInstanceResumed  EventKind = "instance-resumed"
 	EventPolicyInForce    EventKind = "policy-in-force"
 	EventPolicyRefused    EventKind = "policy-refused"
 	EventPolicyRolledBack EventKind = "policy-rolled-back" // it failed to apply; an earlier one is in force again

@@ -15,6 +15,7 @@ type Status struct {
 	Policy     PolicyReport   `json:"policy"`
 	Containerd DaemonReport   `json:"containerd"`
 	Scheduler  QueueReport    `json:"scheduler"`
+	Tenants    []TenantReport `json:"tenants,omitempty"` // none while the policy bounds nobody
 	Workloads  []WorkloadView `json:"workloads"`
 	Warnings   []Warning      `json:"warnings"`
 	Vitals     Vitals         `json:"vitals"`

@@ -46,16 +46,17 @@ type node struct{ *Agent }
 
 // Status is the node in one document.
 func (n node) Status() edge.Status {
-	report := n.scheduler.Snapshot().Report
+	snapshot := n.scheduler.Snapshot()
 	return edge.Status{
 		Node:       n.config.Load().Node.Name,
 		Version:    n.options.Version,
 		PID:        n.pid,
 		Started:    n.options.Started,
-		Draining:   report.Draining,
+		Draining:   snapshot.Report.Draining,
 		Policy:     policies{n.Agent}.report(),
 		Containerd: *n.daemon.Load(),
-		Scheduler:  report,
+		Scheduler:  snapshot.Report,
+		Tenants:    snapshot.Tenants,
 		Workloads:  n.supervisor.Workloads(),
 		Warnings:   n.warnings.All(),
 		Vitals:     n.vitals.Vitals(),

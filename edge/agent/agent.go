@@ -154,6 +154,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	services := []service{
 		{"vitals", a.vitals.Run},
 		{"log rotation", a.driver.Run},
+		{"containerd events", func(ctx context.Context) error { return a.driver.Events(ctx, a.instanceEvent) }},
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
 		// Before the supervisor, so that it is stopped after it: what a model still
 		// computes then is let go by the supervisor and does not hold the end up.
@@ -232,28 +233,4 @@ func (a *Agent) alive(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func (a *Agent) daemonChanged(report edge.DaemonReport) {
-	before := a.daemon.Swap(&report)
-	switch {
-	case report.Connected && !before.Connected:
-		a.journal.Add(edge.Event{
-			Kind: edge.EventDaemonBack, Subject: report.Address,
-			Facts: map[string]string{"version": report.Version},
-		})
-		a.warnings.Clear(codeDaemonDown, report.Address)
-	case !report.Connected:
-		if before.Connected {
-			a.journal.Add(edge.Event{Kind: edge.EventDaemonLost, Subject: report.Address, Cause: report.Error})
-		}
-		a.warnings.Raise(edge.Warning{
-			Code: codeDaemonDown, Subject: report.Address, Detail: report.Error,
-			Remedy: "start containerd (systemctl start containerd) and run `holdfast doctor`; what runs keeps running meanwhile",
-		})
-	}
-	if a.governor != nil {
-		a.governor.DaemonChanged(report.Connected)
-	}
-	a.supervisor.DaemonChanged(report)
 }

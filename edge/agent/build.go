@@ -62,6 +62,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		images:  a.driver.Images,
 		journal: a.journal,
 		shown:   &sharedWarnings{warnings: a.warnings},
+		refused: &sharedWarnings{warnings: a.warnings},
 		failed:  make(chan failure, 1),
 	}
 	g.store, err = policycache.New(policycache.Options{
@@ -86,8 +87,8 @@ func (a *Agent) warned(w edge.Warning) {
 	}
 }
 
-// rule tells the scheduler what a policy lets in.
-func (a *Agent) rule(*edge.Policy) {}
+// rule tells the scheduler whom a policy lets in.
+func (a *Agent) rule(policy *edge.Policy) { a.scheduler.Govern(scheduler.RulesOf(policy)) }
 
 func driverOptions(c config.Config, a *Agent) containerd.Options {
 	return containerd.Options{

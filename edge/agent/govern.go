@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +22,10 @@ type governor struct {
 	images  func(context.Context) ([]edge.Image, error)
 	journal *journal
 
-	taking sync.Mutex      // held by the one who brings a new document
-	failed chan failure    // capacity 1: the first failure of a trial decides it
-	shown  *sharedWarnings // of the policy cache
+	taking  sync.Mutex      // held by the one who brings a new document
+	failed  chan failure    // capacity 1: the first failure of a trial decides it
+	shown   *sharedWarnings // of the policy cache
+	refused *sharedWarnings // of workloads the policy does not permit
 
 	mu       sync.Mutex // guards what follows; held while a policy is handed to the rooms, which never wait
 	inForce  *policycache.Snapshot
@@ -80,7 +80,9 @@ func (g *governor) hand(policy *edge.Policy) {
 	if policy == nil {
 		return
 	}
-	g.desire(policy.Workloads)
+	wanted, refused := admitted(policy)
+	g.refused.share(refused)
+	g.desire(wanted)
 }
 
 func (g *governor) tell(s *policycache.Snapshot) {
@@ -149,45 +151,6 @@ func (g *governor) follow(ctx context.Context, envelope []byte) error {
 	return nil
 }
 
-// feasible tells whether the node can do what a policy asks, before it is kept. What
-// only containerd knows is left to the trial while containerd is away.
-func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
-	g.mu.Lock()
-	up := g.daemonUp
-	g.mu.Unlock()
-	if !up {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, imagesWithin)
-	defer cancel()
-	held, err := g.images(ctx)
-	if err != nil {
-		return nil // containerd has just gone
-	}
-	return missingImages(policy, held)
-}
-
-// imagesWithin bounds asking containerd for its list of images.
-const imagesWithin = 5 * time.Second
-
-// missingImages names what a policy wants to run and the node does not have.
-func missingImages(policy *edge.Policy, held []edge.Image) error {
-	var missing []string
-	for _, w := range policy.Workloads {
-		_, digest, _ := strings.Cut(w.Image, "@")
-		there := slices.ContainsFunc(held, func(i edge.Image) bool { return i.Digest == digest })
-		if w.Replicas > 0 && !there {
-			missing = append(missing, fmt.Sprintf("%s (of %s)", w.Image, w.Key()))
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return edge.WithHint(
-		fmt.Errorf("the node has no image %s: %w", strings.Join(missing, ", "), edge.ErrNotFound),
-		"import it with `holdfast images import FILE`, then apply the policy again; until then the one before stays in force")
-}
-
 // reportOf says for status what governs the node.
 func reportOf(s policycache.Status) edge.PolicyReport {
 	in := s.Snapshot
@@ -202,29 +165,4 @@ func reportOf(s policycache.Status) edge.PolicyReport {
 		report.FailedVersion, report.FailedWhy = s.Refused[n-1].Version, s.Refused[n-1].Why
 	}
 	return report
-}
-
-// sharedWarnings carries the warnings of the policy cache into the node's own.
-type sharedWarnings struct {
-	warnings *warnings
-
-	mu    sync.Mutex // guards shown
-	shown []warningKey
-}
-
-// share raises what stands and clears what stood.
-func (s *sharedWarnings) share(standing []edge.Warning) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var now []warningKey
-	for _, w := range standing {
-		now = append(now, warningKey{w.Code, w.Subject})
-		s.warnings.Raise(w)
-	}
-	for _, key := range s.shown {
-		if !slices.Contains(now, key) {
-			s.warnings.Clear(key.code, key.subject)
-		}
-	}
-	s.shown = now
 }

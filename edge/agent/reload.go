@@ -20,6 +20,7 @@ const (
 	codeWorkloadsUnknown = "workloads-unknown"
 	codeTrust            = "trust-unusable"
 	codeDiskFull         = "state-unlocked"
+	codeNotAdmitted      = "workload-not-admitted"
 )
 
 // reloadOn reads the inputs anew at each signal. Whatever is wrong with them,

@@ -72,3 +72,29 @@ func (w *warnings) All() []edge.Warning {
 	})
 	return all
 }
+
+// sharedWarnings carries a list of warnings that somebody else keeps into the node's
+// own.
+type sharedWarnings struct {
+	warnings *warnings
+
+	mu    sync.Mutex // guards shown
+	shown []warningKey
+}
+
+// share raises what stands and clears what stood.
+func (s *sharedWarnings) share(standing []edge.Warning) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var now []warningKey
+	for _, w := range standing {
+		now = append(now, warningKey{w.Code, w.Subject})
+		s.warnings.Raise(w)
+	}
+	for _, key := range s.shown {
+		if !slices.Contains(now, key) {
+			s.warnings.Clear(key.code, key.subject)
+		}
+	}
+	s.shown = now
+}

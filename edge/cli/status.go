@@ -36,6 +36,12 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 		return err
 	}
 	fmt.Fprintln(p.out)
+	if len(s.Tenants) > 0 {
+		if err := p.Table(tenantRows(s.Tenants)); err != nil {
+			return err
+		}
+		fmt.Fprintln(p.out)
+	}
 	if err := p.Table(modelRows(s.Scheduler)); err != nil {
 		return err
 	}
@@ -115,4 +121,19 @@ func modelRows(q edge.QueueReport) ([]string, [][]string) {
 		rows = append(rows, []string{m.Model, m.Pool, fmt.Sprint(m.Lanes), coarse(m.Estimate), coarse(m.Firm), basis})
 	}
 	return []string{"MODEL", "WORKLOAD", "LANES", "ESTIMATE", "FIRM", "FROM"}, rows
+}
+
+func tenantRows(tenants []edge.TenantReport) ([]string, [][]string) {
+	var rows [][]string
+	for _, t := range tenants {
+		tokens := ""
+		if t.Rate != (edge.Rate{}) {
+			tokens = fmt.Sprintf("%d of %d", t.Tokens, t.Burst)
+		}
+		if t.Shut {
+			tokens = "shut out"
+		}
+		rows = append(rows, []string{t.Tenant, fmt.Sprint(t.Submitted), fmt.Sprint(t.OverQuota), fmt.Sprint(t.Denied), unlessZero(t.Rate), tokens})
+	}
+	return []string{"TENANT", "SUBMITTED", "OVER QUOTA", "DENIED", "RATE", "LEFT"}, rows
 }

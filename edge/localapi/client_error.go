@@ -19,7 +19,7 @@ const maxErrorBody = 64 << 10
 // refusals are the reasons that stand for an *edge.Refusal.
 var refusals = [...]edge.Reason{
 	edge.ReasonDeadlineUnreachable, edge.ReasonDeadlinePassed, edge.ReasonQueueFull, edge.ReasonUnknownModel,
-	edge.ReasonModelNotReady, edge.ReasonHopeless, edge.ReasonDenied, edge.ReasonDraining,
+	edge.ReasonModelNotReady, edge.ReasonHopeless, edge.ReasonDenied, edge.ReasonOverQuota, edge.ReasonDraining,
 }
 
 // said is an error in the agent's words that is one of edge's to a program.

@@ -118,7 +118,7 @@ func refused(r *edge.Refusal) problem {
 
 func refusalStatus(r edge.Reason) int {
 	switch r {
-	case edge.ReasonDeadlineUnreachable, edge.ReasonQueueFull:
+	case edge.ReasonDeadlineUnreachable, edge.ReasonQueueFull, edge.ReasonOverQuota:
 		return http.StatusTooManyRequests
 	case edge.ReasonDeadlinePassed, edge.ReasonHopeless:
 		return http.StatusGatewayTimeout
@@ -147,6 +147,8 @@ func refusalText(r edge.Reason) string {
 		return "what ran before the task took so long that it could no longer end by its deadline"
 	case edge.ReasonDenied:
 		return "the policy does not allow the task"
+	case edge.ReasonOverQuota:
+		return "the tenant has submitted more than the policy lets it"
 	case edge.ReasonDraining:
 		return "the node takes no new tasks"
 	}
