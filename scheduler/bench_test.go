@@ -68,13 +68,53 @@ func BenchmarkQueue_SubmitDispatch(b *testing.B) {
 	}
 }
 
+// BenchmarkQueue_SubmitGoverned is SubmitDispatch with ten waiting, for a tenant that
+// is named, may ask two models, and has a rate that is always enough.
+func BenchmarkQueue_SubmitGoverned(b *testing.B) {
+	c := filled(b, 10)
+	rate := edge.Rate{Count: 1 << 50, Per: time.Second}
+	c.govern(0, &Rules{Tenants: map[string]TenantRule{
+		"vision": {Rate: rate, Burst: 100, Models: []string{"digits", "surface"}}, edge.DefaultTenant: {},
+	}})
+	items := make([]item, b.N)
+	for i := range items {
+		items[i].task = edge.Task{ID: "newcomer", Model: "digits", Class: edge.Batch, Tenant: "vision"}
+		items[i].deadline = instant(100 * time.Hour)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range items {
+		delete(c.open, "newcomer")
+		if err := c.submit(instant(i), &items[i]); err != nil {
+			b.Fatal(err)
+		}
+		c.finish(instant(i), c.runners[0], instant(i), edge.Answer{}, errTeachesNothing)
+		c.out = c.out[:0]
+	}
+}
+
+// BenchmarkQueue_RefuseOverQuota is a no to a tenant that floods.
+func BenchmarkQueue_RefuseOverQuota(b *testing.B) {
+	c := filled(b, 1000)
+	c.govern(0, &Rules{Tenants: map[string]TenantRule{"vision": {Rate: edge.Rate{Count: 1, Per: time.Hour}}}})
+	c.tenants.of("vision").bucket.take(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		it := &item{task: edge.Task{ID: "newcomer", Model: "digits", Tenant: "vision"}, deadline: instant(time.Hour)}
+		if c.submit(0, it) == nil {
+			b.Fatal("accepted")
+		}
+		c.out = c.out[:0]
+	}
+}
+
 // BenchmarkPlan walks the whole queue for a newcomer that stands first in it.
 func BenchmarkPlan(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			c := filled(b, n)
 			m := c.models["digits"]
-			it := &item{task: edge.Task{ID: "newcomer", Model: "digits"}, model: m, size: m.sized(0), deadline: instant(10 * time.Millisecond)}
+			it := &item{task: edge.Task{ID: "newcomer", Model: "digits"}, model: m, size: m.sized(0), firm: true, deadline: instant(10 * time.Millisecond)}
 			e := it.entry()
 			b.ReportAllocs()
 			for b.Loop() {

@@ -41,6 +41,7 @@ type drive struct {
 	order  int64
 	log    strings.Builder
 	ended  []*item // in order of settlement
+	tenant string  // of the tasks submitted
 
 	// duration is how long a started task really runs, and how it ends.
 	duration func(*item) (time.Duration, error)
@@ -123,7 +124,7 @@ func (d *drive) write(decision decision) {
 
 // submit asks for a task at this moment; within 0 means without a deadline.
 func (d *drive) submit(id, model string, class edge.Class, within time.Duration) (*item, error) {
-	it := &item{task: edge.Task{ID: id, Model: model, Class: class}, arrived: d.now, deadline: forever}
+	it := &item{task: edge.Task{ID: id, Model: model, Class: class, Tenant: d.tenant}, arrived: d.now, deadline: forever}
 	if within != 0 {
 		it.deadline = d.now + instant(within)
 		it.task.Deadline = d.core.epoch.Add(time.Duration(it.deadline))
@@ -141,6 +142,12 @@ func (d *drive) mustSubmit(id, model string, class edge.Class, within time.Durat
 		d.tb.Fatalf("task %q was refused: %v", id, err)
 	}
 	return it
+}
+
+// govern puts rules in force at this moment.
+func (d *drive) govern(rules Rules) {
+	d.core.govern(d.now, rules.clone())
+	d.act()
 }
 
 // count is how many tasks ended so.

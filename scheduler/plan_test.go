@@ -59,6 +59,7 @@ func candidate(d *drive, r *rand.Rand) entry {
 		task: edge.Task{ID: "newcomer", Model: m.name, Class: edge.Classes[r.IntN(3)]}, model: m, size: m.sized(0),
 		seq: d.core.seq + 1, arrived: d.now, deadline: d.now + instant(r.IntN(120))*instant(time.Millisecond),
 	}
+	it.firm = d.core.firm[it.task.Class]
 	return it.entry()
 }
 

@@ -54,7 +54,7 @@ func TestCore_BreaksPromisesWithoutAdmission(t *testing.T) {
 	d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, errTeachesNothing }
 	overload(d, r, func(id, model string, class edge.Class, within time.Duration) {
 		m := d.core.models[model]
-		it := &item{task: edge.Task{ID: id, Model: model, Class: class}, arrived: d.now, deadline: d.now + instant(within), model: m, size: m.sized(0)}
+		it := &item{task: edge.Task{ID: id, Model: model, Class: class}, arrived: d.now, deadline: d.now + instant(within), model: m, size: m.sized(0), firm: d.core.firm[class]}
 		d.core.queue.insert(it.entry())
 		d.core.settleDown(d.now)
 		d.act()
@@ -69,7 +69,8 @@ func TestCore_BreaksPromisesWithoutAdmission(t *testing.T) {
 func chaos(tb testing.TB, seed uint64, check func(*drive)) *drive {
 	r := rand.New(rand.NewPCG(seed, 13))
 	d, known := newDrive(tb, 1+r.IntN(4)), []*item(nil)
-	d.core.limits = [3]int{6, 6, 6}
+	d.core.configured = [3]int{6, 6, 6}
+	d.core.limits = d.core.configured
 	d.core.serve(0, somePools(r))
 	d.duration = func(it *item) (time.Duration, error) {
 		run := time.Duration(float64(it.size.figure.plan) * r.ExpFloat64())
@@ -88,6 +89,7 @@ func chaos(tb testing.TB, seed uint64, check func(*drive)) *drive {
 		d.at(at, func(now instant) {
 			switch r.IntN(20) {
 			default:
+				d.tenant = someTenants[r.IntN(len(someTenants))]
 				it, _ := randomSubmit(d, r, fmt.Sprint("t", i))
 				known = append(known, it)
 			case 0:
@@ -106,6 +108,8 @@ func chaos(tb testing.TB, seed uint64, check func(*drive)) *drive {
 				}
 			case 5:
 				d.core.tick(now)
+			case 6:
+				d.core.govern(now, someRules(r).clone())
 			}
 		})
 	}
@@ -163,7 +167,7 @@ func conserved(c *core, ended int) error {
 }
 
 func TestCore_SettlesEveryTaskExactlyOnce(t *testing.T) {
-	seen := map[edge.Outcome]int{}
+	seen, reasons := map[edge.Outcome]int{}, map[string]int{}
 	for seed := range uint64(200) {
 		d := chaos(t, seed, func(d *drive) {
 			if err := conserved(d.core, len(d.ended)); err != nil {
@@ -180,6 +184,14 @@ func TestCore_SettlesEveryTaskExactlyOnce(t *testing.T) {
 			}
 			once[it] = true
 			seen[it.settlement.Outcome]++
+			if refusal, is := edge.AsRefusal(it.settlement.Err); is {
+				reasons[it.settlement.Outcome.String()+" "+string(refusal.Reason)]++
+			}
+		}
+	}
+	for _, reason := range []string{"refused denied", "evicted denied", "refused over_quota"} {
+		if reasons[reason] == 0 {
+			t.Errorf("no task was ever %s: the rules never bite", reason)
 		}
 	}
 	for _, outcome := range edge.Outcomes {
@@ -313,7 +325,7 @@ func FuzzCore(f *testing.F) {
 		for i := 0; i+1 < len(script); i += 2 {
 			knob := time.Duration(script[i+1])
 			d.duration = func(*item) (time.Duration, error) { return knob * ms, nil }
-			switch script[i] % 6 {
+			switch script[i] % 8 {
 			case 0, 1, 2:
 				model := []string{"wide", "narrow"}[script[i]/6%2]
 				last, _ = d.submit(fmt.Sprint(i), model, edge.Classes[script[i]%3], (knob-10)*ms)
@@ -328,6 +340,10 @@ func FuzzCore(f *testing.F) {
 			case 5:
 				d.core.serve(d.now, []edge.Pool{serving("wide", int(knob%4), knob*ms), serving("narrow", int(knob/4%3), 0)})
 				d.act()
+			case 6:
+				d.govern(someRules(rand.New(rand.NewPCG(uint64(knob), 29))))
+			case 7:
+				d.tenant = someTenants[int(knob)%len(someTenants)]
 			}
 		}
 		d.core.stop(d.now)
