@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -57,6 +58,14 @@ func TestLoad_Valid(t *testing.T) {
 				t.Fatal(err)
 			}
 			expected(t, strings.TrimSuffix(file, ".yaml")+".json", string(text)+"\n")
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := compose.LoadByCompose(t.Context(), compose.Options{Path: file, Content: content, Environ: environ})
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want what Compose makes of it: %+v, %v", got, want, err)
+			}
 		})
 	}
 }

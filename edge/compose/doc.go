@@ -1,12 +1,16 @@
 // Package compose owns the way from a Compose file to workloads: which keys are
 // honoured, what they mean here, and what is wrong with a file.
 //
-// Compose itself is read by compose-go, the authority on it. Before it sees the
-// file the keys are held against the list of those holdfast honours, so that a
-// key is either kept or refused with its line and the reason: none is silently
-// dropped. What Compose leaves to the platform is decided as the hardened default
-// of holdfast decides it: a read-only root, no capabilities, no network. Keys only
-// ever relax that one by one.
+// The keys are held against the list of those holdfast honours, so that a key is
+// either kept or refused with its line and the reason: none is silently dropped. What
+// an honoured value means is decided by the types of compose-go, the authority on
+// Compose: sizes, durations, commands, variables. What Compose leaves to the platform
+// is decided as the hardened default of holdfast decides it: a read-only root, no
+// capabilities, no network. Keys only ever relax that one by one.
+//
+// The loader and the schema of compose-go are not linked: they would cost every start
+// of the agent more than its own rooms do, whether or not there is a Compose file
+// (docs/decisions/0007). The tests hold this package against them instead.
 //
 // Where Compose and a gateway differ:
 //   - restart: Compose's default "no" stands for plain services. A model server
@@ -33,8 +37,15 @@
 // # Testing
 //
 // testdata/compose/valid holds files with the workloads they mean, invalid holds
-// files with the exact errors. The shapes of values are checked here, because
-// compiling the Compose schema would be most of the agent's start; that schema
-// is asked in the tests instead: every value on every key, and whatever the fuzzer
-// gets accepted, must be accepted by it with the same meaning.
+// files with the exact errors. LoadByCompose reads a file by compose-go's loader and
+// schema: the valid files, every value on every key, and whatever the fuzzer gets
+// accepted, must be accepted by it with the same meaning. attributes.go, which tells
+// keys of Compose from keys of nobody, is held against the schema too.
+//
+// # A key more
+//
+// A key is honoured by a line in honoured (its shape) and one in meaningOf (its words),
+// a field of config with the line in decoder.config that reads it, the same field in
+// the oracle's converted, and its use in service.workload. What Compose checks across
+// keys belongs to checkAgreement.
 package compose

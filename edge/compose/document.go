@@ -21,8 +21,7 @@ const (
 	maxDepth = 40
 )
 
-// node is where a value stands in the file. The document is parsed only here, and
-// compose-go gets the values, so that no second parser can see another document.
+// node is where a value stands in the file.
 type node struct {
 	path         string // dotted
 	line, column int    // of the key, or of the value in a list
@@ -59,7 +58,7 @@ func (n *node) near(keys ...string) *node {
 	return n
 }
 
-// parse turns content into values for compose-go and the places they stand at.
+// parse turns content into values and the places they stand at.
 func (f *file) parse(content []byte) (*node, map[string]any) {
 	top := &node{line: 1, column: 1}
 	if len(content) > MaxFile {

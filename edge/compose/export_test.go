@@ -1,17 +1,13 @@
 package compose
 
 import (
-	"context"
-
-	"holdfast/edge"
+	"maps"
+	"slices"
+	"strings"
 )
 
-// LoadValidated loads content and lets compose-go hold it against the Compose
-// schema as well.
-func LoadValidated(ctx context.Context, o Options) ([]edge.Workload, error) {
-	f := &file{problems: problems{file: o.Path}, environ: environment(o.Environ), validate: true}
-	return f.load(ctx, o.Content)
-}
+// Attributes is what the code knows of the Compose schema.
+const Attributes = attributes
 
 // HonouredPaths lists the honoured keys as paths of the Compose schema.
 func HonouredPaths() []string {
@@ -30,4 +26,13 @@ func (r rule) walk(at string, visit func(string)) {
 			below.walk(path, visit)
 		}
 	}
+}
+
+// HonouredPlaces lists the mappings that hold honoured keys of Compose.
+func HonouredPlaces() []string {
+	places := map[string]bool{}
+	for _, path := range HonouredPaths() {
+		places[strings.TrimSuffix(path[:max(0, strings.LastIndex(path, "."))], ".")] = true
+	}
+	return slices.Sorted(maps.Keys(places))
 }

@@ -1,10 +1,8 @@
 package compose
 
 import (
+	"slices"
 	"strings"
-
-	"github.com/compose-spec/compose-go/v2/schema"
-	"github.com/compose-spec/compose-go/v2/tree"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -48,7 +46,7 @@ func honoured() rule {
 // checkKeys reports every key that is not honoured, and what has to be a mapping
 // and is not.
 func (f *file) checkKeys(root *node) {
-	f.check(root, honoured(), tree.NewPath())
+	f.check(root, honoured(), "")
 	services := root.at("services")
 	if services == nil {
 		f.add(root.near("services"), "names no services", "write them below services; services: {} says that nothing is to run")
@@ -69,7 +67,8 @@ func (f *file) checkService(name string, at *node) {
 	}
 }
 
-func (f *file) check(n *node, r rule, at tree.Path) {
+// check holds n against the rule of a place, which is a path with * for any name.
+func (f *file) check(n *node, r rule, place string) {
 	if r.below == nil {
 		if !r.shape.fits(n) {
 			f.add(n, "is "+kindOf(n), "write "+r.shape.String())
@@ -81,22 +80,23 @@ func (f *file) check(n *node, r rule, at tree.Path) {
 		return
 	}
 	for _, name := range n.order {
-		below, ok := r.below[name]
-		if !ok {
-			below, ok = r.below[each]
+		key := name
+		if _, any := r.below[each]; any {
+			key = each
 		}
+		below, ok := r.below[key]
 		if !ok {
-			f.refuse(n.fields[name], name, r, at.Next(name))
+			f.refuse(n.fields[name], name, r, place)
 			continue
 		}
-		f.check(n.fields[name], below, at.Next(name))
+		f.check(n.fields[name], below, join(place, key))
 	}
 }
 
 // refuse tells a key Compose knows from one nobody knows.
-func (f *file) refuse(n *node, name string, r rule, at tree.Path) {
+func (f *file) refuse(n *node, name string, r rule, place string) {
 	reason, remedy := refusal(name)
-	known := tree.NewMatcher(schema.AttributePaths()...).Matches(at)
+	known := isAttribute(place, name)
 	switch guess := nearest(name, r); {
 	case known && reason != "" || name == "route" && strings.HasSuffix(n.path, extensionKey+".route"):
 		f.add(n, "not honoured yet: "+reason, remedy)
@@ -107,4 +107,14 @@ func (f *file) refuse(n *node, name string, r rule, at tree.Path) {
 	default:
 		f.add(n, "unknown key", remedy)
 	}
+}
+
+// isAttribute tells whether Compose has the key at a place where others are honoured.
+func isAttribute(place, name string) bool {
+	for line := range strings.Lines(attributes) {
+		if at, names, _ := strings.Cut(line, ": "); at == place {
+			return slices.Contains(strings.Fields(names), name)
+		}
+	}
+	return false
 }

@@ -30,11 +30,14 @@ func TestHonoured_AreCompose(t *testing.T) {
 	}
 }
 
-// TestShapes_AgreeWithSchema tries every kind of value on every honoured key: what
-// is accepted here the Compose schema accepts too, and means the same to it.
-func TestShapes_AgreeWithSchema(t *testing.T) {
-	values := []string{"", "1", "-1", "0", "1.5", "1e9", ".inf", "true", "yes", "a", `"1"`, `""`, "10s", "2024-01-01", "5368709120",
-		"[]", "[a]", "[a, a]", "[1]", "[null]", "[[a]]", "[{a: b}]", "{}", "{a: b}", "{a: 1}", "{a: }", "{a: [b]}", "{a: 2024-01-01}"}
+// TestValues_AgreeWithCompose tries every kind of value on every honoured key: what is
+// accepted here Compose accepts too, and means the same by it.
+func TestValues_AgreeWithCompose(t *testing.T) {
+	values := []string{"", "1", "-1", "0", "1.5", "1e9", ".inf", "true", "yes", "a", `"1"`, `""`, "10s", "2024-01-01", "5368709120", "1_000",
+		`"0x10"`, `"1_000"`, `"1.5"`, "64m", `"1e40"`, `"99999999999999999999"`, `"a 'b c' $$D"`, `"a 'b"`, "0.1", "1e39", "no", `"true"`, `"on"`, "1h30m", "1w", "no-new-privileges", "16777217",
+		"[]", "[a]", "[a, a]", "[1]", "[null]", "[[a]]", "[{a: b}]", "{}", "{a: b}", "{a: 1}", "{a: }", "{a: [b]}", "{a: 2024-01-01}", "{a: 1.50, b: 1e9, c: true}",
+		"[N, M, COMPOSE_PROJECT_NAME]", "{N: , COMPOSE_PROJECT_NAME: , M: }", "[A=1, A=2, A]", "{x-a: 1}", "[x-a=1]", "['A =1']", "[KILL, KILL=1]", "[KILL=1, KILL]", "[NET_RAW, KILL, NET_RAW]",
+		"[/a, /b]", "['/a:size=1m', '/a:size=2m']", "[/a, '/a:size=2m']", "[no-new-privileges, no-new-privileges]"}
 	accepted := 0
 	for _, path := range compose.HonouredPaths() {
 		key, ok := strings.CutPrefix(path, "services.*.")
@@ -42,20 +45,73 @@ func TestShapes_AgreeWithSchema(t *testing.T) {
 			continue
 		}
 		for _, value := range values {
-			text := document(key, value)
-			got, err := load(t, text)
-			if err != nil {
-				continue
-			}
-			accepted++
-			want, err := compose.LoadValidated(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(text)})
-			if err != nil || !reflect.DeepEqual(got, want) {
-				t.Errorf("%s: %s: got %+v, want %+v, %v", key, value, got, want, err)
+			accepted += agrees(t, document(key, value))
+		}
+	}
+	if accepted < 100 {
+		t.Errorf("got %d accepted values, want enough to mean something", accepted)
+	}
+}
+
+// TestPairs_AgreeWithCompose says the same matter twice, in all ways.
+func TestPairs_AgreeWithCompose(t *testing.T) {
+	accepted := 0
+	for short, deploy := range map[string]string{"scale": "", "cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"} {
+		for _, a := range []string{"", "1", "0.5", `"64m"`, `"67108864"`, "67108864", `"1"`, "0"} {
+			for _, b := range []string{"", `"1"`, "1", "0.5", `"64m"`, `"67108864"`, "0"} {
+				limits := "resources: {limits: {" + deploy + ": " + b + "}}"
+				switch {
+				case deploy == "":
+					limits = "replicas: " + b
+				case b == "":
+					limits = "resources: {limits: {}}"
+				}
+				accepted += agrees(t, fmt.Sprintf("services: {a: {image: b, %s: %s, deploy: {%s}}}", short, a, limits))
 			}
 		}
 	}
-	if accepted < 50 {
-		t.Errorf("got %d accepted values, want enough to mean something", accepted)
+	if accepted < 10 {
+		t.Errorf("got %d accepted pairs, want some of each", accepted)
+	}
+}
+
+// agrees counts 1 when text is accepted, which Compose must then do too.
+func agrees(t *testing.T, text string) int {
+	t.Helper()
+	got, err := load(t, text, environ...)
+	if err != nil {
+		return 0
+	}
+	want, err := compose.LoadByCompose(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(text), Environ: environ})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %+v, want %+v, %v", text, got, want, err)
+	}
+	return 1
+}
+
+// TestOracle_Refuses is the negative control: what is wrong only by the Compose schema,
+// or only by the loader's own checks, it refuses.
+func TestOracle_Refuses(t *testing.T) {
+	for _, text := range []string{
+		"services: {a: {image: b, imgae: c}}", "services: {a: {image: b, user: 1}}",
+		"services: {a: {image: b, security_opt: [no-new-privileges, no-new-privileges]}}",
+		"services: {a: {image: b, tmpfs: [/a, '/a:size=1m']}}", "services: {a: {image: b, scale: 1, deploy: {replicas: 2}}}",
+	} {
+		got, err := compose.LoadByCompose(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(text)})
+		if err == nil {
+			t.Errorf("%s: got %+v, want a refusal", text, got)
+		}
+		if got, err := load(t, text); err == nil {
+			t.Errorf("%s: got %+v, want a refusal", text, got)
+		}
+	}
+}
+
+func TestNames_AgreeWithCompose(t *testing.T) {
+	for _, text := range []string{"", "line-3", "Line 3!", "__a", "-_a_-", "\u212aelvin", "\u0130stanbul", "\xff1", "a.b/c", "ÄÖ9"} {
+		if got, want := compose.NormalName(text), compose.ComposeName(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/template"
 )
 
@@ -53,14 +52,26 @@ func (f *file) projectName(root *node, path string) string {
 		return f.app
 	}
 	if given == nil {
-		if name := loader.NormalizeProjectName(folderName(path)); name != "" {
+		if name := normalName(folderName(path)); name != "" {
 			return name
 		}
 		return "default"
 	}
-	if name := loader.NormalizeProjectName(given.text); name == given.text && name != "" {
+	if name := normalName(given.text); name == given.text && name != "" {
 		return name
 	}
 	f.add(given, quote(given.text)+" cannot name an app", "use lower-case letters, digits, '-' and '_', the first a letter or digit")
 	return ""
+}
+
+// normalName makes a project's name of any text as Compose does: in lower case, without
+// what a name may not hold.
+func normalName(text string) string {
+	kept := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(text))
+	return strings.TrimLeft(kept, "_-")
 }

@@ -26,15 +26,15 @@ const (
 )
 
 // limits reads deploy.resources.limits, or the older keys of the service; where
-// both are given, compose-go has seen to it that they agree.
+// both are given, checkAgreement has seen to it that they agree.
 func (s service) limits() edge.Limits {
-	var deploy types.Resource
-	if d := s.config.Deploy; d != nil && d.Resources.Limits != nil {
-		deploy = *d.Resources.Limits
+	var deploy limitsConfig
+	if s.config.Limits != nil {
+		deploy = *s.config.Limits
 	}
 	limits := edge.Limits{
-		CPUs:   widen(cmp.Or(deploy.NanoCPUs.Value(), s.config.CPUS)),
-		Memory: int64(cmp.Or(deploy.MemoryBytes, s.config.MemLimit)),
+		CPUs:   widen(cmp.Or(deploy.CPUs.Value(), s.config.CPUs)),
+		Memory: int64(cmp.Or(deploy.Memory, s.config.MemLimit)),
 		Pids:   cmp.Or(deploy.Pids, s.config.PidsLimit),
 	}
 	if at := s.given("cpus", "cpus"); at != nil && !(limits.CPUs >= 0.01 && limits.CPUs <= maxCPUs) {
@@ -51,7 +51,7 @@ func (s service) limits() edge.Limits {
 
 // given finds where a limit is written, if it is.
 func (s service) given(deploy, short string) *node {
-	if at := s.at.at("deploy", "resources", "limits", deploy); at != nil {
+	if at := s.at.at(limitsPath(deploy)...); at != nil {
 		return at
 	}
 	return s.at.at(short)
@@ -70,17 +70,13 @@ func widen(f float32) float64 {
 // tmpfs reads path[:size=64m].
 func (s service) tmpfs() []edge.Tmpfs {
 	var mounts []edge.Tmpfs
-	for i, entry := range s.config.Tmpfs {
-		at := s.at.near("tmpfs")
-		if i < len(at.items) {
-			at = at.items[i]
-		}
-		folder, options, _ := strings.Cut(entry, ":")
+	for _, entry := range s.config.Tmpfs {
+		folder, options, _ := strings.Cut(entry.text, ":")
 		if !path.IsAbs(folder) || path.Clean(folder) == "/" {
-			s.add(at, quote(folder)+" is not a folder inside the instance", "begin it with /")
+			s.add(entry.at, quote(folder)+" is not a folder inside the instance", "begin it with /")
 			continue
 		}
-		mounts = append(mounts, edge.Tmpfs{Path: path.Clean(folder), Size: s.tmpfsSize(at, options)})
+		mounts = append(mounts, edge.Tmpfs{Path: path.Clean(folder), Size: s.tmpfsSize(entry.at, options)})
 	}
 	slices.SortFunc(mounts, func(a, b edge.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
 	return mounts

@@ -52,12 +52,15 @@ func (f *file) load(ctx context.Context, content []byte) ([]edge.Workload, error
 
 // project goes from the values of a project to its workloads.
 func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]edge.Workload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	f.checkKeys(root)
 	name := f.projectName(root, f.problems.file)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	workloads := f.workloads(ctx, name, root, tree)
+	workloads := f.workloads(name, root, tree)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -69,7 +72,6 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 type file struct {
 	problems
 	environ  map[string]string
-	validate bool         // ask the Compose schema too
 	verbatim bool         // not Compose: ${NAME} means nothing
 	app      string       // what the app is named already
 	visited  int          // nodes expanded so far

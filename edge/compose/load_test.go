@@ -147,9 +147,9 @@ func FuzzLoad(f *testing.F) {
 		for _, w := range got {
 			promised(t, w)
 		}
-		again, err := compose.LoadValidated(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(content), Environ: environ})
+		again, err := compose.LoadByCompose(t.Context(), compose.Options{Path: "/apps/line-3/compose.yaml", Content: []byte(content), Environ: environ})
 		if err != nil || !reflect.DeepEqual(got, again) {
-			t.Errorf("got %+v with the Compose schema (%v), want %+v", again, err, got)
+			t.Errorf("got %+v by Compose (%v), want %+v", again, err, got)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -11,32 +12,23 @@ import (
 // is no change: nothing is kept but what is added.
 func (s service) capabilities() []string {
 	var added []string
-	for i, given := range s.config.CapAdd {
-		if name, ok := capability(given); ok {
+	for _, given := range s.config.CapAdd {
+		if name, ok := capability(given.text); ok {
 			added = append(added, name)
 			continue
 		}
-		s.add(s.item("cap_add", i), quote(given)+" is not a capability that can be added", "name one, such as NET_BIND_SERVICE")
+		s.add(given.at, quote(given.text)+" is not a capability that can be added", "name one, such as NET_BIND_SERVICE")
 	}
-	for i, given := range s.config.CapDrop {
-		name, ok := capability(given)
+	for _, given := range s.config.CapDrop {
+		name, ok := capability(given.text)
 		if slices.Contains(added, name) {
-			s.add(s.item("cap_drop", i), quote(given)+" is both added and dropped", "keep one")
-		} else if !ok && !strings.EqualFold(given, "ALL") {
-			s.add(s.item("cap_drop", i), quote(given)+" is not a capability", "write ALL; all are dropped anyway")
+			s.add(given.at, quote(given.text)+" is both added and dropped", "keep one")
+		} else if !ok && !strings.EqualFold(given.text, "ALL") {
+			s.add(given.at, quote(given.text)+" is not a capability", "write ALL; all are dropped anyway")
 		}
 	}
 	slices.Sort(added)
 	return slices.Compact(added)
-}
-
-// item is the place of one entry of a list.
-func (s service) item(key string, i int) *node {
-	at := s.at.near(key)
-	if i < len(at.items) {
-		return at.items[i]
-	}
-	return at
 }
 
 // capability turns net_raw, NET_RAW and CAP_NET_RAW into CAP_NET_RAW.
@@ -80,10 +72,14 @@ func (s service) checkNetwork() {
 // checkSecurityOpt accepts only what is the case anyway.
 func (s service) checkSecurityOpt() {
 	for i, option := range s.config.SecurityOpt {
-		switch strings.Replace(option, "=", ":", 1) {
+		if slices.ContainsFunc(s.config.SecurityOpt[:i], func(e entry) bool { return e.text == option.text }) {
+			s.add(option.at, quote(option.text)+" stands here for the second time", "keep one") // Compose refuses it too
+			continue
+		}
+		switch strings.Replace(option.text, "=", ":", 1) {
 		case "no-new-privileges", "no-new-privileges:true":
 		default:
-			s.add(s.item("security_opt", i), quote(option)+" is not honoured",
+			s.add(option.at, quote(option.text)+" is not honoured",
 				"remove it: no new privileges and the default seccomp profile always apply")
 		}
 	}
@@ -95,9 +91,15 @@ func (s service) checkMounts(w edge.Workload) {
 		return
 	}
 	socket := strings.TrimPrefix(w.Serve.Endpoint, "unix://")
-	for i, mount := range w.Tmpfs {
-		if strings.HasPrefix(socket, mount.Path+"/") {
-			s.add(s.item("tmpfs", i), quote(mount.Path)+" would hide the folder of x-holdfast.endpoint", "put them side by side")
+	for _, mount := range s.config.Tmpfs {
+		if folder := path.Clean(mountTarget(mount.text)); strings.HasPrefix(socket, folder+"/") {
+			s.add(mount.at, quote(folder)+" would hide the folder of x-holdfast.endpoint", "put them side by side")
 		}
 	}
+}
+
+// mountTarget is the folder of path[:options], as it is written.
+func mountTarget(mount string) string {
+	folder, _, _ := strings.Cut(mount, ":")
+	return folder
 }

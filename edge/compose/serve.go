@@ -24,7 +24,7 @@ const (
 
 // extension reads x-holdfast. A service without a model is a plain one.
 func (s service) extension() (serve *edge.Serve, runAsRoot bool) {
-	values, _ := s.config.Extensions[extensionKey].(map[string]any)
+	values := s.config.Extension
 	x := extension{s, values}
 	runAsRoot = x.truth("runAsRoot")
 	if values["model"] == nil {

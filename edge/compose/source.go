@@ -6,8 +6,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/loader"
-
 	"holdfast/edge"
 )
 
@@ -70,7 +68,7 @@ func (d *Document) Project(ctx context.Context, path, app string, environ []stri
 	if at.path != path || at.raw == nil {
 		return nil, d.Problem(path, "is not there", "")
 	}
-	if loader.NormalizeProjectName(app) != app || !isName(app) {
+	if normalName(app) != app || !isName(app) {
 		return nil, d.Problem(path, quote(app)+" cannot name an app", "use at most 63 lower-case letters, digits, '-' and '_', the first a letter or digit")
 	}
 	f := &file{problems: problems{file: d.path, below: path}, environ: environment(environ), app: app}

@@ -15,8 +15,9 @@ import (
 // service maps one Compose service; what is wrong goes to the file's problems.
 type service struct {
 	*file
+	name   string
 	at     *node
-	config types.ServiceConfig
+	config config
 }
 
 const (
@@ -28,9 +29,9 @@ const (
 	maxReplicas = 100
 )
 
-func (s service) workload(app, name string) edge.Workload {
+func (s service) workload(app string) edge.Workload {
 	w := edge.Workload{
-		App: app, Name: name, Image: s.image(), Replicas: s.replicas(),
+		App: app, Name: s.name, Image: s.image(), Replicas: s.replicas(),
 		Entrypoint: s.arguments("entrypoint", s.config.Entrypoint),
 		Command:    s.arguments("command", s.config.Command),
 		Env:        s.env(), WorkingDir: s.workingDir(),
@@ -62,7 +63,7 @@ func (s service) image() string {
 }
 
 func (s service) replicas() int {
-	n := s.config.GetScale()
+	n := s.config.replicas()
 	if n < 0 || n > maxReplicas {
 		keys := []string{"deploy", "replicas"}
 		if s.config.Scale != nil {

@@ -1,0 +1,79 @@
+package compose
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/interpolation"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/template"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"holdfast/edge"
+)
+
+// LoadByCompose reads content as Load does, but lets compose-go's loader decode and
+// check it, by the Compose schema too. It is what Load is held against.
+func LoadByCompose(ctx context.Context, o Options) ([]edge.Workload, error) {
+	f := &file{problems: problems{file: o.Path}, environ: environment(o.Environ)}
+	root, values := f.parse(o.Content)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	app := f.projectName(root, o.Path)
+	project, err := f.byCompose(ctx, app, values)
+	if err != nil {
+		return nil, err
+	}
+	var services []service
+	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
+		at := root.at("services", name)
+		services = append(services, service{f, name, at, converted(at, project.Services[name])})
+	}
+	return f.mapServices(app, services), f.err()
+}
+
+func (f *file) byCompose(ctx context.Context, app string, values map[string]any) (*types.Project, error) {
+	delete(values, "version")
+	values["name"] = app
+	return loader.LoadWithContext(ctx, types.ConfigDetails{
+		// Content is there and empty so that the loader does not read the file itself.
+		ConfigFiles: []types.ConfigFile{{Filename: f.problems.file, Config: values, Content: []byte{}}},
+		Environment: f.environ,
+	}, func(o *loader.Options) {
+		o.SetProjectName(app, true)
+		o.SkipInclude, o.SkipExtends, o.ResolvePaths = true, true, false
+		o.Interpolate.Substitute = func(s string, _ template.Mapping) (string, error) { return s, nil }
+		o.Interpolate.LookupValue = interpolation.LookupValue(f.lookup)
+	})
+}
+
+// converted takes what compose-go decoded.
+func converted(at *node, from types.ServiceConfig) config {
+	entries := func(texts []string) []entry {
+		var list []entry
+		for _, text := range texts {
+			list = append(list, entry{text, at})
+		}
+		return list
+	}
+	to := config{
+		Image: from.Image, WorkingDir: from.WorkingDir, User: from.User, NetworkMode: from.NetworkMode,
+		Restart: from.Restart, StopSignal: from.StopSignal, Command: from.Command, Entrypoint: from.Entrypoint,
+		Environment: from.Environment, CapAdd: entries(from.CapAdd), CapDrop: entries(from.CapDrop),
+		SecurityOpt: entries(from.SecurityOpt), Tmpfs: entries(from.Tmpfs), ReadOnly: from.ReadOnly,
+		StopGracePeriod: from.StopGracePeriod, Scale: new(from.GetScale()),
+		CPUs: from.CPUS, MemLimit: from.MemLimit, PidsLimit: from.PidsLimit,
+	}
+	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
+	if d := from.Deploy; d != nil && d.Resources.Limits != nil {
+		l := d.Resources.Limits
+		to.Limits = &limitsConfig{CPUs: l.NanoCPUs, Memory: l.MemoryBytes, Pids: l.Pids}
+	}
+	return to
+}
+
+// NormalName is the name Load makes of a text, and ComposeName the one Compose does.
+func NormalName(text string) string  { return normalName(text) }
+func ComposeName(text string) string { return loader.NormalizeProjectName(text) }
