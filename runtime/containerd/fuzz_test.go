@@ -51,3 +51,16 @@ func FuzzParseGuise(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLayerFiles: whatever layers hold, looking into them ends, within its bounds.
+func FuzzLayerFiles(f *testing.F) {
+	f.Add(makeLayer(f, file("etc/passwd", "a")), makeLayer(f, gone("etc/.wh.passwd")))
+	f.Add(makeLayer(f, link("etc", "usr"), file("usr/passwd", "a")), gzipped(f, makeLayer(f, hard("etc/passwd", "usr/passwd"))))
+	f.Add(makeLayer(f, link("etc/passwd", "passwd")), zstandard(f, makeLayer(f, gone("etc/.wh..wh..opq"))))
+	f.Fuzz(func(t *testing.T, lower, upper []byte) {
+		files, err := containerd.LayerFiles(t.Context(), [][]byte{lower, upper}, 1<<20, "etc/passwd")
+		if err == nil && len(files[0]) > containerd.MaxSmallFile {
+			t.Errorf("got %d bytes", len(files[0]))
+		}
+	})
+}

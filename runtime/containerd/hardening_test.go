@@ -155,9 +155,9 @@ func TestDriver_Endpoint(t *testing.T) {
 func TestDriver_User(t *testing.T) {
 	n := newEmptyNode(t)
 	p := testImage()
-	p.files = map[string]string{
-		"etc/passwd": "root:x:0:0::/:\nmodel:x:1234:100::/:\n",
-		"etc/group":  "users:x:100:\nvideo:x:44:model\n",
+	p.below = []map[string]string{
+		{"etc/passwd": "root:x:0:0::/:\nmodel:x:1:1::/:\n", "etc/group": "users:x:100:\nvideo:x:44:model\n"},
+		{"etc/passwd": "root:x:0:0::/:\nmodel:x:1234:100::/:\n"},
 	}
 	p.user = "model"
 	n.importImage(t, p)

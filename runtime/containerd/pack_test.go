@@ -26,7 +26,10 @@ type pack struct {
 	platforms []string
 	user      string
 	files     map[string]string // beside the program
-	spoil     func(files map[string][]byte)
+	// below are the files of further layers, the lowest first: compressed by gzip and
+	// by zstd in turns.
+	below []map[string]string
+	spoil func(files map[string][]byte)
 	// damageLayer makes the layer bytes that are no archive, under a digest that fits.
 	damageLayer bool
 }
@@ -81,13 +84,34 @@ func (p pack) layout(t testing.TB) map[string][]byte {
 func (p pack) manifest(t testing.TB, files blobs, arch string) ocispec.Descriptor {
 	t.Helper()
 	layer := p.layer(t)
-	config := files.add(ocispec.MediaTypeImageConfig, encode(t, p.config(layer, arch)))
+	settings := p.config(layer, arch)
+	descs := []ocispec.Descriptor{files.add(ocispec.MediaTypeImageLayer, layer)}
+	for i, held := range slices.Backward(p.below) {
+		desc, diff := lowerLayer(t, files, held, i%2 == 1)
+		descs = append([]ocispec.Descriptor{desc}, descs...)
+		settings.RootFS.DiffIDs = append([]digest.Digest{diff}, settings.RootFS.DiffIDs...)
+	}
+	config := files.add(ocispec.MediaTypeImageConfig, encode(t, settings))
 	desc := files.add(ocispec.MediaTypeImageManifest, encode(t, ocispec.Manifest{
 		Versioned: specsgo.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: config, Layers: []ocispec.Descriptor{files.add(ocispec.MediaTypeImageLayer, layer)},
+		Config: config, Layers: descs,
 	}))
 	desc.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
 	return desc
+}
+
+// lowerLayer adds a compressed layer and tells its digest uncompressed as well.
+func lowerLayer(t testing.TB, into blobs, held map[string]string, zstd bool) (ocispec.Descriptor, digest.Digest) {
+	t.Helper()
+	files := make(map[string][]byte)
+	for name, text := range held {
+		files[name] = []byte(text)
+	}
+	plain := writeTar(t, files, 0o644)
+	if zstd {
+		return into.add(ocispec.MediaTypeImageLayerZstd, zstandard(t, plain)), digest.FromBytes(plain)
+	}
+	return into.add(ocispec.MediaTypeImageLayerGzip, gzipped(t, plain)), digest.FromBytes(plain)
 }
 
 func (p pack) config(layer []byte, arch string) ocispec.Image {

@@ -1,21 +1,15 @@
 package containerd
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 
 	"holdfast/edge"
@@ -61,10 +55,10 @@ func (d *Driver) account(ctx context.Context, c *client.Client, w edge.Workload,
 	return account{uid: nobody, gid: nobody}, nil
 }
 
-// lookUp reads numbers as they stand and asks the image's own files only for names,
-// for it takes a mount to see them, which an agent in a confined service may not
-// make. A uid without a group has the group of the same number, as distroless images
-// have it, and no further ones; whoever wants what /etc/passwd says names the user.
+// lookUp reads numbers as they stand and looks into the image's own files only for
+// names, for it takes reading its layers. A uid without a group has the group of the
+// same number, as distroless images have it, and no further ones; whoever wants what
+// /etc/passwd says names the user.
 func (d *Driver) lookUp(ctx context.Context, c *client.Client, user string, img image) (account, error) {
 	name, group, hasGroup := strings.Cut(user, ":")
 	uid, uidErr := parseID(name)
@@ -79,11 +73,11 @@ func (d *Driver) lookUp(ctx context.Context, c *client.Client, user string, img 
 	if who, ok := d.images.account(key); ok {
 		return who, nil
 	}
-	var who account
-	err := d.withFiles(ctx, c, img, func(root *os.Root) (err error) {
-		who, err = findAccount(root, name, group)
-		return err
-	})
+	files, err := imageFiles(ctx, c, img, "etc/passwd", "etc/group")
+	if err != nil {
+		return account{}, edge.WithHint(err, "name the user and its group by number, which needs no look into the image")
+	}
+	who, err := findAccount(files[0], files[1], name, group)
 	if err != nil {
 		return account{}, err
 	}
@@ -107,38 +101,10 @@ func (i *imageCache) keepAccount(key userKey, who account) {
 	i.users[key] = who
 }
 
-// withFiles shows the image's files to read, mounted for as long as it takes. No
-// link inside the image leads out of the root that read is given.
-func (d *Driver) withFiles(ctx context.Context, c *client.Client, img image, read func(*os.Root) error) error {
-	store := c.SnapshotService(d.opts.Snapshotter)
-	key := "holdfast-view-" + rand.Text() // two starts may look at once
-	ctx, done, err := c.WithLease(ctx)
-	if err != nil {
-		return native(err)
-	}
-	defer func() { _ = done(context.WithoutCancel(ctx)) }() // it expires by itself
-	mounts, err := store.View(ctx, key, img.parent)
-	if err != nil {
-		return native(err)
-	}
-	defer func() { _ = store.Remove(context.WithoutCancel(ctx), key) }() // else it goes with the lease
-	return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return err
-		}
-		defer root.Close()
-		return read(root)
-	})
-}
-
-// findAccount reads the image's passwd and group files. A user given by number,
-// beside a group given by name, need not be listed.
-func findAccount(root *os.Root, name, group string) (account, error) {
-	users, err := readTable(root, "etc/passwd", 4)
-	if err != nil {
-		return account{}, err
-	}
+// findAccount reads the text of the image's passwd and group files. A user given by
+// number, beside a group given by name, need not be listed.
+func findAccount(passwd, group []byte, name, groupName string) (account, error) {
+	users := readTable(passwd, 4)
 	uid, numeric := parseID(name)
 	at := slices.IndexFunc(users, func(row []string) bool {
 		return row[0] == name || (numeric == nil && row[2] == name)
@@ -155,15 +121,13 @@ func findAccount(root *os.Root, name, group string) (account, error) {
 	case numeric != nil:
 		return account{}, fmt.Errorf("no user %q in the image's /etc/passwd: %w", name, edge.ErrNotFound)
 	}
-	groups, err := readTable(root, "etc/group", 3)
-	if err != nil {
-		return account{}, err
-	}
-	if group == "" {
+	groups := readTable(group, 3)
+	if groupName == "" {
 		who.groups = memberships(groups, name)
 		return who, nil
 	}
-	who.gid, err = findGroup(groups, group)
+	gid, err := findGroup(groups, groupName)
+	who.gid = gid
 	return who, err
 }
 
@@ -194,25 +158,15 @@ func memberships(groups [][]string, name string) []uint32 {
 	return found
 }
 
-// readTable reads the lines of a colon-separated file that have enough fields. An
-// image without the file has an empty table. A mebibyte holds ten thousand users.
-func readTable(root *os.Root, name string, fields int) ([][]string, error) {
-	file, err := root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot open /%s: %w", name, err)
-	}
-	defer file.Close()
+// readTable reads the lines of a colon-separated text that have enough fields.
+func readTable(text []byte, fields int) [][]string {
 	var rows [][]string
-	lines := bufio.NewScanner(io.LimitReader(file, 1<<20))
-	for lines.Scan() {
-		if row := strings.Split(lines.Text(), ":"); len(row) >= fields {
+	for line := range strings.Lines(string(text)) {
+		if row := strings.Split(strings.TrimRight(line, "\r\n"), ":"); len(row) >= fields {
 			rows = append(rows, row)
 		}
 	}
-	return rows, lines.Err()
+	return rows
 }
 
 // parseID reads a user or group number that the kernel takes.
