@@ -1,0 +1,288 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/fleet"
+	"holdfast/edge/trust"
+	"holdfast/policycache"
+)
+
+// hallRig is a governor between a real policy cache and rooms that only listen.
+type hallRig struct {
+	*governor
+	t       *testing.T
+	key     ed25519.PrivateKey
+	ruled   []uint64 // versions the scheduler was told of
+	desired []string // the last the supervisor was told of
+	held    []edge.Image
+}
+
+const image = "line.example/digits@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+func newHallRig(t *testing.T, factory uint64) *hallRig {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "fleet")
+	if _, err := fleet.Init(t.Context(), folder, fleet.DefaultQuorums(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	key, err := fleet.ReadPrivateKey(filepath.Join(folder, "keys", "policy-1.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := fleet.ReadRoot(filepath.Join(folder, "root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &hallRig{t: t, key: key, held: []edge.Image{{Digest: "sha256:" + strings.Repeat("1", 64)}}}
+	j := newJournal(slog.New(slog.DiscardHandler))
+	w := newWarnings(j)
+	r.governor = &governor{
+		rule: func(p *edge.Policy) {
+			if p != nil {
+				r.ruled = append(r.ruled, p.Metadata.Version)
+			}
+		},
+		desire: func(workloads []edge.Workload) {
+			r.desired = nil
+			for _, w := range workloads {
+				r.desired = append(r.desired, fmt.Sprintf("%s %d %v", w.Key(), w.Replicas, w.Limits.Memory>>20))
+			}
+		},
+		images:  func(context.Context) ([]edge.Image, error) { return r.held, nil },
+		journal: j, failed: make(chan failure, 1),
+		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
+	}
+	options := policycache.Options{
+		Dir: t.TempDir(), Root: root, Identity: edge.Identity{Node: "gw-1"},
+		Checker: checker, Feasible: r.feasible,
+	}
+	if factory > 0 {
+		options.Factory = r.policy(factory, "digits")
+	}
+	if r.store, err = policycache.New(options); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.DaemonChanged(true)
+	r.enforce()
+	return r
+}
+
+// policy signs a version that runs one service for each name.
+func (r *hallRig) policy(version uint64, services ...string) []byte {
+	r.t.Helper()
+	p := edge.Policy{
+		Metadata: edge.Metadata{Name: "line", Version: version, Audience: edge.Audience{Node: "gw-1"}},
+		Lease:    edge.LeaseTerms{Hours: 24, Boots: 10},
+		Limits:   edge.LimitsPolicy{Default: edge.InstanceLimits{Memory: 64 << 20}},
+	}
+	for _, name := range services {
+		name, image, _ := strings.Cut(name+"="+image, "=")
+		image, _, _ = strings.Cut(image, "=")
+		p.Workloads = append(p.Workloads, edge.Workload{App: "line", Name: name, Image: image, Replicas: 1})
+	}
+	payload, err := p.Encode()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	envelope, err := trust.Sign(trust.RolePolicy.PayloadType(), payload, r.key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return envelope
+}
+
+func (r *hallRig) apply(version uint64, services ...string) error {
+	r.t.Helper()
+	_, err := r.Apply(r.t.Context(), r.policy(version, services...))
+	return err
+}
+
+// want holds the version in force, what the rooms were told last, and the state.
+func (r *hallRig) want(version uint64, state string, desired ...string) {
+	r.t.Helper()
+	report := reportOf(r.store.Status())
+	if report.Version != version || report.State != state {
+		r.t.Errorf("got version %d (%s), want %d (%s)", report.Version, report.State, version, state)
+	}
+	if got := strings.Join(r.desired, ", "); got != strings.Join(desired, ", ") {
+		r.t.Errorf("the supervisor was told %q, want %q", got, desired)
+	}
+	if last := r.ruled[len(r.ruled)-1]; last != version {
+		r.t.Errorf("the scheduler was told of version %d, want %d", last, version)
+	}
+}
+
+func (r *hallRig) events(kind edge.EventKind) (causes []string) {
+	for _, e := range r.journal.Since(0) {
+		if e.Kind == kind {
+			causes = append(causes, e.Cause)
+		}
+	}
+	return causes
+}
+
+func TestGovernor_Factory(t *testing.T) {
+	r := newHallRig(t, 3)
+	r.want(3, "factory", "line/digits 1 64")
+	if got := r.events(edge.EventPolicyInForce); len(got) != 1 {
+		t.Errorf("got %d events that a policy is in force, want one", len(got))
+	}
+}
+
+func TestGovernor_None(t *testing.T) {
+	r := newHallRig(t, 0)
+	if r.desired != nil || r.ruled != nil {
+		t.Errorf("the rooms were told %v and %v without a policy, want nothing", r.desired, r.ruled)
+	}
+	if err := r.apply(1, "digits"); err != nil {
+		t.Fatal(err)
+	}
+	r.want(1, "current", "line/digits 1 64")
+	if view, err := r.Policy(); err != nil || !strings.Contains(string(view.Document), `"kind":"Policy"`) {
+		t.Errorf("got document %s and error %v", view.Document, err)
+	}
+}
+
+func TestGovernor_Apply(t *testing.T) {
+	r := newHallRig(t, 1)
+	if err := r.apply(2, "digits", "more"); err != nil {
+		t.Fatal(err)
+	}
+	r.want(2, "current", "line/digits 1 64", "line/more 1 64")
+	t.Run("Older", func(t *testing.T) {
+		if err := r.apply(1); trust.ReasonOf(err) != trust.ReasonRollback {
+			t.Errorf("got %v, want %s", err, trust.ReasonRollback)
+		}
+		r.want(2, "current", "line/digits 1 64", "line/more 1 64")
+		if got := r.events(edge.EventPolicyRefused); len(got) != 1 || !strings.Contains(got[0], "rollback") {
+			t.Errorf("got events %q, want one refusal", got)
+		}
+	})
+	t.Run("ImageMissing", func(t *testing.T) {
+		strange := "other=line.example/x@sha256:" + strings.Repeat("2", 64)
+		err := r.apply(3, "digits", strange)
+		if !errors.Is(err, edge.ErrNotFound) || !strings.Contains(err.Error(), "line/other") || edge.HintOf(err) == "" {
+			t.Errorf("got %v with hint %q, want the workload and a remedy", err, edge.HintOf(err))
+		}
+		r.want(2, "current", "line/digits 1 64", "line/more 1 64")
+		// It was refused and not rolled back: with the image there it is taken.
+		r.held = append(r.held, edge.Image{Digest: "sha256:" + strings.Repeat("2", 64)})
+		if err := r.apply(3, "digits", strange); err != nil {
+			t.Errorf("with the image there: %v", err)
+		}
+	})
+	t.Run("DaemonAway", func(t *testing.T) {
+		r.DaemonChanged(false)
+		if err := r.apply(4, "third=line.example/x@sha256:"+strings.Repeat("3", 64)); err != nil {
+			t.Errorf("what only containerd knows was held against the policy while it is away: %v", err)
+		}
+		r.want(4, "current", "line/third 1 64")
+	})
+	t.Run("Garbage", func(t *testing.T) {
+		if _, err := r.Apply(t.Context(), []byte("{")); trust.ReasonOf(err) == "" {
+			t.Errorf("got %v, want a reason", err)
+		}
+	})
+}
+
+func TestGovernor_Trial(t *testing.T) {
+	r := newHallRig(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	warn := func(code, subject string) { r.Warned(edge.Warning{Code: code, Subject: subject, Detail: "why"}) }
+
+	warn("start-failed", "line/digits") // the factory policy has nothing before it
+	if err := r.apply(2, "digits", "more"); err != nil {
+		t.Fatal(err)
+	}
+	warn("teardown-failed", "line/more") // says nothing of the policy
+	warn("start-failed", "line/digits")  // is as it was before
+	r.DaemonChanged(false)
+	warn("start-failed", "line/more") // is containerd's doing
+	r.DaemonChanged(true)
+	if len(r.failed) > 0 {
+		t.Fatal("the policy was given up for what it did not do")
+	}
+	warn("start-failed", "line/more")
+	go func() { ended <- r.Run(ctx) }()
+	for len(r.events(edge.EventPolicyRolledBack)) == 0 {
+		if err := r.journal.Wait(ctx, r.journal.Since(0)[len(r.journal.Since(0))-1].Seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for r.store.Snapshot().Version != 1 || len(r.events(edge.EventPolicyInForce)) < 3 {
+		if err := r.journal.Wait(ctx, r.journal.Since(0)[len(r.journal.Since(0))-1].Seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	r.want(1, "factory", "line/digits 1 64")
+	if got := r.events(edge.EventPolicyRolledBack); got[0] != "start-failed of workload line/more: why" {
+		t.Errorf("got cause %q", got[0])
+	}
+	if err := r.apply(2, "digits", "more"); trust.ReasonOf(err) != policycache.ReasonRolledBack {
+		t.Errorf("the same again: got %v, want %s", err, policycache.ReasonRolledBack)
+	}
+	if err := r.apply(3, "digits"); err != nil {
+		t.Errorf("a higher version: %v", err)
+	}
+}
+
+// TestGovernor_TrialEnds is in virtual time: what fails after the trial is not taken
+// for the policy's doing.
+func TestGovernor_TrialEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &governor{failed: make(chan failure, 1)}
+		before, now := &edge.Policy{}, &edge.Policy{Workloads: []edge.Workload{{App: "line", Name: "digits"}}}
+		g.DaemonChanged(true)
+		start := func() {
+			g.try(&policycache.Snapshot{Policy: before, Digest: "a"}, &policycache.Snapshot{Policy: now, Digest: "b", Version: 2})
+		}
+		start()
+		time.Sleep(trialTime + time.Second)
+		g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"})
+		if len(g.failed) != 0 {
+			t.Error("a failure after the trial counts")
+		}
+		start()
+		g.DaemonChanged(false)
+		time.Sleep(time.Hour)
+		g.DaemonChanged(true) // only now it can be seen what the policy does
+		g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"})
+		if len(g.failed) != 1 {
+			t.Error("the trial ended while containerd was away")
+		}
+	})
+}
+
+func TestMain(m *testing.M) {
+	// The policy cache checks its database in a child that is this very program.
+	if len(os.Args) > 1 && os.Args[1] == CheckVerb {
+		os.Exit(CheckMain(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
