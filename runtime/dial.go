@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/edge/rawconn"
 )
 
 // dialSocket connects to a unix socket that lies in a folder its container may
@@ -32,5 +34,5 @@ func dialSocket(ctx context.Context, socket string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot dial socket %q: %w", socket, err)
 	}
-	return conn, nil
+	return rawconn.Of(conn), nil
 }

@@ -51,7 +51,8 @@ func Plan() Rules {
 			"edge":               {},
 			"edge/oip":           {"edge"},
 			"edge/trust":         {"edge"},
-			"edge/localapi":      pure(),
+			"edge/rawconn":       {},
+			"edge/localapi":      pure("edge/rawconn"),
 			"edge/host":          pure(),
 			"edge/config":        pure(),
 			"edge/compose":       pure(),
@@ -59,7 +60,7 @@ func Plan() Rules {
 			"policycache":        pure(),
 			"scheduler":          pure(),
 			"scheduler/sim":      pure("scheduler"),
-			"runtime":            pure(),
+			"runtime":            pure("edge/rawconn"),
 			"runtime/drivertest": pure("runtime"),
 			"runtime/fake":       pure("runtime"),
 			"runtime/containerd": pure("runtime"),
@@ -107,5 +108,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/rawconn"
 )
 
 // maxSocketPath is what the kernel's socket address holds, without its final zero.
@@ -110,7 +111,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	return &limitedConn{Conn: rawconn.Of(conn), release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close ends Accept, also one that waits for a slot.
