@@ -25,7 +25,7 @@ const (
 	// server's backlog is full.
 	dialWithin = time.Second
 	// inlineBody is up to where head and body are copied together: one small copy
-	// is cheaper than a second element of a vectored write.
+	// is cheaper than a second write.
 	inlineBody = 16 << 10
 )
 
@@ -174,7 +174,7 @@ func (l *lane) exchange(conn net.Conn, r request) (answer reply, keep bool, fail
 	// can be read all the same. Without one the request was not read whole.
 	l.reader.left = maxHead
 	l.reader.seen = false
-	response, err := l.readHead()
+	head, err := l.readHead()
 	switch {
 	case err != nil && unsent != nil:
 		return reply{}, false, &wireError{wireUnsent, fmt.Errorf("cannot write request: %w", unsent)}
@@ -182,14 +182,14 @@ func (l *lane) exchange(conn net.Conn, r request) (answer reply, keep bool, fail
 		return reply{}, false, l.readFailure(err)
 	}
 	l.reader.left = r.limit + bodySlack
-	answer, err = readReply(response, r.limit)
+	answer, err = readReply(head, r.limit)
 	if err != nil {
 		return reply{}, false, l.readFailure(err)
 	}
-	return answer, unsent == nil && !response.Close && l.buf.Buffered() == 0, nil
+	return answer, unsent == nil && !head.last && l.buf.Buffered() == 0, nil
 }
 
-// send writes the request in one call.
+// send writes the request, a small one in one call.
 func (l *lane) send(conn net.Conn, r request) error {
 	l.head = appendHead(l.head[:0], r)
 	if len(r.body) <= inlineBody {
@@ -197,8 +197,10 @@ func (l *lane) send(conn net.Conn, r request) error {
 		_, err := conn.Write(l.head)
 		return err
 	}
-	parts := net.Buffers{l.head, r.body}
-	_, err := parts.WriteTo(conn)
+	if _, err := conn.Write(l.head); err != nil {
+		return err
+	}
+	_, err := conn.Write(r.body)
 	return err
 }
 

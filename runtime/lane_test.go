@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -239,11 +240,69 @@ func FuzzHeaderLength(f *testing.F) {
 	f.Add("-1", 20)
 	f.Add("99999999999999999999", 20)
 	f.Fuzz(func(t *testing.T, text string, body int) {
-		header := http.Header{oip.HeaderLengthField: {text}}
-		if got, err := headerLength(header, body); err == nil && got != 0 && (got < 0 || got > body) {
+		if got, err := headerLength(text, body); err == nil && got != 0 && (got < 0 || got > body) {
 			t.Errorf("%q in %d bytes: got %d", text, body, got)
 		}
 	})
+}
+
+// FuzzPlainHead holds that what is read the short way is what net/http reads.
+func FuzzPlainHead(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n\r\nok"))
+	f.Add([]byte("HTTP/1.1 400 Bad\r\ncontent-length:  2 \r\nINFERENCE-HEADER-CONTENT-LENGTH: 1\r\n\r\nok"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 \nContent-Length: 2\r\n Content-Length: 3\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, size := plainHead(text)
+		if size == 0 {
+			return
+		}
+		in := bufio.NewReader(bytes.NewReader(text))
+		want, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("net/http refuses it: %v", err)
+		}
+		if got.status != want.StatusCode || got.length != want.ContentLength || got.last != want.Close ||
+			got.headerLength != want.Header.Get(oip.HeaderLengthField) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if rest := len(text) - size; in.Buffered() != rest && len(text) < 4096 {
+			t.Errorf("got %d bytes behind the head, want %d", rest, in.Buffered())
+		}
+	})
+}
+
+func TestPlainHead(t *testing.T) {
+	const body = "Content-Length: 2\r\n\r\n"
+	for name, c := range map[string]struct {
+		text  string
+		short bool
+	}{
+		"Usual":        {"HTTP/1.1 200 OK\r\nDate: today\r\n" + body, true},
+		"OtherCase":    {"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\n", true},
+		"Unfinished":   {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", false},
+		"NoLength":     {"HTTP/1.1 200 OK\r\nDate: today\r\n\r\n", false},
+		"TwoLengths":   {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + body, false},
+		"Chunked":      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + body, false},
+		"Closing":      {"HTTP/1.1 200 OK\r\nConnection: close\r\n" + body, false},
+		"OldVersion":   {"HTTP/1.0 200 OK\r\n" + body, false},
+		"Informing":    {"HTTP/1.1 100 Continue\r\n" + body, false},
+		"WithoutBody":  {"HTTP/1.1 204 None\r\n" + body, false},
+		"Folded":       {"HTTP/1.1 200 OK\r\nDate: a\r\n b: c\r\n" + body, false},
+		"BareNewline":  {"HTTP/1.1 200 OK\r\nDate: a\nb\r\n" + body, false},
+		"NotANumber":   {"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n", false},
+		"Nothing":      {"\r\n\r\n", false},
+		"StatusAlone":  {"HTTP/1.1 200 OK\r\n\r\n", false},
+		"NoFieldName":  {"HTTP/1.1 200 OK\r\n: 1\r\n" + body, false},
+		"NoHTTPAtAll":  {"SSH-2.0-x\r\n" + body, false},
+		"LongerStatus": {"HTTP/1.1 2000 OK\r\n" + body, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, size := plainHead([]byte(c.text)); size > 0 != c.short {
+				t.Errorf("got size %d, want read the short way: %v", size, c.short)
+			}
+		})
+	}
 }
 
 func TestPollAfter(t *testing.T) {

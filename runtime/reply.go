@@ -5,30 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"holdfast/edge/oip"
 )
-
-// readHead reads status line and headers, past informational ones. maxHead
-// bounds them all together.
-func (l *lane) readHead() (*http.Response, error) {
-	for {
-		response, err := http.ReadResponse(l.buf, nil)
-		if err != nil {
-			return nil, err
-		}
-		if response.StatusCode >= 200 {
-			return response, nil
-		}
-		if response.StatusCode == http.StatusSwitchingProtocols {
-			return nil, errors.New("the server wants to switch protocols")
-		}
-	}
-}
 
 // readFailure says what an error while reading means. A peer that closes a unix
 // socket with bytes of the request unread resets it; so a reset before any byte
@@ -69,18 +51,18 @@ const bodySlack = 64 << 10
 const firstRead = 1 << 20
 
 // readReply reads the body whole.
-func readReply(response *http.Response, limit int64) (reply, error) {
-	answer := reply{status: response.StatusCode}
-	length := response.ContentLength
+func readReply(h head, limit int64) (reply, error) {
+	answer := reply{status: h.status}
+	length := h.length
 	if length > limit {
 		return answer, fmt.Errorf("body of %d bytes: %w", length, errTooMuch)
 	}
 	var err error
 	if length >= 0 && length <= firstRead {
 		answer.body = make([]byte, length)
-		_, err = io.ReadFull(response.Body, answer.body)
+		_, err = io.ReadFull(h.body, answer.body)
 	} else {
-		answer.body, err = io.ReadAll(io.LimitReader(response.Body, limit+1))
+		answer.body, err = io.ReadAll(io.LimitReader(h.body, limit+1))
 	}
 	if err != nil {
 		return answer, err
@@ -88,14 +70,14 @@ func readReply(response *http.Response, limit int64) (reply, error) {
 	if int64(len(answer.body)) > limit {
 		return answer, fmt.Errorf("body of more than %d bytes: %w", limit, errTooMuch)
 	}
-	answer.headerLength, err = headerLength(response.Header, len(answer.body))
+	answer.headerLength, err = headerLength(h.headerLength, len(answer.body))
 	return answer, err
 }
 
 // headerLength reads the binary extension's header; 0 when all of the body is
 // JSON.
-func headerLength(header http.Header, body int) (int, error) {
-	text := strings.TrimSpace(header.Get(oip.HeaderLengthField))
+func headerLength(text string, body int) (int, error) {
+	text = strings.TrimSpace(text)
 	if text == "" {
 		return 0, nil
 	}
