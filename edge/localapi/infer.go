@@ -160,22 +160,21 @@ func unanswered(settled edge.Settlement) error {
 
 // annotations are what the node adds to an answer's parameters. Times are whole
 // microseconds.
-func annotations(settled edge.Settlement) map[string]any {
-	notes := map[string]any{
-		"task":         settled.Task.ID,
-		"class":        settled.Task.Class.String(),
-		"queue_us":     settled.Queue.Microseconds(),
-		"compute_us":   settled.Compute.Microseconds(),
-		"deadline_met": settled.Slack() >= 0,
-	}
+func annotations(settled edge.Settlement) oip.Notes {
+	var notes oip.Notes
+	notes.Text("task", settled.Task.ID)
+	notes.Text("class", settled.Task.Class.String())
+	notes.Int("queue_us", settled.Queue.Microseconds())
+	notes.Int("compute_us", settled.Compute.Microseconds())
+	notes.Bool("deadline_met", settled.Slack() >= 0)
 	if settled.Task.HasDeadline() {
-		notes["slack_us"] = settled.Slack().Microseconds()
+		notes.Int("slack_us", settled.Slack().Microseconds())
 	}
 	if settled.Answer.Route != "" {
-		notes["route"] = settled.Answer.Route
+		notes.Text("route", settled.Answer.Route)
 	}
 	if model := settled.Answer.Model; model != "" && model != settled.Task.Model {
-		notes["variant"] = model
+		notes.Text("variant", model)
 	}
 	return notes
 }

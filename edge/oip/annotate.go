@@ -2,35 +2,29 @@ package oip
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 
 	"holdfast/edge"
 )
 
-// Annotate merges params into the parameters of an answer, over what stands there
+// Annotate merges notes into the parameters of an answer, over what stands there
 // under the same names. It walks the JSON once and decodes none of it; the bytes
 // of everything else, raw tensor data included, stay as they are. An answer that
 // is not JSON, or has no outputs, gives a *FieldError.
-func Annotate(p edge.Payload, params map[string]any) (edge.Payload, error) {
+func Annotate(p edge.Payload, notes Notes) (edge.Payload, error) {
 	head, tail, err := split(p)
 	if err != nil {
 		return edge.Payload{}, err
 	}
-	found, err := locate(head, params)
+	found, err := locate(head, &notes)
 	if err != nil {
 		return edge.Payload{}, err
 	}
-	if len(params) == 0 {
+	if len(notes.names) == 0 {
 		return p, nil
 	}
-	ours, err := json.Marshal(params)
-	if err != nil {
-		return edge.Payload{}, fmt.Errorf("cannot encode parameters: %w", err)
-	}
-	patch := found.patch(ours)
-	body := make([]byte, 0, len(p.Body)-(found.to-found.from)+len(patch))
-	body = append(append(append(body, head[:found.from]...), patch...), head[found.to:]...)
+	body := make([]byte, 0, len(p.Body)+len(notes.text)+len(`"parameters":{,},`))
+	body = found.patch(append(body, head[:found.from]...), notes.text)
+	body = append(body, head[found.to:]...)
 	out := edge.Payload{Body: append(body, tail...)}
 	if p.HeaderLength > 0 {
 		out.HeaderLength = len(body)
@@ -45,23 +39,24 @@ type place struct {
 	kept     [][]byte // members that stay, as text
 }
 
-// patch writes what replaces the text of the place. ours is an object.
-func (p place) patch(ours []byte) []byte {
-	inner := ours[1 : len(ours)-1]
-	parts := p.kept
-	if len(inner) > 0 {
-		parts = append([][]byte{inner}, parts...)
+// patch appends what replaces the text of the place: ours, then what is kept.
+func (p place) patch(body, ours []byte) []byte {
+	if !p.exists {
+		body = append(body, `"parameters":`...)
 	}
-	object := append(append([]byte("{"), bytes.Join(parts, []byte(","))...), '}')
-	if p.exists {
-		return object
+	body = append(append(body, '{'), ours...)
+	for _, member := range p.kept {
+		body = append(append(body, ','), member...)
 	}
-	// Outputs exist, so another member follows.
-	return append(append([]byte(`"parameters":`), object...), ',')
+	body = append(body, '}')
+	if !p.exists {
+		body = append(body, ',') // outputs exist, so another member follows
+	}
+	return body
 }
 
 // locate finds the parameters of an answer, and checks its syntax on the way.
-func locate(head []byte, params map[string]any) (place, error) {
+func locate(head []byte, notes *Notes) (place, error) {
 	c := cursor{src: head}
 	var found place
 	outputs := false
@@ -72,7 +67,7 @@ func locate(head []byte, params map[string]any) (place, error) {
 			kept, from := [][]byte(nil), c.pos
 			null, err := c.null()
 			if err == nil && !null {
-				kept, err = c.members(params)
+				kept, err = c.members(notes)
 			}
 			found = place{from: from, to: c.pos, exists: true, kept: kept}
 			return err
@@ -98,17 +93,16 @@ func locate(head []byte, params map[string]any) (place, error) {
 	return found, err
 }
 
-// members returns the text of an object's members but for those named in without.
-func (c *cursor) members(without map[string]any) ([][]byte, error) {
+// members returns the text of an object's members but for those noted anew.
+func (c *cursor) members(notes *Notes) ([][]byte, error) {
 	var kept [][]byte
 	err := c.object(func(key []byte) error {
 		value, err := c.skip(new(leaves))
-		if _, replaced := without[string(key)]; err != nil || replaced {
+		if err != nil || notes.has(key) {
 			return err
 		}
-		name, err := json.Marshal(string(key))
-		kept = append(kept, append(append(name, ':'), value...))
-		return err
+		kept = append(kept, append(append(appendText(nil, string(key)), ':'), value...))
+		return nil
 	})
 	return kept, err
 }

@@ -54,7 +54,9 @@ func FuzzAnnotate(f *testing.F) {
 	f.Add([]byte(`{"parameters":{"x":1},"outputs":[{"name":"a","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]}abcd`), 112)
 	f.Fuzz(func(t *testing.T, body []byte, headerLength int) {
 		in := edge.Payload{Body: body, HeaderLength: headerLength}
-		out, err := oip.Annotate(in, map[string]any{"queue_us": 5})
+		var notes oip.Notes
+		notes.Int("queue_us", 5)
+		out, err := oip.Annotate(in, notes)
 		before, errBefore := oip.ParseResponse(in)
 		if err != nil {
 			if errBefore == nil {
@@ -136,7 +138,15 @@ func BenchmarkAnnotate(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := oip.Annotate(p, map[string]any{"queue_us": int64(12), "compute_us": int64(30), "slack_us": int64(99), "deadline_met": true, "route": "local", "class": "normal", "task": "abc-1"}); err != nil {
+		var notes oip.Notes
+		notes.Text("task", "abc-1")
+		notes.Text("class", "normal")
+		notes.Int("queue_us", 12)
+		notes.Int("compute_us", 30)
+		notes.Int("slack_us", 99)
+		notes.Bool("deadline_met", true)
+		notes.Text("route", "local")
+		if _, err := oip.Annotate(p, notes); err != nil {
 			b.Fatal(err)
 		}
 	}
