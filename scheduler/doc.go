@@ -19,8 +19,8 @@
 //
 // All methods of Scheduler may be called from any goroutine, but not from inside
 // Options.Settled. One goroutine, the loop inside Run, owns the state; everything
-// else sends it messages. Each started task has a goroutine of its own, and Run
-// returns after all of them have ended.
+// else sends it messages. Each slot has a goroutine that executes one task after
+// another, and Run returns after all of them have ended.
 //
 // # Failure
 //

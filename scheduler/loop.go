@@ -37,14 +37,19 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.timer, s.armed = time.NewTimer(time.Hour), forever
 	s.timer.Stop()
 	defer s.timer.Stop()
+	for range cap(s.started) {
+		s.executors.Add(1)
+		go s.work(executing)
+	}
 	close(s.begun)
 
-	s.loop(ctx, executing)
+	s.loop(ctx)
 
 	s.core.stop(s.now())
-	s.act(executing)
+	s.act()
 	s.publish()
 	close(s.stopped)
+	close(s.started)
 	release()
 	s.executors.Wait()
 	s.reap()
@@ -54,7 +59,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 // loop takes one event after another. Answers go first: what has ended in time
 // must not be told missed because something else was looked at before.
-func (s *Scheduler) loop(ctx, executing context.Context) {
+func (s *Scheduler) loop(ctx context.Context) {
 	for {
 		select {
 		case e := <-s.ended:
@@ -63,7 +68,7 @@ func (s *Scheduler) loop(ctx, executing context.Context) {
 			s.reap()
 			s.adopt()
 			c.do(s.now())
-			s.act(executing) // before done: who cancels finds the ticket settled
+			s.act() // before done: who cancels finds the ticket settled
 			close(c.done)
 		case <-s.served:
 			s.adopt()
@@ -74,7 +79,7 @@ func (s *Scheduler) loop(ctx, executing context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.act(executing)
+		s.act()
 		s.rest()
 	}
 }
@@ -104,12 +109,11 @@ func (s *Scheduler) adopt() {
 }
 
 // act carries the core's decisions out, in their order.
-func (s *Scheduler) act(executing context.Context) {
+func (s *Scheduler) act() {
 	for _, d := range s.core.out {
 		switch d.kind {
 		case start:
-			s.executors.Add(1)
-			go s.execute(executing, d.item)
+			s.started <- d.item // as many may wait as may run
 		case settle:
 			s.report(d.item.settlement)
 			close(d.item.ticket.done)
@@ -134,9 +138,25 @@ func (s *Scheduler) rest() {
 	}
 }
 
-// execute runs one task on a goroutine of its own.
-func (s *Scheduler) execute(ctx context.Context, it *item) {
+// work runs one started task after another: a goroutine that lives has grown its
+// stack to what executing takes. Should the executor end it, another takes over.
+func (s *Scheduler) work(executing context.Context) {
 	defer s.executors.Done()
+	over := false
+	defer func() {
+		if !over {
+			s.executors.Add(1)
+			go s.work(executing)
+		}
+	}()
+	for it := range s.started {
+		s.execute(executing, it)
+	}
+	over = true
+}
+
+// execute runs one task and hands back how it ended.
+func (s *Scheduler) execute(ctx context.Context, it *item) {
 	e := ended{item: it, err: errLeft}
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -53,6 +53,7 @@ type Scheduler struct {
 	epoch    time.Time
 
 	calls   chan call
+	started chan *item // to the executors' goroutines, of which each slot has one
 	ended   chan ended // one place per slot, so that no executor ever waits to hand back
 	begun   chan struct{}
 	stopped chan struct{}
@@ -96,7 +97,7 @@ func New(o Options) (*Scheduler, error) {
 	epoch := time.Now()
 	s := &Scheduler{
 		executor: o.Executor, report: o.Settled, epoch: epoch,
-		calls: make(chan call), ended: make(chan ended, o.Slots),
+		calls: make(chan call), started: make(chan *item, o.Slots), ended: make(chan ended, o.Slots),
 		begun: make(chan struct{}), stopped: make(chan struct{}),
 		served: make(chan struct{}, 1),
 		core:   newCore(epoch, o.Slots, limits, o.DefaultCost),
