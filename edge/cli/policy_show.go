@@ -2,11 +2,13 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,12 +31,16 @@ type shown struct {
 func (d *door) policyShowVerb() *cobra.Command {
 	var rootPath string
 	cmd := &cobra.Command{
-		Use:   "show FILE",
-		Short: "Print a policy or root document, signed or not, for people",
-		Long: "Print a policy or root document, signed or not, for people. Signatures are looked at only\n" +
-			"with --root; the document is printed whether it is believed or not.",
-		Args: exactly(1, "a document that `holdfast policy build` or `sign` wrote"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Use:   "show [FILE]",
+		Short: "Print a policy or root document, signed or not, or the policy of this node, for people",
+		Long: "Print a policy or root document, signed or not, for people; without FILE the policy that governs\n" +
+			"this node. Signatures of a file are looked at only with --root; the document is printed whether it\n" +
+			"is believed or not. A node holds nothing that it does not believe.",
+		Args: between(0, 1, "a document that `holdfast policy build` or `sign` wrote"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return d.showNodePolicy(cmd.Context())
+			}
 			document, err := fleet.ReadDocument(args[0])
 			if err != nil {
 				return err
@@ -52,6 +58,28 @@ func (d *door) policyShowVerb() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&rootPath, "root", "", "the signed root document to look at signatures with")
 	return cmd
+}
+
+// showNodePolicy prints what governs the node.
+func (d *door) showNodePolicy(ctx context.Context) error {
+	view, err := d.client().Policy(ctx)
+	if err != nil {
+		return err
+	}
+	return d.show(view, func(p printer) error {
+		fmt.Fprintln(p.out, policyWords(view.PolicyReport, time.Now()))
+		if view.FailedVersion != 0 {
+			fmt.Fprintf(p.out, "version %d failed to apply: %s\n", view.FailedVersion, printable(view.FailedWhy))
+		}
+		if view.Document == nil {
+			return nil
+		}
+		policy, err := policyOf(view)
+		if err != nil {
+			return err
+		}
+		return printPolicy(p, policy)
+	})
 }
 
 // judge looks at the signatures if there is a root document to do so with. A document
@@ -144,7 +172,7 @@ func printTables(p printer, policy *edge.Policy) error {
 		rows [][]string
 	}{
 		{[]string{"CLASS", "DEADLINE", "QUEUE", "FIRM"}, policyClassRows(policy)},
-		{[]string{"TENANT", "CPU", "MEMORY", "RATE", "BURST"}, policyTenantRows(policy)},
+		{[]string{"TENANT", "CPU", "MEMORY", "RATE", "BURST", "MODELS", "CLASSES"}, policyTenantRows(policy)},
 		{[]string{"TRIGGER", "MODEL", "CLASS", "DEADLINE", "REPLY"}, policyTriggerRows(policy)},
 		{[]string{"WORKLOAD", "IMAGE", "REPLICAS", "CPUS", "MEMORY", "MODELS", "RESTART", "RELAXED"}, policyWorkloadRows(policy)},
 	} {
@@ -177,9 +205,20 @@ func policyClassRows(policy *edge.Policy) (rows [][]string) {
 func policyTenantRows(policy *edge.Policy) (rows [][]string) {
 	for _, name := range slices.Sorted(maps.Keys(policy.Tenants)) {
 		t := policy.Tenants[name]
-		rows = append(rows, []string{name, unlessZero(t.CPU), unlessZero(t.Memory), unlessZero(t.Rate), unlessZero(t.Burst)})
+		rows = append(rows, []string{
+			name, unlessZero(t.CPU), unlessZero(t.Memory), unlessZero(t.Rate), unlessZero(t.Burst),
+			strings.Join(t.Models, " "), classNames(t.Classes),
+		})
 	}
 	return rows
+}
+
+func classNames(classes []edge.Class) string {
+	names := make([]string, 0, len(classes))
+	for _, class := range classes {
+		names = append(names, class.String())
+	}
+	return strings.Join(names, " ")
 }
 
 func policyTriggerRows(policy *edge.Policy) (rows [][]string) {
