@@ -15,6 +15,9 @@ type Rules struct {
 	// Homes says for every third-party library, by the start of its import path,
 	// where it lives.
 	Homes map[string]Home
+	// Unlinked are packages that the agent's binary must not hold, not even by way of
+	// others, each with its reason.
+	Unlinked map[string]string
 	// Names are the imports that always bear a name of ours.
 	Names map[string]string
 	// Silent are the folders that touch nothing of the world: no files, sockets or
@@ -87,6 +90,10 @@ func Plan() Rules {
 			"go.uber.org/goleak":                      {Tests: true},
 			"golang.org/x/sys/unix":                   {Folders: worldly(), Tests: true},
 			"golang.org/x/sync/errgroup":              {Folders: worldly(), Tests: true},
+		},
+		Unlinked: map[string]string{
+			"github.com/compose-spec/compose-go/v2/loader": "its schema is 1.7 MB of heap at every start (docs/decisions/0007)",
+			"github.com/compose-spec/compose-go/v2/schema": "it is 1.7 MB of heap at every start (docs/decisions/0007)",
 		},
 		Names:  map[string]string{"runtime": "goruntime", "github.com/eclipse/paho.mqtt.golang": "paho"},
 		Silent: []string{"edge", "edge/oip", "edge/trust", "scheduler"},
