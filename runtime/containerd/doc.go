@@ -15,11 +15,34 @@
 //   - Every container is hardened (spec.go), and what the kernel says about its
 //     process is compared with what was asked for before Start returns.
 //
+// # Daemons
+//
+// Any containerd from 1.6 on will do; the whole suite of tests ran on 1.6.20, 1.7.27
+// and 2.2.9 (HOLDFAST_TEST_CONTAINERD names the folder of another one). What 1.6 lacks
+// beside 2, the transfer and sandbox services, is not asked for. So nothing depends
+// on the version: Watch reports it for people, and a daemon that does not have what
+// it is asked for says so in an error whose hint is its age.
+//
 // # Concurrency
 //
 // All methods may be called from any goroutine. The daemon serializes what
-// concerns one container. Run and Watch are the only loops; both end with their
-// context.
+// concerns one container. Run, Watch and Events are the only loops; all end with
+// their context.
+//
+// # Events
+//
+// Events follows the daemon's stream, in which nothing is repeated: that it was
+// away, or the listener slow, is told as a gap. An end is told before the removal
+// even if the stream had them the other way round, and want of memory before the
+// end that it brought.
+//
+// # Users
+//
+// A user that the workload or the image names instead of numbering is looked up in
+// the image's own files. They are read out of its layers through the daemon, for the
+// agent's service may not mount. All layers are read once for each image and name
+// after the agent's start, which takes as long as decompressing them; numbers cost
+// nothing.
 //
 // # Failure
 //

@@ -6,6 +6,9 @@ import (
 	"io"
 )
 
+// Native turns an error of the daemon into one of ours.
+var Native = native
+
 // LayerFiles looks paths up in layers, the lowest first, of which left bytes may be
 // read.
 func LayerFiles(ctx context.Context, blobs [][]byte, left int64, paths ...string) ([][]byte, error) {

@@ -30,6 +30,8 @@ func native(err error) error {
 		return edge.WithHint(fmt.Errorf("containerd is %w: %w", edge.ErrUnavailable, plain), "is containerd running? systemctl status containerd")
 	case errdefs.IsInvalidArgument(plain):
 		return fmt.Errorf("%w: %w", edge.ErrInvalid, plain)
+	case errdefs.IsNotImplemented(plain):
+		return edge.WithHint(fmt.Errorf("containerd cannot do what it is asked for: %w", plain), "it may be too old: version 1.6 or newer is needed")
 	case errdefs.IsDeadlineExceeded(plain):
 		return context.DeadlineExceeded
 	default:

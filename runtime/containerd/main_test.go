@@ -46,6 +46,13 @@ func tools() string {
 var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup: "/hf-driver-test"}
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(confinedVariable); text != "" {
+		if err := runErrand(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	if err := shared.close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -44,6 +44,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestNative_OldDaemon(t *testing.T) {
+	err := containerd.Native(errgrpc.ToGRPC(errdefs.ErrNotImplemented))
+	if !errdefs.IsNotImplemented(err) || edge.HintOf(err) == "" {
+		t.Errorf("got %v with hint %q of what the daemon does not have, want the remedy", err, edge.HintOf(err))
+	}
+	for _, other := range []error{errdefs.ErrPermissionDenied, errdefs.ErrInternal} {
+		if err := containerd.Native(errgrpc.ToGRPC(other)); edge.HintOf(err) != "" {
+			t.Errorf("got hint %q of %v, which is not its age", edge.HintOf(err), other)
+		}
+	}
+}
+
 func TestDecodeExit(t *testing.T) {
 	at := time.Unix(1, 0)
 	for code, want := range map[uint32]string{

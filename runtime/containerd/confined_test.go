@@ -1,0 +1,123 @@
+package containerd_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/edge"
+	"holdfast/runtime/containerd"
+)
+
+// confinedVariable makes the test program an agent with the few capabilities that
+// its service leaves it. It holds an errand.
+const confinedVariable = "HOLDFAST_TEST_CONFINED"
+
+// errand is what a confined agent does: start one instance.
+type errand struct {
+	Confined bool // its capabilities are dropped
+	Options  containerd.Options
+	Workload edge.Workload
+	ID       string
+}
+
+// kept is the bounding set of the agent's unit (build/systemd).
+var kept = []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER}
+
+// send has a confined agent do an errand and returns what it complained of.
+func (e errand) send(t *testing.T) string {
+	t.Helper()
+	e.Options.Log = nil // it does not travel
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = append(os.Environ(), confinedVariable+"="+string(encode(t, e)))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%v: %s", err, out)
+	}
+	return ""
+}
+
+// runErrand is the confined agent's main.
+func runErrand(text string) error {
+	var e errand
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return err
+	}
+	if !e.Confined {
+		return e.confine()
+	}
+	dir, err := os.MkdirTemp("", "hf-confined-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("got %w from a mount, want %w: this is not confined", err, unix.EPERM)
+	}
+	driver, err := containerd.New(e.Options)
+	if err != nil {
+		return err
+	}
+	defer driver.Close()
+	if err := driver.Open(); err != nil {
+		return err
+	}
+	_, err = driver.Start(context.Background(), e.Workload, e.ID)
+	return err
+}
+
+// confine drops the capabilities and begins anew without them.
+func (e errand) confine() error {
+	goruntime.LockOSThread() // they are a thread's, until it becomes a program
+	for number := uintptr(0); number <= unix.CAP_LAST_CAP; number++ {
+		if slices.Contains(kept, number) {
+			continue
+		}
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, number, 0, 0, 0)
+		if err != nil && !errors.Is(err, unix.EINVAL) { // one that this kernel does not have
+			return err
+		}
+	}
+	e.Confined = true
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, confinedVariable+"=") })
+	return syscall.Exec("/proc/self/exe", os.Args, append(env, confinedVariable+"="+string(text)))
+}
+
+// TestDriver_Confined: an agent with no more rights than its service has starts
+// instances, those too whose user is a name that only the image knows.
+func TestDriver_Confined(t *testing.T) {
+	n := newEmptyNode(t)
+	p := testImage()
+	p.below = []map[string]string{{"etc/passwd": "model:x:1234:100::/:\n", "etc/group": "video:x:44:model\n"}}
+	p.user = "model"
+	n.importImage(t, p)
+	if complaint := (errand{Options: n.opts, Workload: behave("sleep"), ID: "confined"}).send(t); complaint != "" {
+		t.Fatal(complaint)
+	}
+	got := status(t, n.instance(t, "confined").PID)
+	if uid, gid := strings.Fields(got["Uid"])[0], strings.Fields(got["Gid"])[0]; uid != "1234" || gid != "100" {
+		t.Errorf("got %s:%s, want 1234:100", uid, gid)
+	}
+	t.Run("Complains", func(t *testing.T) {
+		w := behave("sleep")
+		w.User = "stranger"
+		complaint := errand{Options: n.opts, Workload: w, ID: "refused"}.send(t)
+		if !strings.Contains(complaint, "stranger") {
+			t.Errorf("got %q of a user that is not in the image, want a complaint", complaint)
+		}
+	})
+}
