@@ -60,6 +60,9 @@ func TestDiff(t *testing.T) {
 		{"Tenants", []string{"vision: {cpu: 1.5, memory: 512Mi, rate: 50/s, burst: 100}", "audio: {cpu: 1}", "_default: {cpu: 1, memory: 512Mi}", "_default: {cpu: 1, memory: 1Gi}"},
 			"changed tenant _default: counts from the next task on; the queue is checked again\n  memory: 512Mi > 1Gi\n" +
 				"added tenant audio: counts from the next task on\n  cpu:  > 1\nremoved tenant vision: falls to _default; refused where there is none\n"},
+		{"TenantLists", []string{"rate: 50/s, burst: 100}", "rate: 50/s, burst: 100, models: [surface], classes: [urgent, batch]}"},
+			"changed tenant vision: counts from the next task on; the queue is checked again\n" +
+				"  classes:  > [urgent, batch]\n  models:  > [surface]\n"},
 		{"Class", []string{"urgent: {deadline: 100ms, queue: 64, firm: true}", "urgent: {deadline: 80ms, queue: 64}"},
 			"changed class urgent: counts from the next task on; the queue is checked again\n  deadline: 100ms > 80ms\n  firm: true > \n"},
 		{"Trigger", []string{"deadline: 80ms, reply: factory/cam1/verdict", "deadline: 90ms"},
