@@ -9,6 +9,10 @@
 //     accepted;
 //   - an accepted task that can no longer make it is told at that moment, not at
 //     its deadline;
+//   - a tenant gets no more tasks in than its rate and burst, in any span of time,
+//     and is told exactly when to ask again;
+//   - a change of the rules (see Rules) tells at once those that wait and are not
+//     allowed any more, and costs nobody else a place;
 //   - every submitted task settles exactly once, and the counts add up.
 //
 // The decisions are made by a pure core (core.go, plan.go) that knows neither
