@@ -45,7 +45,7 @@ func (w Workload) check(c *checker, at string) {
 	c.require(w.Tenant == "" || IsName(w.Tenant) || w.Tenant == DefaultTenant, at+".tenant", nameRule)
 	InstanceLimits{w.Limits.CPUs, Size(w.Limits.Memory), w.Limits.Pids}.check(c, at+".limits.")
 	w.checkRequest(c, at+".request.")
-	w.checkHost(c, at)
+	w.checkHost(c, at+".")
 	for i, entry := range w.Env {
 		name, _, both := strings.Cut(entry, "=")
 		c.require(both && name != "" && !strings.ContainsRune(entry, 0), fmt.Sprintf("%s.env[%d]", at, i), "must be KEY=value")
@@ -71,16 +71,21 @@ func (w Workload) checkRequest(c *checker, at string) {
 // checkHost looks at what is given of the host; whether it may be is another question.
 func (w Workload) checkHost(c *checker, at string) {
 	const plain = " is not an absolute path without . and .."
+	taken := map[string]bool{}
 	for i, bind := range w.Binds {
-		here := fmt.Sprintf("%s.binds[%d].", at, i)
+		here := fmt.Sprintf("%sbinds[%d].", at, i)
 		c.require(isPlainPath(bind.Source), here+"source", quoteShort(bind.Source)+plain)
 		c.require(isPlainPath(bind.Target), here+"target", quoteShort(bind.Target)+plain)
 		c.require(!isKernels(bind.Target), here+"target", quoteShort(bind.Target)+" cannot be mounted over")
+		c.require(!taken[bind.Target], here+"target", quoteShort(bind.Target)+" is taken already")
+		taken[bind.Target] = true
 	}
 	for i, device := range w.Devices {
-		here := fmt.Sprintf("%s.devices[%d].", at, i)
+		here := fmt.Sprintf("%sdevices[%d].", at, i)
 		c.require(isPlainPath(device.Host), here+"host", quoteShort(device.Host)+plain)
 		c.require(isPlainPath(device.Target()) && strings.HasPrefix(device.Target(), "/dev/"), here+"path", quoteShort(device.Target())+" does not lie in /dev")
+		c.require(!taken[device.Target()], here+"path", quoteShort(device.Target())+" is taken already")
+		taken[device.Target()] = true
 		c.require(isAccess(device.Rights()), here+"access", quoteShort(device.Access)+" must be of r, w and m")
 	}
 }
@@ -123,4 +128,12 @@ func isPinned(image string) bool {
 	name, digest, found := strings.Cut(image, "@sha256:")
 	raw, err := hex.DecodeString(digest)
 	return found && name != "" && !strings.ContainsAny(name, "@ \t\r\n\x00") && err == nil && len(raw) == 32 && digest == strings.ToLower(digest)
+}
+
+// CheckHost finds what cannot be given of a host at all, whoever permits it. Every
+// defect is a *FieldProblem.
+func (w Workload) CheckHost() error {
+	c := checker{}
+	w.checkHost(&c, "")
+	return c.err()
 }

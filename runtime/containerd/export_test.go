@@ -37,7 +37,7 @@ const (
 
 // NewGuise is what a hardened process of a user looks like.
 func NewGuise(uid uint32) Guise {
-	return guise{uid: [4]uint32{uid, uid, uid, uid}, noNewPrivs: true, seccomp: seccompFiltered}
+	return guise{uid: [4]uint32{uid, uid, uid, uid}, noNewPrivs: true, seccomp: seccompFiltered, ownPIDs: true}
 }
 
 // NewAccount is a user for comparison.

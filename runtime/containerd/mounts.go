@@ -14,37 +14,50 @@ import (
 // mounts lists what the container sees beside its root: the kernel's own file
 // systems, small writable places, and the folder it shares with the host.
 func (p plan) mounts() ([]specs.Mount, error) {
-	mounts := kernelMounts()
+	mounts := p.kernelMounts()
 	for _, place := range append([]edge.Tmpfs{{Path: "/run", Size: 1 << 20}, {Path: "/tmp", Size: smallTmpfs}}, p.workload.Tmpfs...) {
 		m, err := tmpfs(place)
 		if err != nil {
 			return nil, fmt.Errorf("workload %q: %w", p.workload.Key(), err)
 		}
-		// A place that is named again replaces the default.
-		mounts = slices.DeleteFunc(mounts, func(old specs.Mount) bool { return old.Destination == m.Destination })
-		mounts = append(mounts, m)
+		mounts = lay(mounts, m)
+	}
+	for _, m := range p.given.mounts {
+		mounts = lay(mounts, m)
+	}
+	if p.endpoint != "" {
+		mounts = lay(mounts, specs.Mount{
+			Destination: path.Dir(p.endpoint), Type: "bind", Source: p.shared,
+			Options: []string{"rbind", "rprivate", "nosuid", "nodev", "noexec"},
+		})
 	}
 	// Parents before children, or they would hide them.
 	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
 	})
-	if p.endpoint != "" {
-		mounts = append(mounts, specs.Mount{
-			Destination: path.Dir(p.endpoint), Type: "bind", Source: p.shared,
-			Options: []string{"rbind", "rprivate", "nosuid", "nodev", "noexec"},
-		})
-	}
 	return mounts, nil
 }
 
-func kernelMounts() []specs.Mount {
+// lay adds a mount. A place that is named again replaces the default.
+func lay(mounts []specs.Mount, m specs.Mount) []specs.Mount {
+	mounts = slices.DeleteFunc(mounts, func(old specs.Mount) bool { return old.Destination == m.Destination })
+	return append(mounts, m)
+}
+
+// kernelMounts are what every container has. /sys can be written by a privileged one
+// alone.
+func (p plan) kernelMounts() []specs.Mount {
+	sys := []string{"nosuid", "noexec", "nodev", "ro"}
+	if p.workload.Security.Privileged {
+		sys = sys[:3]
+	}
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=64k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", sizeOption(smallTmpfs)}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: sys},
 	}
 }
 

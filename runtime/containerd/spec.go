@@ -25,9 +25,11 @@ type plan struct {
 	account  account
 	limits   edge.Limits // without zeros
 	cgroup   string
-	endpoint string // the socket's path inside, empty for none
-	socket   string // its path on the host
-	shared   string // the host folder mounted there
+	given    given
+	caps     []string // capabilities, as the kernel writes them
+	endpoint string   // the socket's path inside, empty for none
+	socket   string   // its path on the host
+	shared   string   // the host folder mounted there
 }
 
 // processConfig is what an image and a workload together say about the process.
@@ -60,13 +62,9 @@ func (p plan) spec(ctx context.Context, namespace string) (*specs.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot generate spec: %w", err)
 	}
-	capabilities, err := capabilities(p.workload.Security.CapAdd)
-	if err != nil {
-		return nil, err
-	}
 	s.Root.Readonly = !p.workload.Security.WritableRoot
 	s.Hostname = hostname(p.workload.Name)
-	p.describeProcess(s.Process, capabilities)
+	p.describeProcess(s.Process)
 	if s.Mounts, err = p.mounts(); err != nil {
 		return nil, err
 	}
@@ -74,18 +72,33 @@ func (p plan) spec(ctx context.Context, namespace string) (*specs.Spec, error) {
 	if s.Linux.Resources, err = p.resources(s.Linux.Resources); err != nil {
 		return nil, err
 	}
+	p.describeHost(s.Linux)
 	// Last: the profile allows what the capabilities imply.
-	s.Linux.Seccomp = seccomp.DefaultProfile(s)
+	if !p.workload.Security.Privileged {
+		s.Linux.Seccomp = seccomp.DefaultProfile(s)
+	}
 	return s, nil
 }
 
-func (p plan) describeProcess(process *specs.Process, capabilities []string) {
-	score := oomScore
+// describeHost adds what the container has of its host beside its mounts.
+func (p plan) describeHost(linux *specs.Linux) {
+	linux.Devices = append(linux.Devices, p.given.devices...)
+	linux.Resources.Devices = append(linux.Resources.Devices, p.given.rules...)
+	if p.workload.Security.HostNetwork {
+		linux.Namespaces = slices.DeleteFunc(linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	}
+	if p.workload.Security.Privileged {
+		linux.MaskedPaths, linux.ReadonlyPaths = nil, nil
+	}
+}
+
+func (p plan) describeProcess(process *specs.Process) {
+	score, capabilities := oomScore, p.caps
 	process.Args = p.config.args
 	process.Env = p.config.env
 	process.Cwd = p.config.dir
 	process.User = specs.User{UID: p.account.uid, GID: p.account.gid, AdditionalGids: p.account.groups}
-	process.NoNewPrivileges = true
+	process.NoNewPrivileges = !p.workload.Security.Privileged
 	process.OOMScoreAdj = &score
 	// Ambient too, or a user who is not root would lose them when its program is
 	// executed.
@@ -161,7 +174,21 @@ func (p plan) resources(base *specs.LinuxResources) (*specs.LinuxResources, erro
 	base.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	base.Memory = &specs.LinuxMemory{Limit: &p.limits.Memory, Swap: &p.limits.Memory}
 	base.Pids = &specs.LinuxPids{Limit: &p.limits.Pids}
+	p.setAside(base)
 	return base, nil
+}
+
+// setAside tells the kernel what the container has when the node is short.
+func (p plan) setAside(resources *specs.LinuxResources) {
+	if cores := p.workload.Request.CPUs; cores > 0 {
+		const perCore = 1024 // the kernel's weight of a group that names none
+		shares := uint64(max(cores*perCore, 2))
+		resources.CPU.Shares = &shares
+	}
+	if memory := p.workload.Request.Memory; memory > 0 {
+		memory = min(memory, p.limits.Memory)
+		resources.Memory.Reservation = &memory
+	}
 }
 
 // withDefaults fills the limits a workload leaves open.

@@ -82,9 +82,7 @@ func (d *Driver) prepare(ctx context.Context, w edge.Workload, id string) (*draf
 	if draft.plan, err = d.plan(ctx, c, w, id, img); err != nil {
 		return nil, err
 	}
-	if draft.guise, err = draft.plan.guise(); err != nil {
-		return nil, err
-	}
+	draft.guise = draft.plan.guise()
 	if draft.record, err = d.record(ctx, draft.plan, img); err != nil {
 		return nil, err
 	}
@@ -100,6 +98,10 @@ func checkID(id string) error {
 }
 
 func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id string, img image) (plan, error) {
+	policy := d.policy()
+	if err := admitted(policy, w); err != nil {
+		return plan{}, err
+	}
 	config, err := merge(w, img)
 	if err != nil {
 		return plan{}, err
@@ -108,8 +110,16 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id
 	if err != nil {
 		return plan{}, err
 	}
+	caps, err := capabilitiesOf(w.Security)
+	if err != nil {
+		return plan{}, err
+	}
+	lent, err := lend(w, who, policy)
+	if err != nil {
+		return plan{}, err
+	}
 	p := plan{
-		id: id, workload: w, config: config, account: who,
+		id: id, workload: w, config: config, account: who, caps: caps, given: lent,
 		limits: withDefaults(w.Limits, d.opts.Defaults),
 		cgroup: d.cgroupPath(id), shared: d.instanceDir(id),
 	}
@@ -136,6 +146,9 @@ func (d *Driver) record(ctx context.Context, p plan, img image) (containers.Cont
 	spec, err := p.spec(ctx, d.opts.Namespace)
 	if err != nil {
 		return containers.Container{}, err
+	}
+	if err := errors.Join(asErrors(admit(spec, p.permit()))...); err != nil {
+		return containers.Container{}, fmt.Errorf("what was made for it is not what it may be: %w", err)
 	}
 	encoded, err := typeurl.MarshalAny(spec)
 	if err != nil {

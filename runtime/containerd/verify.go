@@ -23,22 +23,47 @@ import (
 type guise struct {
 	uid        [4]uint32 // real, effective, saved, file system
 	caps       uint64    // effective
-	bounding   uint64
+	permitted  uint64
+	bounding   uint64 // inheritable and ambient ones are always among the permitted
 	noNewPrivs bool
-	seccomp    int // 2: filtered
+	seccomp    int  // 2: filtered
+	ownPIDs    bool // in a PID namespace of its own
 }
 
 const seccompFiltered = 2
 
 // guise is what a container of the plan must look like.
-func (p plan) guise() (guise, error) {
-	names, err := capabilities(p.workload.Security.CapAdd)
-	if err != nil {
-		return guise{}, err
+func (p plan) guise() guise {
+	mask, uid := capabilityMask(p.caps), p.account.uid
+	g := guise{uid: [4]uint32{uid, uid, uid, uid}, caps: mask, permitted: mask, bounding: mask, ownPIDs: true}
+	if !p.workload.Security.Privileged {
+		g.noNewPrivs, g.seccomp = true, seccompFiltered
 	}
-	mask := capabilityMask(names)
-	uid := p.account.uid
-	return guise{uid: [4]uint32{uid, uid, uid, uid}, caps: mask, bounding: mask, noNewPrivs: true, seccomp: seccompFiltered}, nil
+	return g
+}
+
+// capabilitiesOf lists what a container has of root's powers.
+func capabilitiesOf(s edge.Security) ([]string, error) {
+	if !s.Privileged {
+		return capabilities(s.CapAdd)
+	}
+	return allCapabilities()
+}
+
+// allCapabilities are those the machine's first process may have: no container can
+// have others, and the agent's own may be fewer.
+func allCapabilities() ([]string, error) {
+	status, err := os.Open("/proc/1/status")
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what capabilities there are: %w", err)
+	}
+	defer status.Close()
+	sets, err := cap.ParseProcPIDStatus(status)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell what capabilities there are: %w", err)
+	}
+	names, _ := cap.FromBitmap(sets[cap.Bounding]) // those without a name stay behind
+	return names, nil
 }
 
 // capabilities spells names out and refuses those there are not.
@@ -131,15 +156,19 @@ func parseGuise(text []byte) (got guise, ended bool, err error) {
 			}
 		case "CapEff":
 			got.caps = number(value, 16, 64)
+		case "CapPrm":
+			got.permitted = number(value, 16, 64)
 		case "CapBnd":
 			got.bounding = number(value, 16, 64)
 		case "NoNewPrivs":
 			got.noNewPrivs = number(value, 10, 8) == 1
 		case "Seccomp":
 			got.seccomp = int(number(value, 10, 8))
+		case "NSpid":
+			got.ownPIDs = len(strings.Fields(value)) > 1 // one number for each namespace it is in
 		}
 	}
-	for _, key := range []string{"Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"} {
+	for _, key := range []string{"Uid", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp", "NSpid"} {
 		if !told[key] && !ended {
 			failed = append(failed, fmt.Errorf("the kernel does not tell %s", key))
 		}
@@ -157,8 +186,10 @@ func (g guise) difference(want guise) string {
 	}
 	note("user ids", g.uid, want.uid)
 	note("effective capabilities", fmt.Sprintf("%#x", g.caps), fmt.Sprintf("%#x", want.caps))
+	note("permitted capabilities", fmt.Sprintf("%#x", g.permitted), fmt.Sprintf("%#x", want.permitted))
 	note("bounding capabilities", fmt.Sprintf("%#x", g.bounding), fmt.Sprintf("%#x", want.bounding))
 	note("no new privileges", g.noNewPrivs, want.noNewPrivs)
 	note("seccomp mode", g.seccomp, want.seccomp)
+	note("own PID namespace", g.ownPIDs, want.ownPIDs)
 	return strings.Join(parts, ", ")
 }
