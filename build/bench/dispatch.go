@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +13,10 @@ import (
 	"time"
 )
 
-// dispatch compares the same request sent through the agent and sent to a model
-// server's own socket, in turn, by one client with one connection each.
-func (b *bench) dispatch(ctx context.Context) error {
+// dispatch compares the same request sent through the agent, sent through a bare
+// relay, and sent to a model server's own socket, in turn, by one client with one
+// connection each.
+func (b *bench) dispatch(ctx context.Context) (err error) {
 	body, err := os.ReadFile("testdata/digits/3.json")
 	if err != nil {
 		return fmt.Errorf("cannot read request: %w", err)
@@ -23,49 +25,73 @@ func (b *bench) dispatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	bare, err := startRelay(ctx, b.stand.RunFolder("relay"), direct)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.stop()) }()
 	for _, model := range []string{"digits-lite", "digits"} {
-		through := newCaller(b.stand.Socket(), model, body)
-		straight := newCaller(direct, model, body)
-		agent, alone, err := inTurn(ctx, b.options.requests, through, straight)
-		if err != nil {
+		agent := &side{name: "agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
+		relay := &side{name: "bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
+		straight := &side{caller: newCaller(direct, model, body)}
+		if err := inTurn(ctx, b.options.requests, agent, relay, straight); err != nil {
 			return err
 		}
-		printDispatch(model, agent, alone)
+		printDispatch(model, agent, relay, straight)
 	}
 	return nil
 }
 
-func printDispatch(model string, agent, alone []time.Duration) {
+func printDispatch(model string, agent, relay, straight *side) {
 	for _, q := range []struct {
 		name string
 		at   float64
 		goal time.Duration
 	}{{"p50", 0.50, 100 * time.Microsecond}, {"p99", 0.99, 500 * time.Microsecond}} {
-		through, straight := quantile(agent, q.at), quantile(alone, q.at)
-		row(fmt.Sprintf("%s through the agent, %s", model, q.name), micros(through), micros(straight),
-			float64(through)/float64(straight), fmt.Sprintf("overhead %s, goal ≤ %s", micros(through-straight), micros(q.goal)))
+		alone := quantile(straight.took, q.at)
+		for _, between := range []*side{agent, relay} {
+			through := quantile(between.took, q.at)
+			remark := "overhead " + micros(through-alone)
+			if between == agent {
+				remark += ", goal ≤ " + micros(q.goal)
+			}
+			row(fmt.Sprintf("%s through the %s, %s", model, between.name, q.name), micros(through), micros(alone),
+				float64(through)/float64(alone), remark)
+		}
 	}
+	row("  processor time of the agent, a request", micros(agent.spent), micros(relay.spent),
+		float64(agent.spent)/float64(relay.spent), "baseline: of the bare relay")
 }
 
-// inTurn sends requests one by one, A B A B …, so that both sides meet the same
+// side is one way to the model, the process on it, and what a request took.
+type side struct {
+	name   string
+	pid    int
+	caller *caller
+	took   []time.Duration // sorted at the end
+	spent  time.Duration   // processor time of the process, on average
+}
+
+// inTurn sends requests one by one, A B C A B C …, so that all sides meet the same
 // machine. The first tenth warms up and is not counted.
-func inTurn(ctx context.Context, requests int, a, b *caller) (as, bs []time.Duration, err error) {
+func inTurn(ctx context.Context, requests int, sides ...*side) error {
 	for i := range requests + requests/10 {
-		tookA, err := a.call(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		tookB, err := b.call(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		if i >= requests/10 {
-			as, bs = append(as, tookA), append(bs, tookB)
+		for _, s := range sides {
+			if i == requests/10 {
+				s.took, s.spent = s.took[:0], -processTime(s.pid)
+			}
+			took, err := s.caller.call(ctx)
+			if err != nil {
+				return err
+			}
+			s.took = append(s.took, took)
 		}
 	}
-	slices.Sort(as)
-	slices.Sort(bs)
-	return as, bs, nil
+	for _, s := range sides {
+		s.spent = (s.spent + processTime(s.pid)) / time.Duration(requests)
+		slices.Sort(s.took)
+	}
+	return nil
 }
 
 // caller sends one request again and again over one connection.

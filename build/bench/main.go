@@ -24,14 +24,23 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container or policy")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
 	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
+	route := flag.String("relay", "", "be the bare relay of the dispatch section, SOCKET=TARGET, and nothing else")
 	flag.Parse()
+	if *route != "" {
+		exit(serveRelay(*route))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
 	stop()
+	exit(err)
+}
+
+func exit(err error) {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 type options struct {
