@@ -23,12 +23,15 @@ type desk struct {
 	t      testing.TB
 	dir    string // as `holdfast policy init` leaves it
 	images string // a folder with the archives, which the builds ask for digests
+	signer string // the key that signs policies
+	trusts string // the root document it does so by
 }
 
 // newDesk makes the keys of a fleet below a folder.
 func newDesk(t testing.TB, dir string) *desk {
 	t.Helper()
-	d := &desk{t: t, dir: filepath.Join(dir, "desk"), images: filepath.Join(dir, "images")}
+	d := &desk{t: t, dir: filepath.Join(dir, "desk"), images: filepath.Join(dir, "images"), signer: "policy-1"}
+	d.trusts = d.root()
 	run(t, "policy", "init", d.dir).want(t, cli.ExitOK)
 	if err := os.MkdirAll(d.images, 0o755); err != nil {
 		t.Fatal(err)
@@ -99,7 +102,7 @@ func (d *desk) build(p draft) string {
 // sign builds a policy and signs it with the key of its role.
 func (d *desk) sign(p draft) string {
 	d.t.Helper()
-	return d.signAs(d.build(p), "policy-1", "--root", d.root())
+	return d.signAs(d.build(p), d.signer, "--root", d.trusts)
 }
 
 // signAs signs a document with a key of the desk.
@@ -192,11 +195,17 @@ func (n *node) flash(factory string) {
 func governed(t testing.TB, services ...string) *node {
 	t.Helper()
 	n := newNode(t)
+	n.begin(services...)
+	return n
+}
+
+// begin governs a node by a first policy that runs the services.
+func (n *node) begin(services ...string) {
+	n.t.Helper()
 	n.stopAgent()
 	n.govern("")
 	n.startAgent()
-	n.apply(n.desk.sign(draft{version: 1, services: services})).want(t, cli.ExitOK)
-	return n
+	n.apply(n.desk.sign(draft{version: 1, services: services})).want(n.t, cli.ExitOK)
 }
 
 // kept are the files of the policy cache, which stay as long as the node does.
