@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -276,7 +277,7 @@ func TestCore_GovernRechecks(t *testing.T) {
 			t.Errorf("counted as %+v, want 1 denied", got)
 		}
 		d.run()
-		if runs.settlement.Err != errTeachesNothing || stays.started != instant(10*ms) {
+		if !errors.Is(runs.settlement.Err, errTeachesNothing) || stays.started != instant(10*ms) {
 			t.Errorf("what runs ended with %v, the next began at %v", runs.settlement.Err, time.Duration(stays.started))
 		}
 	})

@@ -157,16 +157,16 @@ func (t *tenant) refused(reason edge.Reason) {
 
 // denied says which entry of the policy stands against a task.
 func (t *tenants) denied(entry *tenant, task *edge.Task) *edge.Refusal {
-	at, why := "tenants."+entry.name, ""
+	var detail string
 	switch {
 	case entry.shut:
-		at, why = "tenants", fmt.Sprintf("names neither %.63q nor %s", task.Tenant, edge.DefaultTenant)
+		detail = fmt.Sprintf("%s names neither %.63q nor %s", t.says("tenants"), task.Tenant, edge.DefaultTenant)
 	case !entry.classes[task.Class]:
-		at, why = at+".classes", fmt.Sprintf("does not name %v", task.Class)
+		detail = fmt.Sprintf("%s does not name %v", t.says("tenants."+entry.name+".classes"), task.Class)
 	default:
-		at, why = at+".models", fmt.Sprintf("does not name %.63q", task.Model)
+		detail = fmt.Sprintf("%s does not name %.63q", t.says("tenants."+entry.name+".models"), task.Model)
 	}
-	return &edge.Refusal{Reason: edge.ReasonDenied, Detail: t.says(at) + " " + why}
+	return &edge.Refusal{Reason: edge.ReasonDenied, Detail: detail}
 }
 
 func (t *tenants) overQuota(entry *tenant, wait time.Duration) *edge.Refusal {
