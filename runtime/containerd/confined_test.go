@@ -26,9 +26,16 @@ const confinedVariable = "HOLDFAST_TEST_CONFINED"
 // errand is what a confined agent does: start one instance.
 type errand struct {
 	Confined bool // its capabilities are dropped
-	Options  containerd.Options
+	Node     place
 	Workload edge.Workload
 	ID       string
+}
+
+// place is what of a driver's options can be told to another process.
+type place struct{ Address, Namespace, StateDir, RunDir, CgroupParent string }
+
+func (n *node) place() place {
+	return place{n.opts.Address, n.opts.Namespace, n.opts.StateDir, n.opts.RunDir, n.opts.CgroupParent}
 }
 
 // kept is the bounding set of the agent's unit (build/systemd).
@@ -37,7 +44,6 @@ var kept = []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER}
 // send has a confined agent do an errand and returns what it complained of.
 func (e errand) send(t *testing.T) string {
 	t.Helper()
-	e.Options.Log = nil // it does not travel
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
 	cmd.Env = append(os.Environ(), confinedVariable+"="+string(encode(t, e)))
 	out, err := cmd.CombinedOutput()
@@ -64,7 +70,10 @@ func runErrand(text string) error {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("got %w from a mount, want %w: this is not confined", err, unix.EPERM)
 	}
-	driver, err := containerd.New(e.Options)
+	driver, err := containerd.New(containerd.Options{
+		Address: e.Node.Address, Namespace: e.Node.Namespace,
+		StateDir: e.Node.StateDir, RunDir: e.Node.RunDir, CgroupParent: e.Node.CgroupParent,
+	})
 	if err != nil {
 		return err
 	}
@@ -105,7 +114,7 @@ func TestDriver_Confined(t *testing.T) {
 	p.below = []map[string]string{{"etc/passwd": "model:x:1234:100::/:\n", "etc/group": "video:x:44:model\n"}}
 	p.user = "model"
 	n.importImage(t, p)
-	if complaint := (errand{Options: n.opts, Workload: behave("sleep"), ID: "confined"}).send(t); complaint != "" {
+	if complaint := (errand{Node: n.place(), Workload: behave("sleep"), ID: "confined"}).send(t); complaint != "" {
 		t.Fatal(complaint)
 	}
 	got := status(t, n.instance(t, "confined").PID)
@@ -115,7 +124,7 @@ func TestDriver_Confined(t *testing.T) {
 	t.Run("Complains", func(t *testing.T) {
 		w := behave("sleep")
 		w.User = "stranger"
-		complaint := errand{Options: n.opts, Workload: w, ID: "refused"}.send(t)
+		complaint := errand{Node: n.place(), Workload: w, ID: "refused"}.send(t)
 		if !strings.Contains(complaint, "stranger") {
 			t.Errorf("got %q of a user that is not in the image, want a complaint", complaint)
 		}
