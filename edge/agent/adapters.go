@@ -18,7 +18,7 @@ var (
 	_ localapi.Inference = inference{}
 	_ localapi.Node      = node{}
 	_ localapi.Logs      = logs{}
-	_ localapi.Images    = images{}
+	_ localapi.Images    = admitImages{}
 	_ localapi.Policies  = policies{}
 )
 
@@ -183,6 +183,40 @@ func whoseOutput(views []edge.WorkloadView, target string) (string, error) {
 	return newest.ID, nil
 }
 
+// images lets the local API reach the image store, and makes an event of what is
+// put there.
+type images struct {
+	runtime.ImageStore
+	agent *Agent
+	cause string // who asks
+}
+
+// Import reads an archive into the store.
+func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
+	imported, err := i.ImageStore.Import(ctx, archive)
+	for _, image := range imported {
+		i.agent.journal.Add(edge.Event{
+			Kind: edge.EventImageImported, Subject: image.Name, Cause: i.cause,
+			Facts: map[string]string{"digest": image.Digest},
+		})
+	}
+	if len(imported) > 0 {
+		i.agent.supervisor.Retry() // it may have been what a start waited for
+	}
+	return imported, err
+}
+
+// admitImages lets images in only while the policy lets new ones in.
+type admitImages struct{ images }
+
+// Import reads an archive into the store.
+func (i admitImages) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
+	if err := i.agent.mayImport(); err != nil {
+		return nil, err
+	}
+	return i.images.Import(ctx, archive)
+}
+
 // mayImport refuses new images on a node that has been without a sign of its fleet
 // for longer than its policy allows.
 func (a *Agent) mayImport() error {
@@ -193,29 +227,4 @@ func (a *Agent) mayImport() error {
 		Reason: edge.ReasonDenied,
 		Detail: "the lease of the policy has ended: new images are refused until the fleet is heard from or a policy with a longer lease is applied",
 	}
-}
-
-// images lets the local API reach the image store, and makes an event of what is
-// put there.
-type images struct {
-	runtime.ImageStore
-	agent *Agent
-}
-
-// Import reads an archive into the store.
-func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
-	if err := i.agent.mayImport(); err != nil {
-		return nil, err
-	}
-	imported, err := i.ImageStore.Import(ctx, archive)
-	for _, image := range imported {
-		i.agent.journal.Add(edge.Event{
-			Kind: edge.EventImageImported, Subject: image.Name, Cause: "local API",
-			Facts: map[string]string{"digest": image.Digest},
-		})
-	}
-	if len(imported) > 0 {
-		i.agent.supervisor.Retry() // it may have been what a start waited for
-	}
-	return imported, err
 }

@@ -169,7 +169,8 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	if a.governor == nil {
 		return services
 	}
-	return append([]service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}}, services...)
+	governing := []service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}, {"image stock", a.governor.Stock}}
+	return append(governing, services...)
 }
 
 // answer serves the local API from the moment the models are known: before it a

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"time"
 
@@ -56,11 +57,15 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	if a.trust.Root == nil {
 		return nil
 	}
+	stock := newStock(filepath.Join(c.Paths.State, "images"), a.options.Log)
+	stock.images, stock.load = a.driver.Images, images{a.driver, a, "stock"}.Import
 	g := &governor{
 		rule:    a.rule,
 		desire:  a.supervisor.Apply,
-		images:  a.driver.Images,
+		supply:  stock.Supply,
 		journal: a.journal,
+		log:     a.options.Log,
+		back:    make(chan struct{}, 1),
 		shown:   &sharedWarnings{warnings: a.warnings},
 		refused: &sharedWarnings{warnings: a.warnings},
 		failed:  make(chan failure, 1),
@@ -115,7 +120,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Models:          a.supervisor,
 		Node:            node{a},
 		Events:          a.journal,
-		Images:          images{a.driver, a},
+		Images:          admitImages{images{a.driver, a, "local API"}},
 		Logs:            logs{a},
 		Policies:        policies{a},
 	}

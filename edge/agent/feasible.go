@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"holdfast/edge"
 )
@@ -20,17 +19,12 @@ func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
 	if !up {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, imagesWithin)
-	defer cancel()
-	held, err := g.images(ctx)
-	if err != nil {
+	err := g.supply(ctx, policy)
+	if errors.Is(err, edge.ErrUnavailable) {
 		return nil // containerd has just gone
 	}
-	return missingImages(policy, held)
+	return err
 }
-
-// imagesWithin bounds asking containerd for its list of images.
-const imagesWithin = 5 * time.Second
 
 // missingImages names what a policy wants to run and the node does not have.
 func missingImages(policy *edge.Policy, held []edge.Image) error {

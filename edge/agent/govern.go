@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -17,13 +18,15 @@ import (
 // that shows within its trial that it cannot be applied is taken back.
 type governor struct {
 	store   *policycache.Store
-	rule    func(*edge.Policy)    // the scheduler: who may submit what; nil: nobody is bounded
-	desire  func([]edge.Workload) // the supervisor: what should run
-	images  func(context.Context) ([]edge.Image, error)
+	rule    func(*edge.Policy)                        // the scheduler: who may submit what; nil: nobody is bounded
+	desire  func([]edge.Workload)                     // the supervisor: what should run
+	supply  func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
 	journal *journal
+	log     *slog.Logger
 
 	taking  sync.Mutex      // held by the one who brings a new document
 	failed  chan failure    // capacity 1: the first failure of a trial decides it
+	back    chan struct{}   // capacity 1: containerd answers again
 	shown   *sharedWarnings // of the policy cache
 	refused *sharedWarnings // of workloads the policy does not permit
 

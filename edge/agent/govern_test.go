@@ -61,8 +61,8 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 				r.desired = append(r.desired, fmt.Sprintf("%s %d %v", w.Key(), w.Replicas, w.Limits.Memory>>20))
 			}
 		},
-		images:  func(context.Context) ([]edge.Image, error) { return r.held, nil },
-		journal: j, failed: make(chan failure, 1),
+		supply:  func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
+		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan struct{}, 1),
 		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
 	}
 	options := policycache.Options{
@@ -83,7 +83,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 			t.Error(err)
 		}
 	})
-	r.DaemonChanged(true)
+	r.daemonUp = true // as Stock says once containerd answers
 	r.enforce()
 	return r
 }
@@ -220,7 +220,7 @@ func TestGovernor_Trial(t *testing.T) {
 	warn("start-failed", "line/digits")  // is as it was before
 	r.DaemonChanged(false)
 	warn("start-failed", "line/more") // is containerd's doing
-	r.DaemonChanged(true)
+	r.daemonUp = true
 	if len(r.failed) > 0 {
 		t.Fatal("the policy was given up for what it did not do")
 	}
@@ -255,16 +255,24 @@ func TestGovernor_Trial(t *testing.T) {
 // TestGovernor_TrialEnds is in virtual time: what fails after the trial is not taken
 // for the policy's doing.
 func TestGovernor_TrialEnds(t *testing.T) {
+	r := newHallRig(t, 0)
 	synctest.Test(t, func(t *testing.T) {
-		g := &governor{failed: make(chan failure, 1)}
+		supplied := 0
+		g := &governor{failed: make(chan failure, 1), back: make(chan struct{}, 1), store: r.store, log: r.log}
+		g.supply = func(context.Context, *edge.Policy) error { supplied++; return nil }
 		before, now := &edge.Policy{}, &edge.Policy{Workloads: []edge.Workload{{App: "line", Name: "digits"}}}
-		g.DaemonChanged(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		go g.Stock(ctx) //nolint:errcheck // ends with ctx
+		defer cancel()
 		start := func() {
 			g.try(&policycache.Snapshot{Policy: before, Digest: "a"}, &policycache.Snapshot{Policy: now, Digest: "b", Version: 2})
 		}
+		fail := func() { g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"}) }
+		g.DaemonChanged(true)
+		synctest.Wait()
 		start()
 		time.Sleep(trialTime + time.Second)
-		g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"})
+		fail()
 		if len(g.failed) != 0 {
 			t.Error("a failure after the trial counts")
 		}
@@ -272,7 +280,8 @@ func TestGovernor_TrialEnds(t *testing.T) {
 		g.DaemonChanged(false)
 		time.Sleep(time.Hour)
 		g.DaemonChanged(true) // only now it can be seen what the policy does
-		g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"})
+		synctest.Wait()
+		fail()
 		if len(g.failed) != 1 {
 			t.Error("the trial ended while containerd was away")
 		}

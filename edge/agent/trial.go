@@ -90,13 +90,41 @@ func (g *governor) takeBack(ctx context.Context, f failure) {
 	g.enforce()
 }
 
-// DaemonChanged notes whether containerd answers. The trial of a policy that came
-// while it was away begins when it is back.
+// DaemonChanged notes whether containerd answers. That it does again counts only once
+// the node's own stock of images was looked through.
 func (g *governor) DaemonChanged(up bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if up && !g.daemonUp && g.trial.version != 0 {
-		g.trial.until = time.Now().Add(trialTime)
+	if !up {
+		g.mu.Lock()
+		g.daemonUp = false
+		g.mu.Unlock()
+		return
 	}
-	g.daemonUp = up
+	select {
+	case g.back <- struct{}{}:
+	default: // a look is pending
+	}
+}
+
+// Stock gets what the policy wants and the node does not have, each time containerd
+// is back, until ctx ends. Only then begins the trial of a policy that came while it
+// was away. That an image stays missing shows where it is to be started.
+func (g *governor) Stock(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.back:
+		}
+		if policy := g.store.Snapshot().Policy; policy != nil {
+			if err := g.supply(ctx, policy); err != nil && ctx.Err() == nil {
+				g.log.Warn("images-missing", "error", err.Error())
+			}
+		}
+		g.mu.Lock()
+		g.daemonUp = true
+		if g.trial.version != 0 {
+			g.trial.until = time.Now().Add(trialTime)
+		}
+		g.mu.Unlock()
+	}
 }

@@ -1,17 +1,14 @@
 package cli
 
 import (
-	"archive/tar"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/edge"
+	"holdfast/edge/agent"
 )
 
 func (d *door) imagesVerb() *cobra.Command {
@@ -63,34 +60,14 @@ func (d *door) imagesImportVerb() *cobra.Command {
 	}
 }
 
-// openArchive opens a file, or packs a layout folder into a stream on the way.
+// openArchive opens a file or a layout folder, or takes standard input.
 func (d *door) openArchive(path string) (io.ReadCloser, error) {
 	if path == "-" {
 		return io.NopCloser(d.Stdin), nil
 	}
-	info, err := os.Stat(path)
+	archive, err := agent.OpenImage(path)
 	if err != nil {
-		return nil, usagef("cannot read image: %w", err)
+		return nil, usageError{err}
 	}
-	if !info.IsDir() {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read image: %w", err)
-		}
-		return file, nil
-	}
-	if _, err := os.Stat(path + "/oci-layout"); err != nil {
-		return nil, usagef("cannot read image: %q is a folder without an oci-layout file", path)
-	}
-	return packLayout(path), nil
-}
-
-func packLayout(path string) io.ReadCloser {
-	reader, writer := io.Pipe()
-	go func() {
-		archive := tar.NewWriter(writer)
-		err := archive.AddFS(os.DirFS(path))
-		writer.CloseWithError(errors.Join(err, archive.Close()))
-	}()
-	return reader
+	return archive, nil
 }

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"holdfast/edge"
+)
+
+// newStockRig is a stock in front of an image store whose archives hold the digit they
+// consist of; one that begins with "x" is refused.
+func newStockRig(t *testing.T) (s *stock, loaded *[]string, down *bool) {
+	t.Helper()
+	loaded, down = new([]string), new(bool)
+	s = newStock(filepath.Join(t.TempDir(), "images"), slog.New(slog.DiscardHandler))
+	if err := os.Mkdir(s.folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.images = func(context.Context) (held []edge.Image, err error) {
+		if *down {
+			return nil, edge.ErrUnavailable
+		}
+		for _, text := range *loaded {
+			held = append(held, edge.Image{Digest: digestOf(text)})
+		}
+		return held, nil
+	}
+	s.load = func(_ context.Context, archive io.Reader) ([]edge.Image, error) {
+		text, err := io.ReadAll(archive)
+		if err != nil || strings.HasPrefix(string(text), "x") {
+			return nil, errors.Join(err, edge.ErrInvalid)
+		}
+		*loaded = append(*loaded, string(text))
+		return nil, nil
+	}
+	return s, loaded, down
+}
+
+func digestOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+
+func (s *stock) put(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.folder, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wants(digits ...string) *edge.Policy {
+	p := &edge.Policy{}
+	for _, d := range digits {
+		p.Workloads = append(p.Workloads, edge.Workload{App: "line", Name: "w" + d, Image: "line.example/w@" + digestOf(d), Replicas: 1})
+	}
+	return p
+}
+
+func TestStock_Supply(t *testing.T) {
+	s, loaded, down := newStockRig(t)
+	want := func(policy *edge.Policy, missing string, archives ...string) {
+		t.Helper()
+		err := s.Supply(t.Context(), policy)
+		if got := fmt.Sprint(err); missing == "" && err != nil || !strings.Contains(got, missing) {
+			t.Errorf("got error %v, want one that names %q", err, missing)
+		}
+		if !slices.Equal(*loaded, archives) {
+			t.Errorf("got archives %q imported, want %q", *loaded, archives)
+		}
+	}
+	want(wants("1"), "line/w1") // nothing on stock
+	s.put(t, "a.tar", "2")
+	s.put(t, "b.tar", "xbroken")
+	s.put(t, "c.tar", "1")
+	s.put(t, "d.tar", "3")
+	want(wants(), "")                          // nothing wanted, nothing read
+	want(wants("1"), "", "2", "1")             // until it is there, past what is broken
+	want(wants("1"), "", "2", "1")             // there already
+	want(wants("4"), "line/w4", "2", "1", "3") // each archive once
+	want(wants("4"), "line/w4", "2", "1", "3")
+	s.put(t, "b.tar", "4") // mended
+	want(wants("4"), "", "2", "1", "3", "4")
+	*down = true
+	if err := s.Supply(t.Context(), wants("4")); !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, edge.ErrUnavailable)
+	}
+}
+
+func TestOpenImage(t *testing.T) {
+	folder := t.TempDir()
+	if _, err := OpenImage(folder); !errors.Is(err, edge.ErrInvalid) {
+		t.Errorf("a folder that is no layout: got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "oci-layout"), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := OpenImage(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(archive)
+	if err != nil || !strings.HasPrefix(string(text), "oci-layout\x00") {
+		t.Errorf("got %d bytes and error %v, want an archive of the layout", len(text), err)
+	}
+}
