@@ -1,6 +1,10 @@
 package compose
 
-import "github.com/compose-spec/compose-go/v2/types"
+import (
+	"path"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
 
 // checkAgreement refuses what Compose refuses although each value is fine: the same
 // matter said twice and differently. A limit of deploy that is left out beside others
@@ -36,5 +40,12 @@ func (s service) checkTargets() {
 			s.add(mount.at, "target "+target+" already mounted", "keep one")
 		}
 		mounted[target] = true
+		mounted[path.Clean(target)] = true
+	}
+	for _, volume := range s.config.Volumes {
+		if mounted[volume.target] {
+			s.add(volume.at, "target "+volume.target+" already mounted", "keep one")
+		}
+		mounted[volume.target] = true
 	}
 }

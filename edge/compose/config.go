@@ -15,7 +15,9 @@ type config struct {
 	Command, Entrypoint                  types.ShellCommand
 	Environment                          types.MappingWithEquals
 	CapAdd, CapDrop, SecurityOpt, Tmpfs  []entry
-	ReadOnly                             bool
+	ReadOnly, Privileged                 bool
+	Volumes                              []volume
+	Devices                              []device
 	StopGracePeriod                      *types.Duration
 	Scale, Replicas                      *int
 	CPUs                                 float32
@@ -63,8 +65,9 @@ func (d decoder) config(app string) config {
 		NetworkMode: d.text("network_mode"), Restart: d.text("restart"), StopSignal: d.text("stop_signal"),
 		CapAdd: last(d.entries("cap_add")), CapDrop: last(d.entries("cap_drop")),
 		SecurityOpt: d.entries("security_opt"), Tmpfs: last(d.entries("tmpfs")),
-		ReadOnly: d.at.at("read_only") != nil && d.at.at("read_only").text == "true",
-		Scale:    d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
+		ReadOnly: d.truth("read_only"), Privileged: d.truth("privileged"),
+		Volumes: d.volumes(), Devices: d.devices(),
+		Scale: d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
 		CPUs: d.cpus("cpus"), PidsLimit: d.whole("pids_limit"),
 	}
 	d.into(&c.Command, "command")
@@ -133,6 +136,12 @@ func (d decoder) into(target interface{ DecodeMapstructure(any) error }, keys ..
 func (d decoder) text(key string) string {
 	text, _ := d.value(key).(string) // absent: empty
 	return text
+}
+
+// truth reads what the key's shape made sure of.
+func (d decoder) truth(key string) bool {
+	at := d.at.at(key)
+	return at != nil && at.text == "true"
 }
 
 // entries reads a list of texts, or a single one.

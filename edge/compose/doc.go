@@ -20,6 +20,8 @@
 //     means the node's default.
 //   - ${NAME} that is not set is an error, not an empty string; ${NAME:-} says that
 //     empty is meant. Only the environment handed in counts, no .env file.
+//   - volumes are binds of absolute paths, and what is mounted below a source stays out.
+//     A device's node belongs to the user of the instance.
 //   - only one file is read: no include, extends, env_file, and nothing remote.
 //
 // A file may also hold several projects beside other things, as a policy does: see

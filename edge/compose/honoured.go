@@ -26,12 +26,14 @@ func honoured() rule {
 	}
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
+		"tenant": {},
 	}
 	service := map[string]rule{
 		"image": {shape: text}, "command": {shape: words}, "entrypoint": {shape: words},
 		"environment": {shape: variables}, "working_dir": {shape: text}, "user": {shape: text},
 		"read_only": {shape: truth}, "cap_add": {shape: texts}, "cap_drop": {shape: texts},
 		"security_opt": {shape: texts}, "tmpfs": {shape: textOrTexts}, "network_mode": {shape: text},
+		"privileged": {shape: truth}, "devices": {shape: texts}, "volumes": {shape: mounts},
 		"restart": {shape: text}, "stop_signal": {shape: text}, "stop_grace_period": {shape: text},
 		"scale": {shape: whole}, "cpus": {shape: number}, "mem_limit": {shape: number}, "pids_limit": {shape: whole},
 		"deploy": {below: deploy}, extensionKey: {below: extension},

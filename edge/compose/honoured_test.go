@@ -37,7 +37,12 @@ func TestValues_AgreeWithCompose(t *testing.T) {
 		`"0x10"`, `"1_000"`, `"1.5"`, "64m", `"1e40"`, `"99999999999999999999"`, `"a 'b c' $$D"`, `"a 'b"`, "0.1", "1e39", "no", `"true"`, `"on"`, "1h30m", "1w", "no-new-privileges", "16777217",
 		"[]", "[a]", "[a, a]", "[1]", "[null]", "[[a]]", "[{a: b}]", "{}", "{a: b}", "{a: 1}", "{a: }", "{a: [b]}", "{a: 2024-01-01}", "{a: 1.50, b: 1e9, c: true}",
 		"[N, M, COMPOSE_PROJECT_NAME]", "{N: , COMPOSE_PROJECT_NAME: , M: }", "[A=1, A=2, A]", "{x-a: 1}", "[x-a=1]", "['A =1']", "[KILL, KILL=1]", "[KILL=1, KILL]", "[NET_RAW, KILL, NET_RAW]",
-		"[/a, /b]", "['/a:size=1m', '/a:size=2m']", "[/a, '/a:size=2m']", "[no-new-privileges, no-new-privileges]"}
+		"[/a, /b]", "['/a:size=1m', '/a:size=2m']", "[/a, '/a:size=2m']", "[no-new-privileges, no-new-privileges]",
+		"[/dev/a]", "['/dev/a:/dev/b:rw', /dev/c]", "['/dev/a:/dev/b', '/dev/c:/dev/b']", "['/dev/a::r']", "['/dev/a:/dev/b:mr']", "['/dev/a:/dev/b:']", "['v.d/c=x']", "[{source: /dev/a}]",
+		"['/a:/b', '/c:/d:ro', '/e:/f:rw']", "['/a:/b:z']", "['/a:/b:']", "['/a:/b/']", "['a:/b']", "['./a:/b']", "['/a']", "['/a:/b:ro:x']", "['/a$${:/b']", "['/a:/b', '/c:/b']", "[':/b']", "['/:/b']",
+		"[{type: bind, source: /a, target: /b}]", "[{type: bind, source: /a, target: /b, read_only: true}, '/c:/d']", "[{type: bind, source: /a, target: /b, read_only: 'true'}]",
+		"[{type: bind, source: /a, target: /b, read_only: }]", "[{type: bind, source: /a, target: /b, read_only: 1}]", "[{type: bind, source: /a, target: /b, bind: {propagation: shared}}]",
+		"[{type: volume, source: a, target: /b}]", "[{type: tmpfs, target: /b}]", "[{source: /a, target: /b}]", "[{type: bind, source: 1, target: /b}]", "[{type: bind, source: /a, target: 2024-01-01}]", "host", "none", "bridge"}
 	accepted := 0
 	for _, path := range compose.HonouredPaths() {
 		key, ok := strings.CutPrefix(path, "services.*.")

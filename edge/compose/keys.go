@@ -55,10 +55,13 @@ func meaningOf(path string) (value, meaning string) {
 		{"working_dir", "an absolute path", "where the process starts"},
 		{"user", "uid, uid:gid or names of the image", "who the process is; root only with x-holdfast.runAsRoot"},
 		{"read_only", "", "false makes the root file system writable; it is read-only otherwise"},
-		{"cap_add", "", "capabilities beyond none"},
+		{"cap_add", "", "capabilities beyond none; all but NET_BIND_SERVICE a policy must list"},
 		{"cap_drop", "", "no change: all are dropped"},
 		{"security_opt", "[no-new-privileges:true]", "no change: always so"},
-		{"network_mode", "none", "no change: instances have no network"},
+		{"network_mode", "none or host", "host gives the host's own network, which a policy must allow; there is none otherwise"},
+		{"privileged", "", "true takes every restraint off, which a policy must allow; the user stays as it is"},
+		{"devices", "[HOST], [HOST:/dev/NAME] or [HOST:/dev/NAME:rw]", "devices of the host, which a policy must list; the node belongs to the instance's user"},
+		{"volumes", "SOURCE:TARGET or SOURCE:TARGET:ro, or type: bind with source, target and read_only", "files and folders of the host, which a policy must list; what else is mounted below them stays out"},
 		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
 		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; no still starts again what a power cut ended; unless-stopped means always"},
 		{"stop_signal", "a name such as SIGTERM", "asks the process to end"},
@@ -78,7 +81,8 @@ func meaningOf(path string) (value, meaning string) {
 		{"x-holdfast.concurrency", "a number from 1 to 1024", "tasks one instance answers at once; 1 where not given"},
 		{"x-holdfast.timeout", "a duration", "after which a request means that its instance hangs"},
 		{"x-holdfast.readyWithin", "a duration", "how long an instance may take until it is ready"},
-		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance"},
+		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance, which a policy must allow"},
+		{"x-holdfast.tenant", "a name", "whose share of the node it uses; left out: `_default`"},
 	} {
 		if known.key == key {
 			return known.value, known.meaning

@@ -62,9 +62,15 @@ func converted(at *node, from types.ServiceConfig) config {
 		Image: from.Image, WorkingDir: from.WorkingDir, User: from.User, NetworkMode: from.NetworkMode,
 		Restart: from.Restart, StopSignal: from.StopSignal, Command: from.Command, Entrypoint: from.Entrypoint,
 		Environment: from.Environment, CapAdd: entries(from.CapAdd), CapDrop: entries(from.CapDrop),
-		SecurityOpt: entries(from.SecurityOpt), Tmpfs: entries(from.Tmpfs), ReadOnly: from.ReadOnly,
+		SecurityOpt: entries(from.SecurityOpt), Tmpfs: entries(from.Tmpfs), ReadOnly: from.ReadOnly, Privileged: from.Privileged,
 		StopGracePeriod: from.StopGracePeriod, Scale: new(from.GetScale()),
 		CPUs: from.CPUS, MemLimit: from.MemLimit, PidsLimit: from.PidsLimit,
+	}
+	for _, v := range from.Volumes {
+		to.Volumes = append(to.Volumes, volume{v.Source, v.Target, v.ReadOnly, at})
+	}
+	for _, d := range from.Devices {
+		to.Devices = append(to.Devices, device{d.Source, d.Target, d.Permissions, at})
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {

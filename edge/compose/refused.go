@@ -14,10 +14,12 @@ type Refused struct {
 func RefusedKeys() []Refused {
 	return []Refused{
 		{[]string{"ports", "networks", "expose", "links", "dns", "extra_hosts", "hostname"},
-			"instances have no network", "let a model server listen on a unix socket (x-holdfast.endpoint)"},
-		{[]string{"volumes", "volumes_from", "configs", "secrets"},
-			"instances see nothing of the host", "put files into the image, and scratch data under tmpfs"},
-		{[]string{"privileged", "devices", "device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls"},
+			"instances have no network but the host's", "let a model server listen on a unix socket (x-holdfast.endpoint)"},
+		{[]string{"volumes"},
+			"there are no named volumes", namedRemedy},
+		{[]string{"volumes_from", "configs", "secrets"},
+			"instances see nothing of the host but what volumes and devices name", "put files into the image, or name them under the service's volumes"},
+		{[]string{"device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls"},
 			"it would undo the isolation of instances", "add single capabilities with cap_add"},
 		{[]string{"depends_on", "healthcheck"},
 			"readiness is asked of model servers only", "remove it; instances are restarted until they run"},
@@ -33,6 +35,9 @@ func RefusedKeys() []Refused {
 			"every model is answered locally", "remove it"},
 	}
 }
+
+// namedRemedy is what serves instead of a named volume.
+const namedRemedy = "name a folder of the host, such as /srv/data:/data"
 
 // routeKey is a key of x-holdfast that a later version may honour.
 const routeKey = "route"

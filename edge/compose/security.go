@@ -13,14 +13,14 @@ import (
 func (s service) capabilities() []string {
 	var added []string
 	for _, given := range s.config.CapAdd {
-		if name, ok := capability(given.text); ok {
+		if name, ok := edge.Capability(given.text); ok {
 			added = append(added, name)
 			continue
 		}
 		s.add(given.at, quote(given.text)+" is not a capability that can be added", "name one, such as NET_BIND_SERVICE")
 	}
 	for _, given := range s.config.CapDrop {
-		name, ok := capability(given.text)
+		name, ok := edge.Capability(given.text)
 		if slices.Contains(added, name) {
 			s.add(given.at, quote(given.text)+" is both added and dropped", "keep one")
 		} else if !ok && !strings.EqualFold(given.text, "ALL") {
@@ -30,24 +30,6 @@ func (s service) capabilities() []string {
 	slices.Sort(added)
 	return slices.Compact(added)
 }
-
-// capability turns net_raw, NET_RAW and CAP_NET_RAW into CAP_NET_RAW.
-func capability(given string) (string, bool) {
-	name := strings.TrimPrefix(strings.ToUpper(given), "CAP_")
-	if !slices.Contains(strings.Fields(capabilityNames), name) {
-		return "", false
-	}
-	return "CAP_" + name, true
-}
-
-// capabilityNames are those of capabilities(7), in the order of their numbers.
-const capabilityNames = `
-	CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
-	LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK
-	IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-	SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
-	AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM
-	BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`
 
 // user takes what Compose says, but for root, which one must ask for twice.
 func (s service) user(runAsRoot bool) string {
@@ -62,11 +44,13 @@ func (s service) user(runAsRoot bool) string {
 	return user
 }
 
-// checkNetwork accepts only what is the case anyway.
-func (s service) checkNetwork() {
-	if mode := s.config.NetworkMode; mode != "" && mode != "none" {
-		s.problem("not honoured yet: instances have no network, not "+quote(mode), "write none, or remove it", "network_mode")
+// hostNetwork tells whether an instance has the network of its host. There is no other.
+func (s service) hostNetwork() bool {
+	mode := s.config.NetworkMode
+	if mode != "" && mode != "none" && mode != "host" {
+		s.problem("not honoured yet: instances have no network or the host's, not "+quote(mode), "write none or host, or remove it", "network_mode")
 	}
+	return mode == "host"
 }
 
 // checkSecurityOpt accepts only what is the case anyway.
@@ -85,7 +69,7 @@ func (s service) checkSecurityOpt() {
 	}
 }
 
-// checkMounts sees to it that no tmpfs hides the folder of the socket.
+// checkMounts sees to it that no tmpfs and no bind hides the folder of the socket.
 func (s service) checkMounts(w edge.Workload) {
 	if w.Serve == nil {
 		return
@@ -94,6 +78,11 @@ func (s service) checkMounts(w edge.Workload) {
 	for _, mount := range s.config.Tmpfs {
 		if folder := path.Clean(mountTarget(mount.text)); strings.HasPrefix(socket, folder+"/") {
 			s.add(mount.at, quote(folder)+" would hide the folder of x-holdfast.endpoint", "put them side by side")
+		}
+	}
+	for _, volume := range s.config.Volumes {
+		if folder := path.Dir(socket); volume.target == folder || strings.HasPrefix(volume.target, folder+"/") {
+			s.add(volume.at, quote(volume.target)+" would lie in the folder of x-holdfast.endpoint", "put them side by side")
 		}
 	}
 }

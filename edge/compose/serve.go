@@ -42,6 +42,16 @@ func (s service) extension() (serve *edge.Serve, runAsRoot bool) {
 	}, runAsRoot
 }
 
+// tenant is whose share of the node the service uses.
+func (s service) tenant() string {
+	value, given := s.config.Extension["tenant"]
+	name, _ := value.(string)
+	if given && !edge.IsName(name) {
+		s.problem("is not the name of a tenant", nameRemedy, extensionKey, "tenant")
+	}
+	return name
+}
+
 // extension reads the values of x-holdfast by their kinds.
 type extension struct {
 	service

@@ -22,6 +22,7 @@ const (
 	textOrTexts              // one, or a list
 	words                    // a command: text, a list of texts, or nothing
 	variables                // a mapping of names to plain values, or a list of NAME=value
+	mounts                   // a list of texts and of mappings
 )
 
 // String is what a person is told to write.
@@ -30,6 +31,7 @@ func (s shape) String() string {
 		anything: "a value", text: "text; what looks like anything else needs quotes", number: "a finite number", whole: "a whole number",
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
+		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro",
 	}[s]
 }
 
@@ -51,6 +53,10 @@ func (s shape) fits(n *node) bool {
 		return isText(n) || areTexts(n) || n.tag == "!!null"
 	case variables:
 		return areTexts(n) || n.kind == yaml.MappingNode && arePlain(n)
+	case mounts:
+		return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool {
+			return !isText(item) && item.kind != yaml.MappingNode
+		})
 	}
 	return true
 }

@@ -35,7 +35,8 @@ func (s service) workload(app string) edge.Workload {
 		Entrypoint: s.arguments("entrypoint", s.config.Entrypoint),
 		Command:    s.arguments("command", s.config.Command),
 		Env:        s.env(), WorkingDir: s.workingDir(),
-		Limits: s.limits(), Tmpfs: s.tmpfs(),
+		Limits: s.limits(), Tmpfs: s.tmpfs(), Binds: s.binds(), Devices: s.lent(),
+		Tenant:     s.tenant(),
 		StopSignal: s.stopSignal(), StopGrace: s.stopGrace(),
 	}
 	w.Serve, w.Security.RunAsRoot = s.extension()
@@ -43,7 +44,7 @@ func (s service) workload(app string) edge.Workload {
 	w.Security.WritableRoot = s.at.at("read_only") != nil && !s.config.ReadOnly
 	w.User = s.user(w.Security.RunAsRoot)
 	w.Restart = s.restart(w.Serve != nil)
-	s.checkNetwork()
+	w.Security.HostNetwork, w.Security.Privileged = s.hostNetwork(), s.config.Privileged
 	s.checkSecurityOpt()
 	s.checkMounts(w)
 	return w
