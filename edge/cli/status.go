@@ -68,7 +68,10 @@ func policyWords(r edge.PolicyReport, now time.Time) string {
 }
 
 func daemonWords(r edge.DaemonReport) string {
-	if !r.Connected {
+	switch {
+	case !r.Connected && r.Error == "":
+		return "not connected yet"
+	case !r.Connected:
 		return "not connected (" + printable(r.Error) + ")"
 	}
 	return r.Version
