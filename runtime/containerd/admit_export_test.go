@@ -11,6 +11,16 @@ import (
 // Admit is the last look at a specification.
 var Admit = admit
 
+// VerifyBinds is the look at a container that stands ready, and PlaceOf how a path is
+// found among what is mounted.
+var VerifyBinds = verifyBinds
+
+// PlaceOf finds a path by a mountinfo file.
+func PlaceOf(name, mountinfo string) (device, path string) {
+	at := placeOf(name, parseMounts([]byte(mountinfo)))
+	return at.device, at.path
+}
+
 // Permit is what a specification may have.
 type Permit = permit
 

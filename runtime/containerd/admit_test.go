@@ -343,6 +343,66 @@ func TestDriver_Lends(t *testing.T) {
 	})
 }
 
+// TestVerifyBinds: what is inside is found by what it is, not by how it is called, so
+// that a link put in the place of a source between two looks is found out.
+func TestVerifyBinds(t *testing.T) {
+	n := newNode(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, secret := filepath.Join(dir, "a b"), filepath.Join(dir, "secret")
+	if err := errors.Join(os.Mkdir(source, 0o755), os.Mkdir(secret, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	w := behave("sleep")
+	w.Binds = []edge.Bind{{Source: source, Target: "/data"}}
+	instance := n.start(t, w, "bound")
+	mount := func(source string) []specs.Mount { return []specs.Mount{{Source: source, Destination: "/data"}} }
+	if err := containerd.VerifyBinds(instance.PID, mount(source)); err != nil {
+		t.Errorf("got %v for what was given", err)
+	}
+	if err := containerd.VerifyBinds(instance.PID, mount(secret)); err == nil || !strings.Contains(err.Error(), "/data") {
+		t.Errorf("got %v for another folder, want it found out", err)
+	}
+	if err := errors.Join(os.Remove(source), os.Symlink("secret", source)); err != nil {
+		t.Fatal(err)
+	}
+	if err := containerd.VerifyBinds(instance.PID, mount(secret)); err == nil {
+		t.Error("a folder that took the place of another passes")
+	}
+	const noProcess = 1 << 30 // above the kernel's highest pid
+	if err := containerd.VerifyBinds(noProcess, mount(source)); err != nil {
+		t.Errorf("got %v for a process that has ended", err)
+	}
+	t.Run("Places", func(t *testing.T) {
+		const text = "1 0 8:1 / / rw - ext4 x rw\n2 1 0:5 /sub\\040x /srv rw - btrfs x rw\n3 2 0:6 / /srv/deep rw - tmpfs x rw\n" +
+			"4 1 8:1 /var/hosts /etc/hosts rw - ext4 x rw\n5 1 0:7 / /srv/deep rw - tmpfs x rw\nodd\n"
+		for name, want := range map[string][2]string{
+			"/":             {"8:1", "/"},
+			"/etc/hosts":    {"8:1", "/var/hosts"},
+			"/etc/hosts2":   {"8:1", "/etc/hosts2"},
+			"/srv/data":     {"0:5", "/sub x/data"},
+			"/srv":          {"0:5", "/sub x"},
+			"/srvs":         {"8:1", "/srvs"},
+			"/srv/deep/a/b": {"0:7", "/a/b"},
+		} {
+			if device, path := containerd.PlaceOf(name, text); [2]string{device, path} != want {
+				t.Errorf("%s: got %s on %s, want %q", name, path, device, want)
+			}
+		}
+	})
+	t.Run("Confined", func(t *testing.T) {
+		w := behave("sleep")
+		w.Binds = []edge.Bind{{Source: secret, Target: "/data", ReadOnly: true}}
+		w.Devices = []edge.Device{{Host: "/dev/null", Path: "/dev/thing"}}
+		w.Security = edge.Security{HostNetwork: true}
+		if complaint := (errand{Node: n.place(), Workload: w, ID: "confined"}).send(t); complaint != "" {
+			t.Error(complaint)
+		}
+	})
+}
+
 // TestDriver_Policy: the policy in force is asked before each start.
 func TestDriver_Policy(t *testing.T) {
 	n := newNode(t)

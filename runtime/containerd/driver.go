@@ -41,7 +41,7 @@ type Options struct {
 	Defaults edge.Limits
 	// Policy gives the policy in force, which every start must fit. Where it is nil or
 	// gives nil no policy governs the node, and workloads are taken at their word.
-	Policy func() *edge.Policy `json:"-"`
+	Policy func() *edge.Policy
 
 	LogMaxBytes int64         // a log is rotated beyond this; default 4 MiB
 	LogKeep     int           // rotated logs kept for each instance; default 2

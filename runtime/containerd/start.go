@@ -284,6 +284,9 @@ func (f *draft) createTask(ctx context.Context, stdio cio.Creator) error {
 // run lets the process go and looks at what it became.
 func (f *draft) run(ctx context.Context) error {
 	return whole(ctx, func(ctx context.Context) error {
+		if err := verifyBinds(f.pid, f.plan.given.mounts); err != nil {
+			return err
+		}
 		started, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
 		if err != nil {
 			return native(err)
