@@ -134,9 +134,14 @@ type said struct {
 // run runs a verb to its end.
 func run(t testing.TB, arguments ...string) said {
 	t.Helper()
+	return runProgram(t, shop.binary(), arguments...)
+}
+
+func runProgram(t testing.TB, program string, arguments ...string) said {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, shop.binary(), arguments...)
+	cmd := exec.CommandContext(ctx, program, arguments...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError

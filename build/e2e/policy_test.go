@@ -21,16 +21,23 @@ const exampleImage = "holdfast.example/digits:1"
 // nothing but a loopback that is down.
 func (n *node) cutOff() { n.Through("unshare", "--net") }
 
-// wantCutOff wants no interface of the agent to have carried anything.
-func (n *node) wantCutOff() {
-	n.t.Helper()
+// isCutOff is nil if no interface of the agent has ever carried anything.
+func (n *node) isCutOff() error {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", n.AgentPID()))
 	if err != nil {
-		n.t.Fatal(err)
+		return err
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")[2:] // after the head
 	if len(lines) != 1 || strings.Trim(strings.TrimPrefix(strings.TrimSpace(lines[0]), "lo:"), " 0") != "" {
-		n.t.Errorf("the agent's network is\n%s\nwant a loopback that carried nothing", strings.Join(lines, "\n"))
+		return fmt.Errorf("the agent's network is\n%s\nwant a loopback that carried nothing", strings.Join(lines, "\n"))
+	}
+	return nil
+}
+
+func (n *node) wantCutOff() {
+	n.t.Helper()
+	if err := n.isCutOff(); err != nil {
+		n.t.Error(err)
 	}
 }
 
@@ -44,6 +51,9 @@ func TestPolicy_Journey(t *testing.T) {
 	}
 	n.importImage(archive)
 	n.base = n.footprint()
+	if n.isCutOff() == nil {
+		t.Error("an agent on the machine's own network is taken for one without")
+	}
 	n.stopAgent()
 	d := n.govern(filepath.Join(n.Folder(), "factory.json"))
 	d.stock(archive)

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +103,48 @@ func TestPolicy_TakenBackInEveryWay(t *testing.T) {
 			n.apply(bad).want(t, cli.ExitUsage, "rolled_back")
 		})
 	}
+}
+
+// TestPolicy_TakenBackLater applies, while containerd is away, a policy with an image
+// that turns out to be missing.
+func TestPolicy_TakenBackLater(t *testing.T) {
+	n := governed(t, digitsService(1))
+	before := n.awaitReady("digits", 1)
+	n.killDaemon()
+	n.awaitWarning("containerd-down", "")
+	missing := strings.Replace(faulty{}.service(), faultyImage, someoneElse, 1)
+	n.apply(n.desk.sign(draft{version: 2, services: []string{digitsService(1), missing}})).
+		want(t, cli.ExitOK, "version 2 is in force", "containerd does not answer")
+	n.wantPolicy(2, "current")
+	n.ask(patient)
+	since := n.latest()
+	n.restartDaemon()
+	back := n.awaitEvent(since, edge.EventPolicyRolledBack, "e2e.example/none:1")
+	t.Logf("taken back because: %s", back.Cause)
+	n.wantPolicy(1, "previous")
+	n.awaitWarning("policy-rolled-back", "start-failed")
+	n.wantSame(before)
+}
+
+// TestPolicy_KilledInATrial kills the agent before it can take a policy back. The
+// next one does not, since what fails after a restart may as well be the node's
+// doing; what served before serves on.
+func TestPolicy_KilledInATrial(t *testing.T) {
+	n := governed(t, digitsService(1))
+	before := n.awaitReady("digits", 1)
+	since := n.latest()
+	n.bring(n.desk.read(n.desk.sign(draft{version: 2, services: []string{neverReady(time.Second)}})))
+	n.awaitEvent(since, edge.EventInstanceStarted, "line-digits-")
+	n.again()
+	n.awaitWarning("model-not-ready", "not ready within 1s")
+	n.wantPolicy(2, "current")
+	for range 20 {
+		n.ask(patient)
+	}
+	view, err := n.workload(t.Context(), "digits")
+	if err != nil || !slices.ContainsFunc(view.Instances, func(i edge.InstanceView) bool { return i.PID == before[0].PID && i.Running }) {
+		t.Errorf("the workload has %+v (%v), want process %d to serve on", view.Instances, err, before[0].PID)
+	}
+	n.apply(n.desk.sign(draft{version: 3, services: []string{digitsService(1)}})).want(t, cli.ExitOK, "version 3 is in force")
+	n.wantSame(before)
 }
