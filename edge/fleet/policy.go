@@ -158,7 +158,7 @@ func (b *builder) defects(err error, workloads []edge.Workload) {
 	case err == nil:
 	case errors.As(err, &field) && error(field) == err: //nolint:errorlint // the problem itself, not one around it
 		path := placeOf(field.Field, workloads)
-		if !b.known(path) {
+		if !b.known(path) || isEntry(field.Field) {
 			b.add(path, b.detail(path, field.Detail), b.remedy(path, field.Detail))
 		}
 	case inner != nil && !isJSONError(err):
@@ -171,6 +171,12 @@ func (b *builder) defects(err error, workloads []edge.Workload) {
 func isJSONError(err error) bool {
 	_, is := err.(*edge.JSONError) //nolint:errorlint // the error itself, not one it wraps
 	return is
+}
+
+// isEntry tells whether a field is of one entry among several that share a place.
+func isEntry(field string) bool {
+	_, entry, _ := strings.Cut(field, "].")
+	return strings.Contains(entry, "[")
 }
 
 // known tells whether a place has a problem already: one is enough.
@@ -187,10 +193,26 @@ func placeOf(field string, workloads []edge.Workload) string {
 	}
 	for i, w := range workloads {
 		if number == itoa(i) {
-			return servicePath(w) + key
+			return servicePath(w) + composeKey(key)
 		}
 	}
 	return appsKey
+}
+
+// composeKey is what a field of a workload is called where a person writes it. Of a
+// list it is the list alone, for a workload has its entries in another order.
+func composeKey(field string) string {
+	for _, known := range [...]struct{ field, key string }{
+		{".security.privileged", ".privileged"}, {".security.hostNetwork", ".network_mode"},
+		{".security.runAsRoot", ".x-holdfast.runAsRoot"}, {".tenant", ".x-holdfast.tenant"},
+		{".security.capAdd[", ".cap_add"}, {".binds[", ".volumes"}, {".devices[", ".devices"},
+		{".limits.memory", ".deploy.resources.limits.memory"}, {".limits.cpus", ".deploy.resources.limits.cpus"},
+	} {
+		if strings.HasPrefix(field, known.field) {
+			return known.key
+		}
+	}
+	return field
 }
 
 // apps reads the Compose projects and pins what they run.
