@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// dispatch compares the same request sent through the agent, sent through a bare
-// relay, and sent to a model server's own socket, in turn, by one client with one
-// connection each.
+// dispatch compares the same request sent through the agent, and then through a
+// bare relay, with one sent to a model server's own socket, in turn, by one client
+// with one connection each.
 func (b *bench) dispatch(ctx context.Context) (err error) {
 	body, err := os.ReadFile("testdata/digits/3.json")
 	if err != nil {
@@ -31,36 +31,31 @@ func (b *bench) dispatch(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
 	for _, model := range []string{"digits-lite", "digits"} {
-		agent := &side{name: "agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
-		relay := &side{name: "bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
-		straight := &side{caller: newCaller(direct, model, body)}
-		if err := inTurn(ctx, b.options.requests, agent, relay, straight); err != nil {
-			return err
+		agent := &side{name: "the agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
+		relay := &side{name: "a bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
+		for _, between := range []*side{agent, relay} {
+			straight := &side{caller: newCaller(direct, model, body)}
+			if err := inTurn(ctx, b.options.requests, between, straight); err != nil {
+				return err
+			}
+			printDispatch(model, between, straight)
 		}
-		printDispatch(model, agent, relay, straight)
+		row("  processor time of the agent, a request", micros(agent.spent), micros(relay.spent),
+			float64(agent.spent)/float64(relay.spent), "baseline: of the bare relay")
 	}
 	return nil
 }
 
-func printDispatch(model string, agent, relay, straight *side) {
+func printDispatch(model string, between, straight *side) {
 	for _, q := range []struct {
 		name string
 		at   float64
 		goal time.Duration
 	}{{"p50", 0.50, 100 * time.Microsecond}, {"p99", 0.99, 500 * time.Microsecond}} {
-		alone := quantile(straight.took, q.at)
-		for _, between := range []*side{agent, relay} {
-			through := quantile(between.took, q.at)
-			remark := "overhead " + micros(through-alone)
-			if between == agent {
-				remark += ", goal ≤ " + micros(q.goal)
-			}
-			row(fmt.Sprintf("%s through the %s, %s", model, between.name, q.name), micros(through), micros(alone),
-				float64(through)/float64(alone), remark)
-		}
+		through, alone := quantile(between.took, q.at), quantile(straight.took, q.at)
+		row(fmt.Sprintf("%s through %s, %s", model, between.name, q.name), micros(through), micros(alone),
+			float64(through)/float64(alone), fmt.Sprintf("overhead %s; goal of the agent ≤ %s", micros(through-alone), micros(q.goal)))
 	}
-	row("  processor time of the agent, a request", micros(agent.spent), micros(relay.spent),
-		float64(agent.spent)/float64(relay.spent), "baseline: of the bare relay")
 }
 
 // side is one way to the model, the process on it, and what a request took.
@@ -72,7 +67,7 @@ type side struct {
 	spent  time.Duration   // processor time of the process, on average
 }
 
-// inTurn sends requests one by one, A B C A B C …, so that all sides meet the same
+// inTurn sends requests one by one, A B A B …, so that both sides meet the same
 // machine. The first tenth warms up and is not counted.
 func inTurn(ctx context.Context, requests int, sides ...*side) error {
 	for i := range requests + requests/10 {
