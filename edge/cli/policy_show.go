@@ -236,20 +236,31 @@ func policyWorkloadRows(policy *edge.Policy) (rows [][]string) {
 	for _, w := range policy.Workloads {
 		rows = append(rows, []string{
 			w.Key(), shortImage(w.Image), fmt.Sprint(w.Replicas), unlessZero(w.Limits.CPUs), unlessZero(edge.Size(w.Limits.Memory)),
-			strings.Join(w.Serve.Models(), " "), string(w.Restart), relaxed(w.Security),
+			strings.Join(w.Serve.Models(), " "), string(w.Restart), relaxed(w),
 		})
 	}
 	return rows
 }
 
 // relaxed names what a workload has beyond the hardened default.
-func relaxed(s edge.Security) string {
-	words := slices.Clone(s.CapAdd)
-	if s.WritableRoot {
-		words = append(words, "writable root")
+func relaxed(w edge.Workload) string {
+	words := slices.Clone(w.Security.CapAdd)
+	for _, is := range []struct {
+		so   bool
+		word string
+	}{
+		{w.Security.WritableRoot, "writable root"}, {w.Security.RunAsRoot, "root"},
+		{w.Security.HostNetwork, "host network"}, {w.Security.Privileged, "privileged"},
+	} {
+		if is.so {
+			words = append(words, is.word)
+		}
 	}
-	if s.RunAsRoot {
-		words = append(words, "root")
+	for _, bind := range w.Binds {
+		words = append(words, bind.Source)
+	}
+	for _, device := range w.Devices {
+		words = append(words, device.Host)
 	}
 	return strings.Join(words, " ")
 }
