@@ -44,7 +44,10 @@ func startRelay(ctx context.Context, dir, target string) (*relay, error) {
 	if err := r.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start relay: %w", err)
 	}
-	return r, r.await(ctx)
+	if err := r.await(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // await returns once the relay listens.

@@ -28,7 +28,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 )
 
 // Conn is a stream socket whose Read and Write are raw system calls.
@@ -105,7 +104,7 @@ func (t *transfer) carry(whenReady func(func(uintptr) bool) error, p []byte) (in
 }
 
 func (t *transfer) read(fd uintptr) (done bool) {
-	n, errno := call(syscall.SYS_READ, fd, t.left)
+	n, errno := read(fd, t.left)
 	if errno == syscall.EAGAIN {
 		return false
 	}
@@ -115,7 +114,7 @@ func (t *transfer) read(fd uintptr) (done bool) {
 
 func (t *transfer) write(fd uintptr) (done bool) {
 	for len(t.left) > 0 {
-		n, errno := call(syscall.SYS_WRITE, fd, t.left)
+		n, errno := write(fd, t.left)
 		if errno == syscall.EAGAIN {
 			return false
 		}
@@ -126,20 +125,6 @@ func (t *transfer) write(fd uintptr) (done bool) {
 		t.n, t.left = t.n+n, t.left[n:]
 	}
 	return true
-}
-
-// call makes a system call that does not block and may be interrupted.
-func call(number, fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), 0
-		case syscall.EINTR:
-		default:
-			return 0, errno
-		}
-	}
 }
 
 func failure(operation string, errno syscall.Errno) error {
