@@ -105,7 +105,24 @@ func driverOptions(c config.Config, a *Agent) containerd.Options {
 		Defaults:     c.Limits.Default.Edge(),
 		LogMaxBytes:  int64(c.Logs.MaxSize),
 		LogKeep:      c.Logs.Keep,
+		Policy:       a.governing(),
 		Log:          a.options.Log,
+	}
+}
+
+// governing gives the driver the policy to hold each start against; nil where none
+// governs the node. A governed node without a policy permits nothing.
+func (a *Agent) governing() func() *edge.Policy {
+	if !a.trust.Governs() {
+		return nil
+	}
+	return func() *edge.Policy {
+		if a.governor != nil {
+			if policy := a.governor.store.Snapshot().Policy; policy != nil {
+				return policy
+			}
+		}
+		return &edge.Policy{}
 	}
 }
 

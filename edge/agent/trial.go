@@ -46,7 +46,7 @@ func changedWorkloads(before, now *edge.Policy) map[string]bool {
 	changed := map[string]bool{}
 	for _, w := range now.Workloads {
 		old, was := before.Workload(w.Key())
-		if !was || old.SpecHash() != w.SpecHash() {
+		if !was || before.Fill(old).SpecHash() != now.Fill(w).SpecHash() {
 			changed[w.Key()] = true
 		}
 	}

@@ -192,10 +192,11 @@ func diffWorkloads(from, to *edge.Policy) []Change {
 	return changes
 }
 
+// byKey gives the workloads as the node runs them, with what the policy fills in.
 func byKey(policy *edge.Policy) map[string]edge.Workload {
 	workloads := make(map[string]edge.Workload, len(policy.Workloads))
 	for _, w := range policy.Workloads {
-		workloads[w.Key()] = w
+		workloads[w.Key()] = policy.Fill(w)
 	}
 	return workloads
 }

@@ -53,6 +53,7 @@ func TestDiff(t *testing.T) {
 			"changed workload line-3/surface: stops 2 instances\n  replicas: 2 > 0\n"},
 		{"Replaced", []string{"cost: 20ms", "cost: 1m", "memory: 128M, pids: 64", "memory: 192M, pids: 64", "variants: [surface-lite]", "variants: [surface-lite, tiny]"},
 			"changed workload line-3/surface: replaces 2 instances by 2\n  limits.memory: 128Mi > 192Mi\n" +
+				"  request.memory: 128Mi > 192Mi\n" + // which is 256Mi by default, and never above the limit
 				"  serve.cost: 20ms > 1m\n  serve.variants: [surface-lite] > [surface-lite, tiny]\n"},
 		{"Renamed", []string{"batch-upload:", "upload:", "stop: [batch-upload]", "stop: [upload]", "restart: unless-stopped", "restart: unless-stopped\n        scale: 0"},
 			"removed workload office/batch-upload: stops 1 instance\nadded workload office/upload: starts no instance\n" +
@@ -107,6 +108,22 @@ func withoutFields(text string) string {
 }
 
 // TestDiff_SeesEveryField: no value of the example can change without being told.
+// TestDiff_LimitsDefault: an instance is made from what the policy fills in, so a
+// default that changes replaces it.
+func TestDiff_LimitsDefault(t *testing.T) {
+	from := &edge.Policy{Metadata: edge.Metadata{Name: "p", Version: 1, Audience: edge.Audience{Node: "n"}}, Lease: edge.LeaseTerms{Hours: 1, Boots: 1}}
+	from.Workloads = []edge.Workload{{App: "a", Name: "w", Image: "x@sha256:" + strings.Repeat("1", 64), Replicas: 1}}
+	to := *from
+	to.Metadata.Version, to.Limits.Default.Memory = 2, 64<<20
+	changes, err := fleet.Diff(from, &to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changes[0]; got.What != "workload" || got.Effect != "replaces 1 instance by 1" || got.Fields[0].To != "64Mi" {
+		t.Errorf("got %+v, want the instance replaced for its new limit", got)
+	}
+}
+
 func TestDiff_SeesEveryField(t *testing.T) {
 	for _, replace := range [][2]string{
 		{"boots: 200", "boots: 201"}, {"queue: 64", "queue: 65"}, {"deadline: 1s", "deadline: 2s"}, {"rate: 50/s", "rate: 51/s"},

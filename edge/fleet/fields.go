@@ -31,6 +31,9 @@ func workloadFields(w edge.Workload) map[string]string {
 	if w.Limits.Memory > 0 {
 		fields["limits.memory"] = edge.Size(w.Limits.Memory).String()
 	}
+	if w.Request.Memory > 0 {
+		fields["request.memory"] = edge.Size(w.Request.Memory).String()
+	}
 	for i, mount := range w.Tmpfs {
 		fields[fmt.Sprintf("tmpfs[%d].size", i)] = edge.Size(mount.Size).String()
 	}
