@@ -19,16 +19,23 @@ func digitsWith(replicas, memory int) string {
 	return strings.Replace(digitsService(replicas), "memory: 64M", fmt.Sprintf("memory: %dM", memory), 1)
 }
 
+// guestsUntil is the last of the changing policies that lets the tenant guest in.
+const guestsUntil = 10
+
 // changing is one of a row of policies: each changes deadlines and tenants, every
 // third the instances too.
 func changing(version int) draft {
+	guest := ""
+	if version <= guestsUntil {
+		guest = ", guest: {rate: 5000/s, burst: 5000}"
+	}
 	return draft{
 		version: uint64(version),
 		sections: []string{
 			fmt.Sprintf("classes: {normal: {deadline: %dms}, batch: {deadline: %dm}}", 1000+version*100, version),
-			fmt.Sprintf("tenants: {vision: {rate: %d/s, burst: 1000}, tenant-%d: {cpu: 1}, _default: {rate: 5000/s, burst: 5000}}", 1000+version, version),
+			fmt.Sprintf("tenants: {line: {rate: %d/s, burst: 5000}, vision: {cpu: %d}%s}", 5000+version, 1+version, guest),
 		},
-		services: []string{digitsWith(2, 64+version/3)},
+		services: []string{strings.Replace(digitsWith(2, 64+version/3), "{model:", "{tenant: line, model:", 1)},
 	}
 }
 
@@ -54,8 +61,14 @@ func (n *node) settled() map[string]uint64 {
 	return ends
 }
 
+// tenant is what a patient caller asks in the name of a tenant.
+func tenant(name string) localapi.InferOptions {
+	return localapi.InferOptions{Deadline: patient.Deadline, Tenant: name}
+}
+
 // TestPolicy_Hot applies nineteen policies while tasks stream. No control for their
-// deadlines, which are ten seconds: what counts is that none is lost.
+// deadlines, which are ten seconds: what counts is that none is lost but those of a
+// tenant who is let in no more.
 func TestPolicy_Hot(t *testing.T) {
 	const versions = 20
 	n := newNode(t)
@@ -68,13 +81,17 @@ func TestPolicy_Hot(t *testing.T) {
 	}
 	n.bring(signed[0])
 	n.awaitReady("digits", 2)
-	s := n.startStream(3, isRefused, patient)
-	vision := n.startStream(1, isRefused, localapi.InferOptions{Deadline: patient.Deadline, Tenant: "vision"})
-	s.more(100)
+	line, vision := n.startStream(2, isRefused, tenant("line")), n.startStream(1, isRefused, tenant("vision"))
+	guest := n.startStream(1, never, tenant("guest"))
+	line.more(100)
 	var took []time.Duration
-	for _, envelope := range signed[1:] {
+	for i, envelope := range signed[1:] {
+		if i+2 == guestsUntil+1 {
+			guest.more(1)
+			n.wantNone(guest)
+		}
 		took = append(took, n.bring(envelope))
-		s.more(30)
+		line.more(30)
 		vision.more(10)
 	}
 	n.await("both instances to be as the last version says", func(ctx context.Context) error {
@@ -89,29 +106,48 @@ func TestPolicy_Hot(t *testing.T) {
 		}
 		return nil
 	})
-	s.more(50)
-	s.stop()
+	line.more(50)
+	line.stop()
 	vision.stop()
 	n.wantPolicy(versions, "current")
 	slices.Sort(took)
 	t.Logf("%d applied: fastest %v, median %v, slowest %v", len(took), took[0], took[len(took)/2], took[len(took)-1])
-	ends, answered := n.settled(), uint64(s.answered+vision.answered)
-	t.Logf("%d answered by count of the clients; by count of the node %v", answered, ends)
-	for _, outcome := range edge.Outcomes {
-		count := ends[outcome.String()]
-		switch outcome {
-		case edge.Completed:
-			if count != answered {
-				t.Errorf("the node completed %d tasks, its clients have %d answers", count, answered)
-			}
-		case edge.Refused:
-			if count != uint64(s.retried+vision.retried) {
-				t.Errorf("the node refused %d tasks, its clients heard no %d times", count, s.retried+vision.retried)
-			}
-		default:
-			if count != 0 {
-				t.Errorf("%d tasks were %s", count, outcome)
-			}
+	turnedAway := guest.end()
+	for _, err := range turnedAway {
+		if !refusedFor(err, edge.ReasonDenied) {
+			t.Errorf("the guest saw: %v", err)
+		}
+	}
+	t.Logf("the guest had %d answers and was then turned away %d times", guest.answered, len(turnedAway))
+	if guest.answered == 0 || len(turnedAway) == 0 {
+		t.Error("the guest was not both let in and turned away")
+	}
+	n.wantCounted(line.answered+vision.answered+guest.answered, line.retried+vision.retried+len(turnedAway))
+}
+
+// wantNone wants the clients of a stream to have seen no failure until now.
+func (n *node) wantNone(s *stream) {
+	n.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failures) > 0 {
+		n.t.Errorf("a client saw: %v", s.failures[0])
+	}
+}
+
+// wantCounted wants the node to have counted just what its clients have: answers, and
+// tasks turned away, be it at the door or, as they waited, by a policy.
+func (n *node) wantCounted(answered, turnedAway int) {
+	n.t.Helper()
+	ends := n.settled()
+	n.t.Logf("%d answered and %d turned away by count of the clients; by count of the node %v", answered, turnedAway, ends)
+	count := func(outcome edge.Outcome) int { return int(ends[outcome.String()]) }
+	if count(edge.Completed) != answered || count(edge.Refused)+count(edge.Evicted) != turnedAway {
+		n.t.Error("the node's counts are not those of its clients")
+	}
+	for _, outcome := range [...]edge.Outcome{edge.Missed, edge.Cancelled, edge.Failed} {
+		if count(outcome) != 0 {
+			n.t.Errorf("%d tasks were %s", count(outcome), outcome)
 		}
 	}
 }
@@ -131,20 +167,21 @@ func (n *node) bring(envelope []byte) time.Duration {
 func TestPolicy_Killed(t *testing.T) {
 	const (
 		rounds = 20
-		// An apply takes some 10 ms; so some kills meet none, one that has just begun,
+		// An apply takes 4 to 10 ms; so some kills meet none, one that has just begun,
 		// one that is being written, and one that is acknowledged.
-		longest = 25 * time.Millisecond
+		longest   = 16 * time.Millisecond
+		eachRound = 4 // at most
 	)
 	n := newNode(t)
 	n.stopAgent()
 	d := n.govern("")
 	n.startAgent()
-	versions := killVersions(d, 4*rounds)
+	versions := killVersions(d, eachRound*rounds+1)
 	n.bring(versions[0])
 	before := n.awaitReady("digits", 1)
 	inForce, found := uint64(1), map[string]int{}
 	for range rounds {
-		acknowledged, begun := n.killWhileApplying(versions, inForce, rand.N(longest))
+		acknowledged, begun := n.killWhileApplying(versions[inForce:inForce+eachRound], inForce, rand.N(longest))
 		n.startAgent()
 		in := n.policy()
 		if in.Version < acknowledged || in.Version > begun || !in.Kept {
@@ -178,17 +215,17 @@ func killVersions(d *desk, count int) (signed [][]byte) {
 	return signed
 }
 
-// killWhileApplying applies one version after another until the agent is killed, and
-// says which was acknowledged and which begun last.
-func (n *node) killWhileApplying(versions [][]byte, inForce uint64, after time.Duration) (acknowledged, begun uint64) {
+// killWhileApplying applies what comes after the version in force, one after another,
+// until the agent is killed, and says which was acknowledged and which begun last.
+func (n *node) killWhileApplying(next [][]byte, inForce uint64, after time.Duration) (acknowledged, begun uint64) {
 	n.t.Helper()
 	acknowledged, begun = inForce, inForce
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for int(begun) < len(versions) {
+		for _, envelope := range next {
 			begun++
-			if _, err := n.Client().ApplyPolicy(context.Background(), versions[begun-1]); err != nil {
+			if _, err := n.Client().ApplyPolicy(context.Background(), envelope); err != nil {
 				return
 			}
 			acknowledged = begun
@@ -199,7 +236,6 @@ func (n *node) killWhileApplying(versions [][]byte, inForce uint64, after time.D
 	select {
 	case <-timer.C:
 	case <-ended:
-		n.t.Fatalf("version %d is the last there is, or was refused", begun)
 	}
 	if err := n.KillAgent(); err != nil {
 		n.t.Fatal(err)
