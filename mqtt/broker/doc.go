@@ -4,6 +4,6 @@ package broker
 
 import (
 	_ "github.com/mochi-mqtt/server/v2" // the broker itself
-	_ "github.com/mochi-mqtt/server/v2/listeners"
 	_ "github.com/mochi-mqtt/server/v2/hooks/auth"
+	_ "github.com/mochi-mqtt/server/v2/listeners"
 )

@@ -1,0 +1,147 @@
+package mqtt
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"holdfast/edge"
+)
+
+// EnvelopeVersion is the version of the envelope we write, and the only one we read.
+const EnvelopeVersion = 1
+
+// Bounds of an envelope. The body has what DefaultFrame leaves.
+const (
+	MaxEnvelope   = DefaultFrame - MaxTopic - frameHead
+	envelopeDepth = 16 // envelope and body; what we write has 6
+	epochSize     = 16 // hexadecimal digits, 64 bits
+	maxCount      = 1<<53 - 1
+)
+
+// TimeQuality is what the time in an envelope is worth.
+type TimeQuality string
+
+// The qualities, best last.
+const (
+	TimeNone   TimeQuality = "none"   // no time is given
+	TimeFloor  TimeQuality = "floor"  // not before this
+	TimeNTP    TimeQuality = "ntp"    // the wall clock, which says it is synchronised
+	TimeSigned TimeQuality = "signed" // measured on from a time the fleet has signed
+)
+
+// Durability is how an entry was kept until it was acknowledged.
+type Durability string
+
+// The classes of durability.
+const (
+	MemoryOnly  Durability = "D0"
+	MemoryFirst Durability = "D1" // on flash if not acknowledged within seconds
+	Committed   Durability = "D2" // on flash before anybody was told
+)
+
+// Envelope is what a node says, with who, when and what. (Node, Epoch, Seq) is unique.
+type Envelope struct {
+	Version     int             `json:"v"`
+	Node        string          `json:"node"`
+	Epoch       string          `json:"epoch"` // random, drawn with the store: 16 hexadecimal digits
+	Seq         uint64          `json:"seq"`   // from 1, without holes but those a gap record names
+	Boot        string          `json:"boot"`  // the machine's boot, within which MonoMs counts
+	MonoMs      int64           `json:"monoMs"`
+	Time        *time.Time      `json:"time,omitempty"`
+	TimeQuality TimeQuality     `json:"timeQuality"`
+	Class       Durability      `json:"class"`
+	Historical  bool            `json:"historical"` // it was kept through a time without link
+	Type        string          `json:"type"`
+	Body        json.RawMessage `json:"body"` // an object
+}
+
+// Encode writes the envelope, in the canonical form.
+func (u Envelope) Encode() ([]byte, error) {
+	if err := u.check(); err != nil {
+		return nil, fmt.Errorf("cannot encode envelope: %w", err)
+	}
+	text, err := edge.CanonicalJSON(u)
+	if err != nil {
+		return nil, err
+	}
+	if err := edge.CheckJSON(text, edge.JSONBounds{Size: MaxEnvelope, Depth: envelopeDepth}); err != nil {
+		return nil, fmt.Errorf("cannot encode envelope: %w", err)
+	}
+	return text, nil
+}
+
+// DecodeEnvelope reads an envelope. Fields it does not know are passed over; a version it
+// does not know is refused, whatever else is in it.
+func DecodeEnvelope(text []byte) (Envelope, error) {
+	bounds := edge.JSONBounds{Size: MaxEnvelope, Depth: envelopeDepth}
+	var version struct {
+		Version int `json:"v"`
+	}
+	if _, err := edge.DecodeJSON(text, bounds, &version); err != nil {
+		return Envelope{}, fmt.Errorf("cannot read envelope: %w", err)
+	}
+	if version.Version != EnvelopeVersion {
+		return Envelope{}, fmt.Errorf("cannot read envelope: version %d, we know %d: %w", version.Version, EnvelopeVersion, edge.ErrInvalid)
+	}
+	var u Envelope
+	if _, err := edge.DecodeJSON(text, bounds, &u); err != nil {
+		return Envelope{}, fmt.Errorf("cannot read envelope: %w", err)
+	}
+	if err := u.check(); err != nil {
+		return Envelope{}, fmt.Errorf("cannot read envelope: %w", err)
+	}
+	return u, nil
+}
+
+// check holds an envelope against its description, both ways.
+func (u *Envelope) check() error {
+	problem := func(field, detail string) error { return &edge.FieldProblem{Field: field, Detail: detail} }
+	switch {
+	case u.Version != EnvelopeVersion:
+		return problem("v", fmt.Sprintf("must be %d", EnvelopeVersion))
+	case !IsNode(u.Node):
+		return problem("node", "is no name of a node")
+	case !isEpoch(u.Epoch):
+		return problem("epoch", "must be 16 hexadecimal digits")
+	case u.Seq == 0 || u.Seq > maxCount:
+		return problem("seq", "must be from 1 to 2⁵³−1")
+	case !edge.IsName(u.Boot):
+		return problem("boot", "is no name of a boot")
+	case u.MonoMs < 0 || u.MonoMs > maxCount:
+		return problem("monoMs", "must be from 0 to 2⁵³−1")
+	case !edge.IsName(u.Type):
+		return problem("type", "is no name of a type")
+	case len(u.Body) == 0 || u.Body[0] != '{':
+		return problem("body", "must be an object")
+	}
+	return u.checkWords()
+}
+
+func (u *Envelope) checkWords() error {
+	switch u.TimeQuality {
+	case TimeNone, TimeFloor, TimeNTP, TimeSigned:
+	default:
+		return &edge.FieldProblem{Field: "timeQuality", Detail: "must be none, floor, ntp or signed"}
+	}
+	if (u.Time == nil) != (u.TimeQuality == TimeNone) {
+		return &edge.FieldProblem{Field: "time", Detail: "must be there, unless its quality is none"}
+	}
+	switch u.Class {
+	case MemoryOnly, MemoryFirst, Committed:
+		return nil
+	}
+	return &edge.FieldProblem{Field: "class", Detail: "must be D0, D1 or D2"}
+}
+
+func isEpoch(text string) bool {
+	if len(text) != epochSize {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

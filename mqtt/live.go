@@ -1,0 +1,193 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// errEnded ends a connection nothing is wrong with.
+var errEnded = errors.New("link was ended")
+
+// handOver gives the library the connection that is open already.
+func (c *connection) handOver(*url.URL, paho.ClientOptions) (net.Conn, error) { return c.guard, nil }
+
+// live is the connection from CONNACK to its end. Ours comes home first, then the
+// library: only so is nobody left waiting in it.
+func (c *connection) live(ctx context.Context) (f *Failure, stood time.Duration) {
+	handling, endHandling := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	work.Go(c.publish)
+	work.Go(func() { c.deliver(handling) })
+
+	wasUp := c.subscribe(ctx)
+	if wasUp {
+		stood = c.stand(ctx)
+	}
+	c.ledger.close()
+	close(c.ending)
+	endHandling()
+	work.Wait()
+	c.end(ctx)
+	if !errors.Is(c.guard.err, errEnded) {
+		f = c.reason(Lost)
+	}
+	if wasUp && c.session.options.OnDown != nil {
+		if ctx.Err() != nil {
+			f = nil
+		}
+		c.session.options.OnDown(f)
+	}
+	return f, stood
+}
+
+// end says goodbye when it is us who end, and waits for the library.
+func (c *connection) end(ctx context.Context) {
+	if ctx.Err() != nil && !c.guard.isFailed() {
+		_ = packets.NewControlPacket(packets.Disconnect).Write(c.guard) // the guard never fails a write
+		c.wait(nil, goodbye)                                            // for the broker to close
+	}
+	c.guard.fail(errEnded)
+	c.guard.release()
+	<-c.gone
+}
+
+// wait returns true when done is closed, false when the connection has failed or the
+// time is over.
+func (c *connection) wait(done <-chan struct{}, most time.Duration) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-c.guard.failed:
+	case <-timer.C:
+	}
+	return false
+}
+
+// subscribe asks for every subscription in one packet; false when the connection
+// has failed or is to end.
+func (c *connection) subscribe(ctx context.Context) bool {
+	o := &c.session.options
+	if len(o.Subscriptions) == 0 {
+		return !c.guard.isFailed()
+	}
+	filters := make(map[string]byte, len(o.Subscriptions))
+	for _, filter := range o.Subscriptions {
+		filters[filter] = 1
+	}
+	token := c.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
+	defer context.AfterFunc(ctx, func() { c.guard.fail(errEnded) })()
+	if !c.wait(token.Done(), o.ConnectTimeout) {
+		c.guard.fail(failure(Silent, "broker did not answer our subscriptions for %v", o.ConnectTimeout))
+		return false
+	}
+	if err := token.Error(); err != nil {
+		c.guard.fail(failure(Lost, "cannot subscribe: %w", err))
+		return false
+	}
+	for filter, code := range token.Result() {
+		if code != 1 {
+			c.guard.fail(failure(Refused, "broker refuses subscription to %q", filter))
+			return false
+		}
+	}
+	return true
+}
+
+// stand keeps watch while the connection is up, and returns for how long it was.
+func (c *connection) stand(ctx context.Context) time.Duration {
+	since := time.Now()
+	c.session.standing(c)
+	hooked, endHook := c.hook(ctx)
+	c.watch(ctx)
+	stood := time.Since(since)
+	endHook()
+	if !c.guard.isFailed() {
+		c.wait(hooked, farewell)
+	}
+	c.session.current.Store(nil)
+	c.ledger.close() // lets OnUp out of Publish
+	<-hooked
+	return stood
+}
+
+// hook runs OnUp beside the connection.
+func (c *connection) hook(ctx context.Context) (hooked chan struct{}, end context.CancelFunc) {
+	ctx, end = context.WithCancel(ctx)
+	hooked = make(chan struct{})
+	go func() {
+		defer close(hooked)
+		if c.session.options.OnUp != nil {
+			c.session.options.OnUp(ctx)
+		}
+	}()
+	return hooked, end
+}
+
+// watch returns when the connection has failed or is to end. It fails one on which
+// nothing is acknowledged.
+func (c *connection) watch(ctx context.Context) {
+	patience := c.session.options.AckTimeout
+	look := time.NewTicker(max(patience/4, time.Millisecond))
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.guard.failed:
+			return
+		case <-look.C:
+			if since, waits := c.ledger.oldest(); waits && time.Since(since) >= patience {
+				c.guard.fail(failure(Unacknowledged, "broker acknowledged nothing for %v", patience))
+			}
+		}
+	}
+}
+
+// arrived takes a message from the library's goroutine, which must never wait: the
+// answers to pings come the same way. What does not fit is not acknowledged, so it
+// comes again; since brokers send again only on a new connection, there will be one
+// as soon as the inbox is empty.
+func (c *connection) arrived(_ paho.Client, m paho.Message) {
+	counts := &c.session.counts
+	d := Delivery{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate()}
+	d.Ack = sync.OnceFunc(func() {
+		counts.confirmed.Add(1)
+		m.Ack()
+	})
+	select {
+	case c.inbox <- d:
+	default:
+		counts.overflowed.Add(1)
+		if m.Qos() > 0 {
+			c.missed.Store(true)
+		}
+	}
+}
+
+// deliver hands messages to Handle.
+func (c *connection) deliver(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-c.inbox:
+			if ctx.Err() != nil {
+				return // it comes again
+			}
+			c.session.counts.received.Add(1)
+			c.session.options.Handle(ctx, d)
+			if len(c.inbox) == 0 && c.missed.Load() {
+				c.guard.fail(failure(Crowded, "messages came faster than they were handled"))
+			}
+		}
+	}
+}
