@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// dispatch compares the same request sent through the agent, and then through a
-// bare relay, with one sent to a model server's own socket, in turn, by one client
-// with one connection each.
+// dispatch compares the same request sent through the agent, and then through relays
+// that do nothing, with one sent to a model server's own socket, in turn, by one
+// client with one connection each.
 func (b *bench) dispatch(ctx context.Context) (err error) {
 	body, err := os.ReadFile("testdata/digits/3.json")
 	if err != nil {
@@ -25,15 +25,21 @@ func (b *bench) dispatch(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	bare, err := startRelay(ctx, b.stand.RunFolder("relay"), direct)
+	bare, err := startRelay(ctx, b.stand.RunFolder("relay"), relayBare, direct)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
+	spoken, err := startRelay(ctx, b.stand.RunFolder("relay"), relayHTTP, direct)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, spoken.stop()) }()
 	for _, model := range []string{"digits-lite", "digits"} {
 		agent := &side{name: "the agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
 		relay := &side{name: "a bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
-		for _, between := range []*side{agent, relay} {
+		speaking := &side{name: "a relay of HTTP", pid: spoken.pid(), caller: newCaller(spoken.socket, model, body)}
+		for _, between := range []*side{agent, relay, speaking} {
 			straight := &side{caller: newCaller(direct, model, body)}
 			if err := inTurn(ctx, b.options.requests, between, straight); err != nil {
 				return err

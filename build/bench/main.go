@@ -24,7 +24,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container or policy")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
 	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
-	route := flag.String("relay", "", "be the bare relay of the dispatch section, SOCKET=TARGET, and nothing else")
+	route := flag.String("relay", "", "be a relay of the dispatch section, WAY=SOCKET=TARGET, and nothing else")
 	flag.Parse()
 	if *route != "" {
 		exit(serveRelay(*route))

@@ -1,23 +1,30 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// relay is a process that stands where the agent stands and does the least there
-// is to do: it passes bytes on, to the model's socket and back, and knows nothing
-// of HTTP. What it costs is what any process between caller and model costs here.
+// relay is a process that stands where the agent stands and does the least there is
+// to do, in one of two ways. The bare one passes bytes on, to the model's socket and
+// back, and knows nothing of HTTP: what it costs is what any process between caller and
+// model costs here. The HTTP one takes requests by net/http and asks the model by a
+// connection it keeps, without looking at what it carries: what it costs is what any Go
+// program costs that serves HTTP there.
 type relay struct {
 	socket string
 	cmd    *exec.Cmd
@@ -25,7 +32,7 @@ type relay struct {
 
 // startRelay starts this program anew as a relay to the socket target, on as many
 // cores as the agent takes.
-func startRelay(ctx context.Context, dir, target string) (*relay, error) {
+func startRelay(ctx context.Context, dir, way, target string) (*relay, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("cannot find own program: %w", err)
@@ -33,11 +40,11 @@ func startRelay(ctx context.Context, dir, target string) (*relay, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create folder of relay: %w", err)
 	}
-	r := &relay{socket: filepath.Join(dir, "relay.sock")}
+	r := &relay{socket: filepath.Join(dir, way+".sock")}
 	if err := os.RemoveAll(r.socket); err != nil {
 		return nil, fmt.Errorf("cannot remove socket of earlier relay: %w", err)
 	}
-	r.cmd = exec.CommandContext(ctx, program, "-relay", r.socket+"="+target)
+	r.cmd = exec.CommandContext(ctx, program, "-relay", way+"="+r.socket+"="+target)
 	r.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(max(1, goruntime.NumCPU()/2)))
 	r.cmd.Stderr = os.Stderr
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -78,15 +85,25 @@ func (r *relay) stop() error {
 	return nil
 }
 
-// serveRelay is what the relay's process does: "SOCKET=TARGET".
+// The ways of a relay.
+const (
+	relayBare = "bare"
+	relayHTTP = "http"
+)
+
+// serveRelay is what the relay's process does: "WAY=SOCKET=TARGET".
 func serveRelay(route string) error {
-	socket, target, found := strings.Cut(route, "=")
-	if !found {
-		return fmt.Errorf("cannot relay %q: must be SOCKET=TARGET", route)
+	words := strings.Split(route, "=")
+	if len(words) != 3 {
+		return fmt.Errorf("cannot relay %q: must be WAY=SOCKET=TARGET", route)
 	}
+	way, socket, target := words[0], words[1], words[2]
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %q: %w", socket, err)
+	}
+	if way == relayHTTP {
+		return http.Serve(listener, &httpRelay{target: target})
 	}
 	for {
 		caller, err := listener.Accept()
@@ -118,4 +135,49 @@ func pass(caller net.Conn, target string) {
 			}
 		}
 	}
+}
+
+// httpRelay carries requests over one connection to the model.
+type httpRelay struct {
+	target string
+
+	mu     sync.Mutex // held through an exchange; the benchmark has one caller
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+// ServeHTTP passes one request on, and the reply back.
+func (r *httpRelay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	body, err := r.exchange(request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // a caller who has left is not served
+}
+
+func (r *httpRelay) exchange(request *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	if r.conn == nil {
+		if r.conn, err = net.Dial("unix", r.target); err != nil {
+			return nil, err
+		}
+		r.reader = bufio.NewReader(r.conn)
+	}
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: model\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", request.URL.Path, len(body))
+	if _, err := r.conn.Write(append([]byte(head), body...)); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(r.reader, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(response.Body)
 }
