@@ -165,21 +165,18 @@ func (n *node) bring(envelope []byte) time.Duration {
 // TestPolicy_Killed kills the agent at any moment while policies are applied, and
 // wants what was acknowledged, and nothing that was never begun.
 func TestPolicy_Killed(t *testing.T) {
-	const (
-		rounds = 20
-		// An apply takes 4 to 10 ms; so some kills meet none, one that has just begun,
-		// one that is being written, and one that is acknowledged.
-		longest   = 16 * time.Millisecond
-		eachRound = 4 // at most
-	)
+	const rounds, eachRound = 20, 4 // versions at most
 	n := newNode(t)
 	n.stopAgent()
 	d := n.govern("")
 	n.startAgent()
-	versions := killVersions(d, eachRound*rounds+1)
+	versions := killVersions(d, eachRound*rounds+2)
 	n.bring(versions[0])
 	before := n.awaitReady("digits", 1)
-	inForce, found := uint64(1), map[string]int{}
+	// Some kills meet no apply, some one that has just begun, one that is being written,
+	// and one that is acknowledged, however fast this machine is.
+	longest := eachRound * n.bring(versions[1])
+	inForce, found := uint64(2), map[string]int{}
 	for range rounds {
 		acknowledged, begun := n.killWhileApplying(versions[inForce:inForce+eachRound], inForce, rand.N(longest))
 		n.startAgent()
@@ -194,12 +191,12 @@ func TestPolicy_Killed(t *testing.T) {
 		}
 	}
 	n.ask(patient)
-	t.Logf("%d kills, version %d in force; how many rounds found:", rounds, inForce)
+	t.Logf("%d kills, each within %v, version %d in force; how many rounds found:", rounds, longest, inForce)
 	for _, key := range slices.Sorted(maps.Keys(found)) {
 		t.Logf("%3d × %s", found[key], key)
 	}
-	if inForce < 2 {
-		t.Error("no version was applied at all")
+	if inForce == 2 {
+		t.Error("no version was applied in the rounds at all")
 	}
 }
 
