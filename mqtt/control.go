@@ -4,8 +4,10 @@ import "encoding/binary"
 
 // Codes a broker answers with.
 const (
-	lastConnackCode = 5    // not authorized; the library takes unknown codes for success
-	subackFailure   = 0x80 // the subscription is refused
+	lastConnackCode = 5 // not authorized; the library takes unknown codes for success
+	granted         = 1 // the QoS we ask for
+	downgraded      = 0
+	refused         = 0x80
 )
 
 // control judges a packet that is no message, and says whether to pass it on. Each
@@ -64,8 +66,8 @@ func (g *guard) suback(f *frame) (bool, error) {
 	awaited := g.awaited
 	g.awaited = written{}
 	g.answers.Unlock()
-	if awaited.kind != kindSubscribe || f.length != 2+awaited.filters {
-		return false, failure(Protocol, "broker answered %d subscriptions with %d bytes", awaited.filters, f.length)
+	if awaited.kind != kindSubscribe || f.length != 2+len(awaited.filters) {
+		return false, failure(Protocol, "broker answered %d subscriptions with %d bytes", len(awaited.filters), f.length)
 	}
 	body, err := f.more(g.in, f.length)
 	if err != nil {
@@ -74,8 +76,14 @@ func (g *guard) suback(f *frame) (bool, error) {
 	if id := binary.BigEndian.Uint16(body); id != awaited.id {
 		return false, failure(Protocol, "broker answered subscription %d, which nobody sent", id)
 	}
-	for _, code := range body[2:] {
-		if code > 1 && code != subackFailure {
+	for i, code := range body[2:] {
+		switch code {
+		case granted:
+		case refused:
+			return false, failure(Refused, "broker refuses subscription to %q", awaited.filters[i])
+		case downgraded: // nothing would ever come again
+			return false, failure(Refused, "broker grants subscription to %q without acknowledgements only", awaited.filters[i])
+		default:
 			return false, failure(Protocol, "broker answered a subscription with code %d", code)
 		}
 	}

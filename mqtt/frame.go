@@ -99,11 +99,11 @@ func (f *frame) publish(in *bufio.Reader) (rest int, err error) {
 }
 
 // written is what the guard must know of a packet of ours: its kind, its packet id
-// if it waits for an answer, and how many filters a SUBSCRIBE holds.
+// if it waits for an answer, and the filters of a SUBSCRIBE.
 type written struct {
 	kind    byte
 	id      uint16
-	filters int
+	filters []string
 }
 
 // inspect reads that from a whole packet, which our own client wrote.
@@ -124,8 +124,8 @@ func inspect(packet []byte) (w written) {
 		}
 	case w.kind == kindSubscribe && len(body) >= 2:
 		w.id = binary.BigEndian.Uint16(body)
-		for _, after, ok := field(body[2:]); ok && len(after) > 0; _, after, ok = field(after[1:]) {
-			w.filters++
+		for name, after, ok := field(body[2:]); ok && len(after) > 0; name, after, ok = field(after[1:]) {
+			w.filters = append(w.filters, string(name))
 		}
 	}
 	return w

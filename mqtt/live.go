@@ -93,13 +93,7 @@ func (c *connection) subscribe(ctx context.Context) bool {
 		c.guard.fail(failure(Lost, "cannot subscribe: %w", err))
 		return false
 	}
-	for filter, code := range token.Result() {
-		if code != 1 {
-			c.guard.fail(failure(Refused, "broker refuses subscription to %q", filter))
-			return false
-		}
-	}
-	return true
+	return !c.guard.isFailed() // the guard has judged the answer
 }
 
 // stand keeps watch while the connection is up, and returns for how long it was.
@@ -114,6 +108,7 @@ func (c *connection) stand(ctx context.Context) time.Duration {
 		c.wait(hooked, farewell)
 	}
 	c.session.current.Store(nil)
+	c.session.enter(Ending, nil)
 	c.ledger.close() // lets OnUp out of Publish
 	<-hooked
 	return stood

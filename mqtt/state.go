@@ -10,6 +10,7 @@ const (
 	Idle       Phase = "idle"       // Run has not begun, or has ended
 	Connecting Phase = "connecting" // until the subscriptions stand
 	Up         Phase = "up"
+	Ending     Phase = "ending"  // what belonged to the connection settles
 	Waiting    Phase = "waiting" // for the next attempt
 )
 
