@@ -28,13 +28,15 @@ type PolicyReport struct {
 	Governed bool `json:"governed"`
 	// State is none, factory, current, previous (the current one failed to apply) or
 	// degraded (the lease has ended).
-	State   string    `json:"state"`
-	Name    string    `json:"name,omitempty"`
-	Version uint64    `json:"version,omitempty"`
-	Digest  string    `json:"digest,omitempty"`  // sha256:… of what was signed
-	Signers []string  `json:"signers,omitempty"` // key ids
-	Root    uint64    `json:"root,omitempty"`    // version of the root document it is believed under
-	Since   time.Time `json:"since,omitzero"`    // in force
+	State   string        `json:"state"`
+	Name    string        `json:"name,omitempty"`
+	Version uint64        `json:"version,omitempty"`
+	Digest  string        `json:"digest,omitempty"`  // sha256:… of what was signed
+	Signers []string      `json:"signers,omitempty"` // key ids
+	Root    uint64        `json:"root,omitempty"`    // version of the root document it is believed under
+	Since   time.Time     `json:"since,omitzero"`    // in force, by the wall clock then
+	Age     time.Duration `json:"ageNs,omitempty"`   // in force, by a clock that is not before what is known of the time
+	Trial   bool          `json:"trial,omitempty"`   // it is new, and is taken back if it cannot be applied
 	// What is left of the lease, which counts hours of running and boots.
 	Lease         LeaseTerms    `json:"lease,omitzero"`
 	LeaseLeft     time.Duration `json:"leaseLeftNs,omitempty"`

@@ -17,8 +17,25 @@ const (
 	ReasonSameVersion = trust.Reason("same_version") // another document had this version
 )
 
-// Apply verifies a policy, asks whether it is feasible, keeps it, puts it in force, and only then returns nil.
-// With any error what was in force still is.
+// Judge verifies a policy as Apply does, and gives what it says. Nothing comes of it.
+func (s *Store) Judge(ctx context.Context, envelope []byte) (*edge.Policy, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.release()
+	if err := s.afford(); err != nil {
+		return nil, err
+	}
+	next, err := s.judge(envelope)
+	if err != nil {
+		return nil, s.charge(fmt.Errorf("cannot apply policy: %w", err))
+	}
+	return next.policy, nil
+}
+
+// Apply verifies a policy, keeps it, puts it in force, and only then returns nil. With
+// any error what was in force still is. The policy is on trial from then on, if there
+// is one to go back to: see Prove and Rollback.
 func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -39,17 +56,16 @@ func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 	if s.current != nil && next.digest == s.current.digest {
 		return nil
 	}
-	if err := s.options.Feasible(ctx, next.policy); err != nil {
-		return fmt.Errorf("cannot apply policy version %d: %w", next.policy.Metadata.Version, err)
-	}
 	st := s.state.clone()
-	next.slot = freeSlot(st.force.Slot)
+	next.slot = freeSlot(st.force)
 	st.slots[next.slot] = slot{next.envelope, next.root}
 	return s.adopt(ctx, st, next)
 }
 
-func freeSlot(used string) string {
-	if used == slotNames[0] {
+// freeSlot is where the next policy goes: the other slot; while one is on trial its
+// own, because in the other lies, or would be lost, the one to go back to.
+func freeSlot(in force) string {
+	if in.Slot == slotNames[0] && in.Trial == nil || in.Slot == slotNames[1] && in.Trial != nil {
 		return slotNames[1]
 	}
 	return slotNames[0]
@@ -82,10 +98,12 @@ func (s *Store) judge(envelope []byte) (*candidate, error) {
 // adopt commits a state in which another policy is in force, and swaps. When it
 // cannot be kept, nothing changes.
 func (s *Store) adopt(ctx context.Context, st state, next *candidate) error {
-	before, raised := s.current, cloneWarnings(s.warnings)
+	before, proven, raised := s.current, s.proven, cloneWarnings(s.warnings)
+	trial := s.beginTrial()
 	s.enforce(&st, next)
+	st.force.Trial = trial
 	if err := s.commit(ctx, &st); err != nil {
-		s.current = before
+		s.current, s.proven = before, proven
 		s.restore(raised)
 		s.show()
 		return fmt.Errorf("cannot apply policy version %d: %w", next.policy.Metadata.Version, err)
@@ -109,14 +127,9 @@ func (s *Store) Rollback(ctx context.Context, version uint64, why string) error 
 	if s.current == nil || s.current.policy.Metadata.Version != version {
 		return fmt.Errorf("cannot roll back policy version %d: it is not in force: %w", version, edge.ErrNotFound)
 	}
-	failed := s.current
 	st := s.state.clone()
-	refused := Refused{Version: version, Digest: failed.digest, Why: why, At: st.clock.Now(s.options.Wall())}
-	st.remember(refused)
-	delete(st.slots, failed.slot)
-	s.enforce(&st, s.choose(&st))
+	s.takeBack(&st, why)
 	s.state = st
-	s.warnRollback(refused)
 	err := s.commit(ctx, &s.state)
 	s.show()
 	if err != nil {

@@ -145,6 +145,12 @@ func record(t *testing.T, fleet *fleet, newest uint64) []step {
 		must(t, store.Apply(t.Context(), fleet.policy(t, v, 3000)))
 		r.commit("state.db", path)
 		r.log(step{kind: stepAck, v: v})
+		// One is overtaken while it is on trial, and so overwritten where it lies; the
+		// newest is taken back below.
+		if v != newest/2 && v != newest {
+			must(t, store.Prove(t.Context(), v))
+			r.commit("state.db", path)
+		}
 	}
 	// A rollback: from its beginning on the one before may be found, and from its end
 	// on nothing newer.

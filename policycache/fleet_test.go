@@ -157,6 +157,7 @@ func (f *fleet) filledWith(t testing.TB, newest uint64, size int) string {
 	store := open(t, f.options(dir))
 	for version := uint64(1); version <= newest; version++ {
 		must(t, store.Apply(t.Context(), f.policy(t, version, size)))
+		must(t, store.Prove(t.Context(), version))
 	}
 	must(t, store.Close())
 	return dir

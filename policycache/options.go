@@ -23,9 +23,9 @@ type Options struct {
 	// in a process that the damage in the file may kill.
 	Checker func(ctx context.Context, path string) *exec.Cmd
 
-	// Feasible tells whether the node can do what a verified policy asks. It is asked
-	// before the policy is kept; an error leaves the one before in force. nil: yes.
-	Feasible func(context.Context, *edge.Policy) error
+	// Failing names the workloads that do not run well now. It is asked when a trial
+	// begins, so that they are not held against the policy on trial. nil: none.
+	Failing func() []string
 
 	Log      *slog.Logger         // nil: silent
 	Wall     func() time.Time     // nil: the wall clock
@@ -53,8 +53,8 @@ func New(o Options) (*Store, error) {
 	case !edge.IsName(o.Identity.Node):
 		return nil, errors.New("cannot create policy cache: the node has no name")
 	}
-	if o.Feasible == nil {
-		o.Feasible = func(context.Context, *edge.Policy) error { return nil }
+	if o.Failing == nil {
+		o.Failing = func() []string { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

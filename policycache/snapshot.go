@@ -31,6 +31,10 @@ type Snapshot struct {
 	Since   time.Time    `json:"since,omitzero"`    // when it came into force
 	Lease   trust.Lease  `json:"lease"`             // as of the last tick, a minute ago at most
 	Ended   bool         `json:"leaseEnded,omitempty"`
+
+	// While the policy is on trial: how it stands, and the one before it.
+	Trial  *Trial       `json:"trial,omitempty"`
+	Proven *edge.Policy `json:"-"`
 }
 
 // State is the one word a status shows. A lease that ended shows unless the policy
@@ -50,7 +54,7 @@ func (s *Snapshot) Degraded() bool {
 
 // differs tells whether a consumer has something to do.
 func (s *Snapshot) differs(other *Snapshot) bool {
-	return s.Digest != other.Digest || s.Origin != other.Origin || s.Ended != other.Ended
+	return s.Digest != other.Digest || s.Origin != other.Origin || s.Ended != other.Ended || (s.Trial == nil) != (other.Trial == nil)
 }
 
 // published is what readers see, swapped as one.

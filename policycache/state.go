@@ -46,6 +46,7 @@ type force struct {
 	Version uint64    `json:"version,omitempty"`
 	Digest  string    `json:"digest,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
+	Trial   *Trial    `json:"trial,omitempty"` // nil: it has proven itself, or has nothing before it
 }
 
 // boot is the point up to which boot time has been counted.

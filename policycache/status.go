@@ -100,14 +100,18 @@ func (s *Store) report(at footing, before bool) {
 	case rungLost:
 		s.warn(warnRebuilt, path, fmt.Sprintf("the database was damaged and built anew: %v", at.why), "none needed; "+quarantineName+" holds the damaged file")
 	case rungAbsent:
-		if before {
+		if before && s.writable {
 			s.warn(warnRebuilt, path, "the database was gone and built anew", "none needed")
 		}
 	case rungNewer:
 		s.lost = at.why
 		s.warn(warnNewer, path, fmt.Sprintf("nothing is kept on disk: %v", at.why), "start the newer version again, or move the database away")
 	case rungReadOnly:
-		s.warnStorage(warnReadOnly, at.why)
+		why := at.why
+		if why == nil {
+			why = s.lost // it was opened for reading because the folder could not be claimed
+		}
+		s.warnStorage(warnReadOnly, why)
 	case rungFailed:
 		s.warnStorage(warnFailed, at.why)
 		s.retry = s.retry.failed()
@@ -157,6 +161,9 @@ func (s *Store) snapshot() *Snapshot {
 		snapshot.Digest, snapshot.Signers, snapshot.Root = in.digest, in.signers, in.root
 		snapshot.Since = s.state.force.Since
 		snapshot.Ended = s.state.lease.State() == trust.LeaseDegraded
+		if s.proven != nil {
+			snapshot.Trial, snapshot.Proven = s.state.force.Trial, s.proven.policy
+		}
 	}
 	return snapshot
 }

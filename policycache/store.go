@@ -34,6 +34,7 @@ type Store struct {
 	roots    []*trust.Root // from the flashed one to the newest
 	state    state
 	current  *candidate // in force; nil: none
+	proven   *candidate // while it is on trial: what it would be taken back for
 	bootID   string
 	nonce    string // asked and not answered yet
 	heard    *trust.Token
@@ -120,6 +121,7 @@ func (s *Store) load(at footing) {
 	s.trustKept(&s.state, copies)
 	s.mergeCopies(&s.state, copies)
 	s.enforce(&s.state, s.choose(&s.state))
+	s.resumeTrial(&s.state)
 	s.recall()
 }
 
@@ -197,6 +199,7 @@ func (s *Store) Close() error {
 	}
 	s.opened = false
 	s.count()
+	s.orderly()
 	var err error
 	if s.db != nil {
 		err = s.commit(context.Background(), &s.state)

@@ -53,7 +53,7 @@ func (s *Store) keep(ctx context.Context, every time.Duration) {
 
 // mend tries to get a failed database back.
 func (s *Store) mend(ctx context.Context) {
-	if s.db != nil || !s.writable || s.has(warnNewer) {
+	if s.db != nil || s.has(warnNewer) || !s.writable && !s.reclaim() {
 		return
 	}
 	if err := s.reenter(ctx); err != nil {
@@ -63,6 +63,15 @@ func (s *Store) mend(ctx context.Context) {
 		return
 	}
 	s.retry = backoff{}
+}
+
+// reclaim tries again for a folder that could not be claimed at the start, when its
+// disk may have been read-only.
+func (s *Store) reclaim() bool {
+	if err := s.claim(); err != nil {
+		s.lost = err // another agent has it by now
+	}
+	return s.writable
 }
 
 // reenter gets the database back. When it could not be read at the start, what it

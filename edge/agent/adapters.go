@@ -141,7 +141,7 @@ func (p policies) report() edge.PolicyReport {
 	if p.governor == nil {
 		return edge.PolicyReport{Governed: p.trust.Governs(), State: string(policycache.OriginNone)}
 	}
-	return reportOf(p.governor.store.Status())
+	return p.governor.report()
 }
 
 // logs finds the output of an instance, or of the newest instance of a workload.

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -58,14 +60,15 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		return nil
 	}
 	stock := newStock(filepath.Join(c.Paths.State, "images"), a.options.Log)
-	stock.images, stock.load = a.driver.Images, images{a.driver, a, "stock"}.Import
+	stock.images, stock.load = a.listImages, images{a.driver, a, "stock"}.Import
 	g := &governor{
 		rule:    a.rule,
 		desire:  a.supervisor.Apply,
 		supply:  stock.Supply,
 		journal: a.journal,
 		log:     a.options.Log,
-		back:    make(chan struct{}, 1),
+		back:    make(chan uint64, 1),
+		taking:  newTurn(),
 		shown:   &sharedWarnings{warnings: a.warnings},
 		refused: &sharedWarnings{warnings: a.warnings},
 		failed:  make(chan failure, 1),
@@ -77,12 +80,26 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		Identity: c.Node.Identity(),
 		Built:    a.options.Built,
 		Checker:  checker,
-		Feasible: g.feasible,
+		Failing:  g.failing,
 		Log:      a.options.Log,
 	})
 	a.governor = g
 	return err
 }
+
+// listImages asks containerd, which may hang.
+func (a *Agent) listImages(ctx context.Context) ([]edge.Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, imagesWithin)
+	defer cancel()
+	list, err := a.driver.Images(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("containerd does not list its images: %w: %w", edge.ErrUnavailable, err)
+	}
+	return list, err
+}
+
+// imagesWithin bounds listing images; a store of hundreds answers in milliseconds.
+const imagesWithin = 5 * time.Second
 
 // warned takes a warning of the supervisor.
 func (a *Agent) warned(w edge.Warning) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/edge"
 )
@@ -19,12 +20,18 @@ func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
 	if !up {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, supplyWithin)
+	defer cancel()
 	err := g.supply(ctx, policy)
 	if errors.Is(err, edge.ErrUnavailable) {
 		return nil // containerd has just gone
 	}
 	return err
 }
+
+// supplyWithin bounds getting the images of a policy from the node's own stock: some
+// hundred MB on slow flash.
+const supplyWithin = 10 * time.Minute
 
 // missingImages names what a policy wants to run and the node does not have.
 func missingImages(policy *edge.Policy, held []edge.Image) error {

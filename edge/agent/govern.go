@@ -24,9 +24,9 @@ type governor struct {
 	journal *journal
 	log     *slog.Logger
 
-	taking  sync.Mutex      // held by the one who brings a new document
+	taking  turn            // of the one who brings or takes back a document
 	failed  chan failure    // capacity 1: the first failure of a trial decides it
-	back    chan struct{}   // capacity 1: containerd answers again
+	back    chan uint64     // capacity 1: the latest change by which containerd answers again
 	shown   *sharedWarnings // of the policy cache
 	refused *sharedWarnings // of workloads the policy does not permit
 
@@ -34,6 +34,7 @@ type governor struct {
 	inForce  *policycache.Snapshot
 	trial    trial
 	daemonUp bool
+	changes  uint64 // of containerd's presence
 }
 
 // shareEvery is how late a warning of the policy cache may be seen.
@@ -46,6 +47,7 @@ func (g *governor) Run(ctx context.Context) error {
 	for {
 		changed := g.store.Changed()
 		g.enforce()
+		g.prove(ctx)
 		g.shown.share(g.store.Status().Warnings)
 		select {
 		case <-ctx.Done():
@@ -65,6 +67,7 @@ func (g *governor) enforce() {
 	now := g.store.Snapshot()
 	before := g.inForce
 	if g.inForce = now; before == nil || before.Digest != now.Digest {
+		g.trial = trialOf(now) // before anybody can warn of what it changes
 		g.hand(now.Policy)
 		g.tell(now)
 	}
@@ -103,7 +106,7 @@ func (g *governor) tell(s *policycache.Snapshot) {
 
 // Policy is what governs the node.
 func (g *governor) Policy() (edge.PolicyView, error) {
-	view := edge.PolicyView{PolicyReport: reportOf(g.store.Status())}
+	view := edge.PolicyView{PolicyReport: g.report()}
 	policy := g.store.Snapshot().Policy
 	if policy == nil {
 		return view, nil
@@ -114,16 +117,19 @@ func (g *governor) Policy() (edge.PolicyView, error) {
 }
 
 // Apply takes a signed policy or root document. It returns nil once what it says is
-// kept, in force, and handed to the rooms.
+// kept, in force, and handed to the rooms. Until then the end of ctx leaves everything
+// as it was.
 func (g *governor) Apply(ctx context.Context, envelope []byte) (edge.PolicyReport, error) {
-	g.taking.Lock()
-	defer g.taking.Unlock()
+	if err := g.taking.enter(ctx); err != nil {
+		return g.report(), fmt.Errorf("cannot apply policy: %w", err)
+	}
+	defer g.taking.leave()
 	err := g.take(ctx, envelope)
 	g.shown.share(g.store.Status().Warnings)
 	if err != nil {
-		g.journal.Add(edge.Event{Kind: edge.EventPolicyRefused, Subject: g.store.Snapshot().Name, Cause: err.Error()})
+		g.journal.Refused(g.store.Snapshot().Name, err)
 	}
-	return reportOf(g.store.Status()), err
+	return g.report(), err
 }
 
 func (g *governor) take(ctx context.Context, envelope []byte) error {
@@ -131,11 +137,17 @@ func (g *governor) take(ctx context.Context, envelope []byte) error {
 	if err == nil && opened.PayloadType == trust.RoleRoot.PayloadType() {
 		return g.follow(ctx, envelope)
 	}
-	before := g.store.Snapshot()
-	if err := g.store.Apply(ctx, envelope); err != nil { // which opens it again, and counts what it refuses
+	policy, err := g.store.Judge(ctx, envelope)
+	if err != nil {
 		return err
 	}
-	g.try(before, g.store.Snapshot())
+	if err := g.feasible(ctx, policy); err != nil {
+		return fmt.Errorf("cannot apply policy version %d: %w", policy.Metadata.Version, err)
+	}
+	// From here on only the disk is waited for, and half of it would help nobody.
+	if err := g.store.Apply(context.WithoutCancel(ctx), envelope); err != nil {
+		return err
+	}
 	g.enforce()
 	return nil
 }
@@ -154,14 +166,21 @@ func (g *governor) follow(ctx context.Context, envelope []byte) error {
 	return nil
 }
 
+func (g *governor) report() edge.PolicyReport { return reportOf(g.store.Status(), time.Now()) }
+
 // reportOf says for status what governs the node.
-func reportOf(s policycache.Status) edge.PolicyReport {
+func reportOf(s policycache.Status, now time.Time) edge.PolicyReport {
 	in := s.Snapshot
 	report := edge.PolicyReport{
 		Governed: true, State: string(s.State), Name: in.Name, Version: in.Version, Digest: in.Digest,
-		Signers: in.Signers, Root: in.Root, Since: in.Since, Kept: s.Kept,
+		Signers: in.Signers, Root: in.Root, Since: in.Since, Kept: s.Kept, Trial: in.Trial != nil,
 	}
 	if in.Policy != nil {
+		// Since is by the cache's clock, which never runs before its floor.
+		if now.Before(s.ClockFloor) {
+			now = s.ClockFloor
+		}
+		report.Age = max(0, now.Sub(in.Since))
 		report.Lease, report.LeaseLeft, report.LeaseBoots = in.Lease.Terms, in.Lease.Left, in.Lease.BootsLeft
 	}
 	if n := len(s.Refused); n > 0 {

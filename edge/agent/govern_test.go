@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,12 +63,12 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 			}
 		},
 		supply:  func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
-		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan struct{}, 1),
+		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(),
 		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
 	}
 	options := policycache.Options{
 		Dir: t.TempDir(), Root: root, Identity: edge.Identity{Node: "gw-1"},
-		Checker: checker, Feasible: r.feasible,
+		Checker: checker, Failing: r.failing,
 	}
 	if factory > 0 {
 		options.Factory = r.policy(factory, "digits")
@@ -121,7 +122,7 @@ func (r *hallRig) apply(version uint64, services ...string) error {
 // want holds the version in force, what the rooms were told last, and the state.
 func (r *hallRig) want(version uint64, state string, desired ...string) {
 	r.t.Helper()
-	report := reportOf(r.store.Status())
+	report := r.report()
 	if report.Version != version || report.State != state {
 		r.t.Errorf("got version %d (%s), want %d (%s)", report.Version, report.State, version, state)
 	}
@@ -252,40 +253,157 @@ func TestGovernor_Trial(t *testing.T) {
 	}
 }
 
+// policyOf decodes what policy signs.
+func (r *hallRig) policyOf(version uint64, services ...string) *edge.Policy {
+	r.t.Helper()
+	opened, err := trust.Open(r.policy(version, services...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p, err := edge.DecodePolicy(opened.Payload)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
 // TestGovernor_TrialEnds is in virtual time: what fails after the trial is not taken
 // for the policy's doing.
 func TestGovernor_TrialEnds(t *testing.T) {
-	r := newHallRig(t, 0)
+	r := newHallRig(t, 1)
+	before, now := r.policyOf(1), r.policyOf(2, "digits", "camera")
 	synctest.Test(t, func(t *testing.T) {
-		supplied := 0
-		g := &governor{failed: make(chan failure, 1), back: make(chan struct{}, 1), store: r.store, log: r.log}
-		g.supply = func(context.Context, *edge.Policy) error { supplied++; return nil }
-		before, now := &edge.Policy{}, &edge.Policy{Workloads: []edge.Workload{{App: "line", Name: "digits"}}}
+		g := &governor{failed: make(chan failure, 1), back: make(chan uint64, 1), store: r.store, log: r.log}
+		g.supply = func(context.Context, *edge.Policy) error { return nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		go g.Stock(ctx) //nolint:errcheck // ends with ctx
 		defer cancel()
 		start := func() {
-			g.try(&policycache.Snapshot{Policy: before, Digest: "a"}, &policycache.Snapshot{Policy: now, Digest: "b", Version: 2})
+			g.trial = trialOf(&policycache.Snapshot{Policy: now, Proven: before, Version: 2, Trial: &policycache.Trial{Failing: []string{"line/camera"}}})
 		}
-		fail := func() { g.Warned(edge.Warning{Code: "crash-loop", Subject: "line/digits"}) }
+		fail := func(code, subject string) { g.Warned(edge.Warning{Code: code, Subject: subject}) }
+		want := func(failures int, why string) {
+			t.Helper()
+			if got := len(g.failed); got != failures {
+				t.Errorf("got %d failures, want %d: %s", got, failures, why)
+			}
+			if len(g.failed) > 0 {
+				<-g.failed
+			}
+		}
 		g.DaemonChanged(true)
 		synctest.Wait()
 		start()
+		fail("crash-loop", "line/camera")
+		want(0, "it failed before the trial")
 		time.Sleep(trialTime + time.Second)
-		fail()
-		if len(g.failed) != 0 {
-			t.Error("a failure after the trial counts")
-		}
+		fail("crash-loop", "line/digits")
+		want(0, "the trial is over")
 		start()
 		g.DaemonChanged(false)
+		fail("start-failed", "line/digits")
+		want(0, "containerd is away")
 		time.Sleep(time.Hour)
 		g.DaemonChanged(true) // only now it can be seen what the policy does
 		synctest.Wait()
-		fail()
-		if len(g.failed) != 1 {
-			t.Error("the trial ended while containerd was away")
-		}
+		fail("crash-loop", "line/digits")
+		want(1, "the trial went on when containerd was back")
+		start()
+		g.DaemonChanged(false)
+		fail("spec-invalid", "line/digits")
+		want(1, "containerd has no part in that")
 	})
+}
+
+// TestGovernor_Flapping: containerd that goes while the stock is looked through is away.
+func TestGovernor_Flapping(t *testing.T) {
+	r := newHallRig(t, 1)
+	looking, gone := make(chan struct{}), make(chan struct{})
+	r.supply = func(context.Context, *edge.Policy) error {
+		looking <- struct{}{}
+		<-gone
+		return edge.ErrUnavailable
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Stock(ctx) }()
+	r.DaemonChanged(true)
+	<-looking
+	r.DaemonChanged(false)
+	close(gone)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if r.daemonUp {
+		t.Error("containerd counts as there, though it has gone")
+	}
+}
+
+// TestGovernor_Proven: once its time is over a policy is what the next one is held
+// against.
+func TestGovernor_Proven(t *testing.T) {
+	r := newHallRig(t, 1)
+	if err := r.apply(2, "digits", "more"); err != nil {
+		t.Fatal(err)
+	}
+	if !r.report().Trial {
+		t.Error("a new policy is not on trial")
+	}
+	r.prove(t.Context())
+	if !r.report().Trial {
+		t.Error("the trial ended before its time")
+	}
+	if err := r.apply(2, "digits", "more"); err != nil || r.trial.version != 2 {
+		t.Errorf("the same again: got error %v and trial %+v, want it to go on", err, r.trial)
+	}
+	r.trial.until = time.Now().Add(-time.Second)
+	r.prove(t.Context())
+	if r.report().Trial || r.store.Snapshot().Version != 2 {
+		t.Errorf("got %+v, want version 2 proven", r.report())
+	}
+}
+
+func TestGovernor_Apply_TakesTurns(t *testing.T) {
+	r := newHallRig(t, 1)
+	inside, leave := make(chan struct{}), make(chan struct{})
+	r.supply = func(ctx context.Context, _ *edge.Policy) error {
+		inside <- struct{}{}
+		select {
+		case <-leave:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}
+	first, ended := context.WithCancel(t.Context())
+	answers := make(chan error, maxWaiting+2)
+	call := func(ctx context.Context) {
+		_, err := r.Apply(ctx, r.policy(2, "digits"))
+		answers <- err
+	}
+	go call(first)
+	<-inside
+	waiting, givenUp := context.WithCancel(t.Context())
+	for range maxWaiting {
+		go call(waiting)
+	}
+	for len(r.taking.waiting) < maxWaiting {
+		goruntime.Gosched()
+	}
+	if _, err := r.Apply(t.Context(), r.policy(2, "digits")); !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("one too many: got %v, want %v", err, edge.ErrUnavailable)
+	}
+	givenUp()
+	for range maxWaiting {
+		if err := <-answers; !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("who left the line: got %v", err)
+		}
+	}
+	ended() // who is inside and leaves, leaves everything as it was
+	if err := <-answers; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left: got %v", err)
+	}
+	r.want(1, "factory", "line/digits 1 64")
 }
 
 func TestMain(m *testing.M) {

@@ -27,6 +27,9 @@ type journal struct {
 	node  ring[edge.Event]
 	tasks ring[edge.Event]
 	grown chan struct{} // closed and replaced when an event is added
+
+	refusal   string // the latest document that was not taken, and the event that told of it
+	refusedAt uint64
 }
 
 func newJournal(log *slog.Logger) *journal {
@@ -54,6 +57,21 @@ func (j *journal) Add(e edge.Event) {
 	j.mu.Unlock()
 
 	j.report(e)
+}
+
+// Refused tells of a document that was not taken. The same refusal again, with nothing
+// between, is told by the first: who sends garbage must not push out what happened.
+func (j *journal) Refused(subject string, err error) {
+	j.mu.Lock()
+	again := j.refusal == err.Error() && j.refusedAt == j.seq
+	j.mu.Unlock()
+	if again {
+		return
+	}
+	j.Add(edge.Event{Kind: edge.EventPolicyRefused, Subject: subject, Cause: err.Error()})
+	j.mu.Lock()
+	j.refusal, j.refusedAt = err.Error(), j.seq
+	j.mu.Unlock()
 }
 
 // report writes the event to the log; what happens to single tasks is detail

@@ -93,3 +93,15 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("%d events, want %d: a warning is told once", got, want)
 	}
 }
+
+func TestJournal_Refused(t *testing.T) {
+	j := newJournal(slog.New(slog.DiscardHandler))
+	j.Add(edge.Event{Kind: edge.EventAgentStarted})
+	for range 1000 {
+		j.Refused("line", errors.New("garbage"))
+	}
+	j.Refused("line", errors.New("rollback"))
+	if got := len(j.Since(0)); got != 3 {
+		t.Errorf("got %d events, want the start and one for each kind of refusal", got)
+	}
+}

@@ -13,13 +13,12 @@ import (
 // applied. A model server has 30 seconds to become ready unless it says otherwise.
 const trialTime = time.Minute
 
-// trial is the first time of a policy in force. It ends with a failure, with time,
-// or with the next policy. It is not kept: after a restart of the agent nothing is
-// taken back, since what fails then may as well be the node's own doing.
+// trial is the first time of a policy in force, as the policy cache keeps it: it ends
+// with a failure, with time, or with the next policy.
 type trial struct {
 	version uint64 // 0: there is none
-	changed map[string]bool
-	until   time.Time
+	watched map[string]bool
+	until   time.Time // moved on while containerd is away, since then nothing shows
 }
 
 // failure is what ended a trial badly.
@@ -28,16 +27,16 @@ type failure struct {
 	why     string
 }
 
-// try begins the trial of a policy. One that has nothing before it is not tried,
-// because there is nothing to go back to.
-func (g *governor) try(before, now *policycache.Snapshot) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.trial = trial{}
-	if before.Policy == nil || before.Digest == now.Digest {
-		return
+// trialOf is the trial that a snapshot is in, as of now.
+func trialOf(s *policycache.Snapshot) trial {
+	if s.Trial == nil {
+		return trial{}
 	}
-	g.trial = trial{version: now.Version, changed: changedWorkloads(before.Policy, now.Policy), until: time.Now().Add(trialTime)}
+	watched := changedWorkloads(s.Proven, s.Policy)
+	for _, key := range s.Trial.Failing {
+		delete(watched, key) // it was not well before, and is not the policy's doing
+	}
+	return trial{version: s.Version, watched: watched, until: time.Now().Add(trialTime)}
 }
 
 // changedWorkloads names what a policy runs that the one before did not run like
@@ -54,8 +53,21 @@ func changedWorkloads(before, now *edge.Policy) map[string]bool {
 }
 
 // The warnings of the supervisor that show, of a workload just changed, that the
-// policy which changed it cannot be applied.
-var fatalToTrial = map[string]bool{"spec-invalid": true, "start-failed": true, "crash-loop": true, "model-not-ready": true}
+// policy which changed it cannot be applied. The first says so whether or not
+// containerd answers.
+var fatalToTrial = map[string]bool{warnInvalid: true, "start-failed": true, "crash-loop": true, "model-not-ready": true}
+
+const warnInvalid = "spec-invalid"
+
+// failing names the workloads that are not well, for a trial that is about to begin.
+func (g *governor) failing() (keys []string) {
+	for _, w := range g.shown.warnings.All() {
+		if fatalToTrial[w.Code] {
+			keys = append(keys, w.Subject)
+		}
+	}
+	return keys
+}
 
 // Warned looks at a warning of the supervisor. It is called from the supervisor's
 // loop and does not wait.
@@ -63,7 +75,8 @@ func (g *governor) Warned(w edge.Warning) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.trial
-	if t.version == 0 || !fatalToTrial[w.Code] || !t.changed[w.Subject] || !g.daemonUp || time.Now().After(t.until) {
+	telling := g.daemonUp || w.Code == warnInvalid
+	if t.version == 0 || !fatalToTrial[w.Code] || !t.watched[w.Subject] || !telling || time.Now().After(t.until) {
 		return
 	}
 	g.trial = trial{}
@@ -75,8 +88,10 @@ func (g *governor) Warned(w edge.Warning) {
 
 // takeBack puts the policy before the failed one in force again.
 func (g *governor) takeBack(ctx context.Context, f failure) {
-	g.taking.Lock()
-	defer g.taking.Unlock()
+	if err := g.taking.enter(ctx); err != nil {
+		return
+	}
+	defer g.taking.leave()
 	in := g.store.Snapshot()
 	if in.Version != f.version {
 		return // overtaken by a newer one
@@ -90,41 +105,69 @@ func (g *governor) takeBack(ctx context.Context, f failure) {
 	g.enforce()
 }
 
-// DaemonChanged notes whether containerd answers. That it does again counts only once
-// the node's own stock of images was looked through.
-func (g *governor) DaemonChanged(up bool) {
-	if !up {
-		g.mu.Lock()
-		g.daemonUp = false
-		g.mu.Unlock()
+// prove ends a trial well once its time is over and containerd answers.
+func (g *governor) prove(ctx context.Context) {
+	g.mu.Lock()
+	over := g.trial.version != 0 && g.daemonUp && time.Now().After(g.trial.until)
+	version := g.trial.version
+	if over {
+		g.trial = trial{}
+	}
+	g.mu.Unlock()
+	if !over {
 		return
 	}
-	select {
-	case g.back <- struct{}{}:
-	default: // a look is pending
+	if err := g.store.Prove(ctx, version); err != nil {
+		g.log.Warn("trial-not-ended", "error", err.Error()) // it was overtaken, or is tried again after a restart
 	}
 }
 
+// DaemonChanged notes whether containerd answers. That it does again counts only once
+// the node's own stock of images was looked through.
+func (g *governor) DaemonChanged(up bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes++
+	if !up {
+		g.daemonUp = false
+		return
+	}
+	select {
+	case <-g.back: // a look was pending, and would find itself overtaken
+	default:
+	}
+	g.back <- g.changes // which has room: nobody else sends
+}
+
 // Stock gets what the policy wants and the node does not have, each time containerd
-// is back, until ctx ends. Only then begins the trial of a policy that came while it
+// is back, until ctx ends. Only then the trial of a policy goes on that came while it
 // was away. That an image stays missing shows where it is to be started.
 func (g *governor) Stock(ctx context.Context) error {
 	for {
+		var change uint64
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-g.back:
+		case change = <-g.back:
 		}
 		if policy := g.store.Snapshot().Policy; policy != nil {
 			if err := g.supply(ctx, policy); err != nil && ctx.Err() == nil {
 				g.log.Warn("images-missing", "error", err.Error())
 			}
 		}
-		g.mu.Lock()
-		g.daemonUp = true
-		if g.trial.version != 0 {
-			g.trial.until = time.Now().Add(trialTime)
-		}
-		g.mu.Unlock()
+		g.goOn(change)
+	}
+}
+
+// goOn lets the trial go on, unless containerd has gone again meanwhile.
+func (g *governor) goOn(change uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.changes != change {
+		return
+	}
+	g.daemonUp = true
+	if g.trial.version != 0 {
+		g.trial.until = time.Now().Add(trialTime)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +66,7 @@ func (d *door) showNodePolicy(ctx context.Context) error {
 		return err
 	}
 	return d.show(view, func(p printer) error {
-		fmt.Fprintln(p.out, policyWords(view.PolicyReport, time.Now()))
+		fmt.Fprintln(p.out, policyWords(view.PolicyReport))
 		if view.FailedVersion != 0 {
 			fmt.Fprintf(p.out, "version %d failed to apply: %s\n", view.FailedVersion, printable(view.FailedWhy))
 		}

@@ -30,7 +30,7 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
-	fmt.Fprintf(p.out, "%s\n\n", policyWords(s.Policy, now))
+	fmt.Fprintf(p.out, "%s\n\n", policyWords(s.Policy))
 	printWarnings(p, s.Warnings, now)
 	if err := p.Table(classRows(s.Scheduler)); err != nil {
 		return err
@@ -51,7 +51,7 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 
 // policyWords says which policy governs, how old it is, who signed it, and what is
 // left of its lease.
-func policyWords(r edge.PolicyReport, now time.Time) string {
+func policyWords(r edge.PolicyReport) string {
 	switch {
 	case !r.Governed:
 		return "policy none: nothing is trusted here, the workloads come from a Compose file"
@@ -59,8 +59,11 @@ func policyWords(r edge.PolicyReport, now time.Time) string {
 		return "policy none: nothing is allowed"
 	}
 	words := fmt.Sprintf("policy %s version %d (%s)  in force for %s  signed by %s under root %d", printable(r.Name), r.Version, r.State,
-		coarse(now.Sub(r.Since)), strings.Join(shorten(r.Signers), ", "), r.Root)
+		coarse(r.Age), strings.Join(shorten(r.Signers), ", "), r.Root)
 	words += fmt.Sprintf("\nlease %s of %s and %d of %d boots left", coarse(r.LeaseLeft), coarse(r.Lease.Duration()), r.LeaseBoots, r.Lease.Boots)
+	if r.Trial {
+		words += "  (on trial)"
+	}
 	if !r.Kept {
 		words += "  (in memory only)"
 	}

@@ -59,7 +59,7 @@ type Control interface {
 type Policies interface {
 	Policy() (edge.PolicyView, error)
 	// ApplyPolicy takes a signed policy or root document. nil means that it is kept
-	// and in force.
+	// and in force; with an error, also when ctx ends, everything is as it was.
 	ApplyPolicy(ctx context.Context, envelope []byte) (edge.PolicyReport, error)
 }
 

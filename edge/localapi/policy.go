@@ -35,8 +35,9 @@ func (s *Server) applyPolicy(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, largeDocument())
 		return
 	}
-	// A caller who leaves does not leave the policy half applied.
-	report, err := s.opts.Policies.ApplyPolicy(context.WithoutCancel(r.Context()), envelope)
+	ctx, cancel := s.untilStopped(r)
+	defer cancel()
+	report, err := s.opts.Policies.ApplyPolicy(ctx, envelope)
 	if err != nil {
 		s.fail(w, err)
 		return
