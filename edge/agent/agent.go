@@ -90,6 +90,7 @@ func (a *Agent) Open(ctx context.Context) error {
 	}
 	a.lock = lock
 	a.warnLock()
+	a.trust.keep(paths.State, a.options.Log)
 	daemon := a.config.Load().Containerd
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
@@ -100,17 +101,6 @@ func (a *Agent) Open(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// warnLock says that the disk does not even take a lock.
-func (a *Agent) warnLock() {
-	if a.lock.lost == nil {
-		return
-	}
-	a.warnings.Raise(edge.Warning{
-		Code: codeDiskFull, Subject: a.config.Load().Paths.State, Detail: a.lock.lost.Error(),
-		Remedy: "make room on the disk, or make it writable, and start the agent anew",
-	})
 }
 
 // openPolicies puts the best policy there is in force.

@@ -28,23 +28,32 @@ func Examine(ctx context.Context, c config.Config, built time.Time) []host.Findi
 // examineTrust looks at what came with the node: whom it believes, and whether it
 // would believe its factory policy.
 func examineTrust(c config.Config) []host.Finding {
-	came := ReadTrust(c.Policy)
+	came := ReadTrust(c.Policy, c.Paths.State)
 	root := host.Finding{Code: "trust", Level: host.LevelOK, Subject: "root document " + c.Policy.Root}
 	switch {
-	case came.Err != nil:
-		root.Level, root.Detail = host.LevelFail, came.Err.Error()
-		root.Remedy = "put the signed root document of the fleet there (`holdfast policy init` wrote one as root.json)"
-		return []host.Finding{root}
-	case came.Root == nil:
+	case !came.Governs():
 		root.Detail = "is not there: no policy governs this node, its workloads come from a Compose file"
 		return []host.Finding{root}
+	case came.Root == nil:
+		root.Level, root.Detail = host.LevelFail, came.Err.Error()
+		root.Remedy = came.remedy() + "; `holdfast policy init` wrote the root document as root.json"
+		return []host.Finding{root}
+	case came.Recovered != nil:
+		root.Level, root.Remedy = host.LevelWarn, came.remedy()
+		root.Detail = fmt.Sprintf("cannot be used, the copy of version %d in %s counts: %v", came.Root.Version, c.Paths.State, came.Recovered)
+	default:
+		root.Detail = fmt.Sprintf("is version %d", came.Root.Version)
 	}
-	root.Detail = fmt.Sprintf("is version %d", came.Root.Version)
 	return []host.Finding{root, examineFactory(c, came)}
 }
 
 func examineFactory(c config.Config, came Trust) host.Finding {
 	factory := host.Finding{Code: "factory-policy", Level: host.LevelOK, Subject: "factory policy " + c.Policy.Factory}
+	if came.Err != nil {
+		factory.Level, factory.Detail = host.LevelFail, came.Err.Error()
+		factory.Remedy = "put the factory policy of the fleet there"
+		return factory
+	}
 	if len(came.Factory) == 0 {
 		factory.Level, factory.Detail = host.LevelWarn, "is not there: until a policy is applied nothing is allowed"
 		factory.Remedy = "flash one, or use `holdfast policy apply`"

@@ -18,8 +18,6 @@ const (
 	codeConfigNote       = "config-note"
 	codeRestartNeeded    = "restart-needed"
 	codeWorkloadsUnknown = "workloads-unknown"
-	codeTrust            = "trust-unusable"
-	codeDiskFull         = "state-unlocked"
 	codeNotAdmitted      = "workload-not-admitted"
 )
 
@@ -49,9 +47,7 @@ func (a *Agent) reload() {
 	live, later := config.Diff(*a.config.Load(), in.Config)
 	in.Config = config.Live(*a.config.Load(), in.Config)
 	a.config.Store(&in.Config)
-	if in.Trust.differs(a.trust) {
-		later = append(later, "policy.root (the file itself)")
-	}
+	later = append(later, in.Trust.changed(a.trust)...)
 	a.warnRestart(later)
 	a.take(in)
 	a.journal.Add(edge.Event{
@@ -92,7 +88,7 @@ func (a *Agent) take(in Inputs) {
 	}
 	a.warnNotes(in.Warnings)
 	if a.trust.Governs() {
-		a.warnTrust()
+		a.warnTrust(in.Trust)
 		return
 	}
 	if in.WorkloadsErr != nil {
@@ -104,17 +100,6 @@ func (a *Agent) take(in Inputs) {
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
 	a.supervisor.Apply(in.Workloads)
-}
-
-// warnTrust says that the node cannot believe anybody, and so keeps what runs.
-func (a *Agent) warnTrust() {
-	if a.trust.Err == nil {
-		return
-	}
-	a.warnings.Raise(edge.Warning{
-		Code: codeTrust, Subject: a.config.Load().Policy.Root, Detail: a.trust.Err.Error(),
-		Remedy: "put the root document and the factory policy of the fleet in place and start the agent anew; what runs is kept as it is",
-	})
 }
 
 // warnNotes replaces what the last reading of the configuration found odd.

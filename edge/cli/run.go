@@ -108,7 +108,13 @@ func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, erro
 	if err != nil {
 		return agent.Inputs{}, err
 	}
-	in := agent.Inputs{Config: loaded.Config, Warnings: loaded.Warnings, WorkloadsErr: errNoWorkloads, Trust: agent.ReadTrust(loaded.Config.Policy)}
+	in := agent.Inputs{
+		Config: loaded.Config, Warnings: loaded.Warnings, WorkloadsErr: errNoWorkloads,
+		Trust: agent.ReadTrust(loaded.Config.Policy, loaded.Config.Paths.State),
+	}
+	if in.Trust.Governs() {
+		in.WorkloadsErr = errGoverned
+	}
 	path := loaded.Config.Workloads.Compose
 	switch {
 	case path == "":
@@ -122,3 +128,6 @@ func (d *door) inputs(cmd *cobra.Command, flags configFlags) (agent.Inputs, erro
 
 // errNoWorkloads: nothing says what should run, which is no reason to stop what does.
 var errNoWorkloads = errors.New("there is no root document to believe a policy by, and workloads.compose names no file")
+
+// errGoverned is of note only to an agent that began before there was a root document.
+var errGoverned = errors.New("there is a root document: from the next start of the agent on, policies say what runs")
