@@ -12,16 +12,16 @@ import (
 )
 
 // OpenImage opens an image archive, or packs an OCI layout folder into one on the
-// way.
+// way. What is neither a file nor a folder is refused unopened.
 func OpenImage(path string) (io.ReadCloser, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read image: %w", err)
 	}
 	if !info.IsDir() {
-		file, err := os.Open(path)
+		file, err := openRegular(path)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read image: %w", err)
+			return nil, edge.WithHint(fmt.Errorf("cannot read image: %w", err), "what comes from a pipe is read by `holdfast images import -`")
 		}
 		return file, nil
 	}

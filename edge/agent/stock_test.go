@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"holdfast/edge"
@@ -39,7 +40,7 @@ func newStockRig(t *testing.T) (s *stock, loaded *[]string, down *bool) {
 			return nil, errors.Join(err, edge.ErrInvalid)
 		}
 		*loaded = append(*loaded, string(text))
-		return nil, nil
+		return []edge.Image{{Digest: digestOf(string(text))}}, nil
 	}
 	return s, loaded, down
 }
@@ -106,5 +107,103 @@ func TestOpenImage(t *testing.T) {
 	text, err := io.ReadAll(archive)
 	if err != nil || !strings.HasPrefix(string(text), "oci-layout\x00") {
 		t.Errorf("got %d bytes and error %v, want an archive of the layout", len(text), err)
+	}
+}
+
+// TestStock_SupplyAgain takes away what was imported.
+func TestStock_SupplyAgain(t *testing.T) {
+	s, loaded, _ := newStockRig(t)
+	s.put(t, "a.tar", "1")
+	s.put(t, "b.tar", "2")
+	s.put(t, "c.tar", "xbroken")
+	supply := func(policy *edge.Policy, archives ...string) {
+		t.Helper()
+		*loaded = nil // all that was imported is gone from the image store
+		if err := s.Supply(t.Context(), policy); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+		if !slices.Equal(*loaded, archives) {
+			t.Errorf("got archives %q imported, want %q", *loaded, archives)
+		}
+	}
+	supply(wants("2"), "1", "2") // what they hold is not known yet
+	supply(wants("2"), "2")      // and nothing that is not asked for
+	supply(wants("1"), "1")
+	supply(wants("1", "2"), "1", "2")
+	t.Run("Replaced", func(t *testing.T) {
+		s.put(t, "b.tar", "31")
+		*loaded = nil
+		if err := s.Supply(t.Context(), wants("2")); !errors.Is(err, edge.ErrNotFound) {
+			t.Errorf("got %v, want %v", err, edge.ErrNotFound)
+		}
+		if want := []string{"31"}; !slices.Equal(*loaded, want) {
+			t.Errorf("got archives %q imported, want %q", *loaded, want)
+		}
+	})
+	t.Run("Removed", func(t *testing.T) {
+		for _, name := range []string{"a.tar", "b.tar", "c.tar"} {
+			if err := os.Remove(filepath.Join(s.folder, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Supply(t.Context(), wants("1")); err == nil || len(s.gave) != 0 {
+			t.Errorf("got error %v and %d archives remembered, want an error and none", err, len(s.gave))
+		}
+	})
+}
+
+// TestStock_SupplyNotItsFault fails to read an archive that is whole.
+func TestStock_SupplyNotItsFault(t *testing.T) {
+	s, loaded, _ := newStockRig(t)
+	s.put(t, "a.tar", "1")
+	load, full := s.load, errors.New("no space left")
+	s.load = func(context.Context, io.Reader) ([]edge.Image, error) { return nil, full }
+	if err := s.Supply(t.Context(), wants("1")); !errors.Is(err, full) || !errors.Is(err, edge.ErrNotFound) {
+		t.Errorf("got %v, want what is missing and %v", err, full)
+	}
+	s.load = load
+	if err := s.Supply(t.Context(), wants("1")); err != nil || len(*loaded) != 1 {
+		t.Errorf("got %v and archives %q once there is room, want no error and one", err, *loaded)
+	}
+}
+
+func TestStock_SupplyPipe(t *testing.T) {
+	s, loaded, _ := newStockRig(t)
+	if err := syscall.Mkfifo(filepath.Join(s.folder, "a.tar"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(s.folder, "b.tar")); err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, "c.tar", "1")
+	if err := s.Supply(t.Context(), wants("1")); err != nil || len(*loaded) != 1 {
+		t.Errorf("got %v and archives %q, want what lies behind the pipe", err, *loaded)
+	}
+}
+
+// TestStock_SupplyEnds with its context, whoever has the turn.
+func TestStock_SupplyEnds(t *testing.T) {
+	s, _, _ := newStockRig(t)
+	s.turn <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Supply(ctx, wants("1")) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	<-s.turn
+	if err := s.Supply(t.Context(), wants()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestOpenImage_Pipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tar")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenImage(path); !errors.Is(err, edge.ErrInvalid) || edge.HintOf(err) == "" {
+		t.Errorf("got %v with hint %q, want %v and one", err, edge.HintOf(err), edge.ErrInvalid)
 	}
 }
