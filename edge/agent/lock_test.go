@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,6 +75,35 @@ func TestLockState_DiskTakesNoWrites(t *testing.T) {
 		}
 		lock.Close()
 	})
+}
+
+// TestLockState_Odd claims folders that are none, or in which the lock is no file.
+func TestLockState_Odd(t *testing.T) {
+	for name, put := range map[string]func(dir string) error{
+		"File":         func(dir string) error { return os.WriteFile(dir, nil, 0o644) },
+		"DanglingLink": func(dir string) error { return os.Symlink("/proc/nowhere", dir) },
+		"LockIsFolder": func(dir string) error { return os.MkdirAll(filepath.Join(dir, "agent.lock"), 0o755) },
+		"LockIsPipe": func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755), syscall.Mkfifo(filepath.Join(dir, "agent.lock"), 0o644))
+		},
+		"LockIsDevice": func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.Symlink("/dev/zero", filepath.Join(dir, "agent.lock")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			if err := put(dir); err != nil {
+				t.Fatal(err)
+			}
+			lock, err := lockState(dir)
+			if err != nil || lock.lost == nil {
+				t.Fatalf("got lock %+v and error %v, want none of the folder and no error", lock, err)
+			}
+			if err := lock.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func mountTmpfs(t *testing.T, options string) string {
