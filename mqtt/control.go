@@ -27,6 +27,8 @@ func (g *guard) control(f *frame) (pass bool, err error) {
 		return g.suback(f)
 	case f.kind == kindPingresp && f.length == 0:
 		return true, nil
+	case f.kind == kindDisconnect: // MQTT 5 has it; some brokers send it to everybody
+		return false, failure(Lost, "broker ended the connection")
 	}
 	return false, failure(Protocol, "broker sent a packet of kind %d and %d bytes", f.kind, f.length)
 }

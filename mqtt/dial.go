@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -150,10 +151,21 @@ func explain(err error, leaf *x509.Certificate, now time.Time, otherwise Cause) 
 		return &Failure{dated(invalid.Cert, now, Expired), err}
 	case errors.As(err, &invalid), errors.As(err, &unknown), errors.As(err, &other):
 		return &Failure{Untrusted, err}
-	case errors.As(err, &op) && op.Op == "remote error":
+	case errors.As(err, &op) && op.Op == "remote error" && isAboutUs(op.Err):
 		return failure(dated(leaf, now, Refused), "broker refuses our certificate: %w", err)
 	}
 	return &Failure{otherwise, err}
+}
+
+// isAboutUs tells an alert about our certificate, for which a person is needed, from
+// one about bytes that a network has garbled. The type of an alert is not exported.
+func isAboutUs(alert error) bool {
+	for _, word := range []string{"certificate", "access denied", "handshake failure"} {
+		if strings.Contains(alert.Error(), word) {
+			return true
+		}
+	}
+	return false
 }
 
 // dated judges a certificate by its dates alone.

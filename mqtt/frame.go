@@ -14,6 +14,8 @@ const (
 	kindSubscribe = 8
 	kindSuback    = 9
 	kindPingresp  = 13
+
+	kindDisconnect = 14
 )
 
 // frame is the head of a packet as it stands on the wire.

@@ -79,7 +79,7 @@ func hostilities() []hostility {
 		{"KindZero", publish, raw(0, 0), mqtt.Protocol},
 		{"KindFifteen", publish, raw(0xf0, 0), mqtt.Protocol},
 		{"ConnectFromBroker", publish, raw(connect, 0), mqtt.Protocol},
-		{"Disconnect", publish, raw(goodbye, 0), mqtt.Protocol},
+		{"Disconnect", publish, raw(goodbye, 0), mqtt.Lost},
 		{"Truncated", publish, raw(publish|2, 20, 0, 1, 'a', 0, 1, 'x'), mqtt.Lost}, // and then it hangs up
 	}
 }
