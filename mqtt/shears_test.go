@@ -3,14 +3,15 @@ package mqtt_test
 import (
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // shears ends a connection after so many bytes. Of a peer's, so reads are what the
 // session sends.
 type shears struct {
 	net.Conn
-	reads, writes int  // left; 0 and -1 do not cut
-	read          *int // counts
+	reads, writes int           // left; 0 and -1 do not cut
+	read          *atomic.Int64 // counts
 }
 
 func (s *shears) Read(p []byte) (int, error) {
@@ -18,7 +19,7 @@ func (s *shears) Read(p []byte) (int, error) {
 		p = p[:min(len(p), s.reads)]
 	}
 	n, err := s.Conn.Read(p)
-	*s.read += n
+	s.read.Add(int64(n))
 	if s.reads > 0 {
 		if s.reads -= n; s.reads == 0 {
 			s.reads = -1 // the last bytes did arrive, and may be answered
