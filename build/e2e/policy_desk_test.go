@@ -214,7 +214,7 @@ func (n *node) begin(services ...string) {
 }
 
 // kept are the files of the policy cache, which stay as long as the node does.
-var kept = [...]string{"state.db", "state.db.damaged", "state.lock", "policy.A", "policy.B"}
+var kept = [...]string{"state.db", "state.db.damaged", "state.lock", "policy.A", "policy.B", "root.kept"}
 
 // ungoverned is a footprint without them.
 func (n *node) ungoverned(f footprint) footprint {
