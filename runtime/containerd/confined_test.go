@@ -23,12 +23,13 @@ import (
 // its service leaves it. It holds an errand.
 const confinedVariable = "HOLDFAST_TEST_CONFINED"
 
-// errand is what a confined agent does: start one instance.
+// errand is what a confined agent does: start one instance, or remove it.
 type errand struct {
 	Confined bool // its capabilities are dropped
 	Node     place
 	Workload edge.Workload
 	ID       string
+	Remove   bool
 }
 
 // place is what of a driver's options can be told to another process.
@@ -44,13 +45,18 @@ var kept = []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER}
 // send has a confined agent do an errand and returns what it complained of.
 func (e errand) send(t *testing.T) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), confinedVariable+"="+string(encode(t, e)))
-	out, err := cmd.CombinedOutput()
+	out, err := e.command(t).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%v: %s", err, out)
 	}
 	return ""
+}
+
+func (e errand) command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = append(os.Environ(), confinedVariable+"="+string(encode(t, e)))
+	return cmd
 }
 
 // runErrand is the confined agent's main.
@@ -80,6 +86,9 @@ func runErrand(text string) error {
 	defer driver.Close()
 	if err := driver.Open(); err != nil {
 		return err
+	}
+	if e.Remove {
+		return driver.Remove(context.Background(), e.ID)
 	}
 	_, err = driver.Start(context.Background(), e.Workload, e.ID)
 	return err

@@ -9,7 +9,8 @@
 //
 // # Promises
 //
-//   - A failed start leaves no container, snapshot, process or folder behind.
+//   - A failed start leaves no container, snapshot, process or folder behind, nor does
+//     one whose agent was killed, once the next one is there.
 //   - Closing the driver, or killing its process, stops no container.
 //   - Wait waits a restart of the daemon out and reports only a real end.
 //   - Every container is hardened (spec.go), and what the kernel says about its
@@ -52,6 +53,17 @@
 // by the death of its shim, is listed as neither running nor with an exit, for
 // nobody knows how it ended; Wait, which must name a code, says 255. One whose shim
 // merely does not answer is listed as running, without a pid.
+//
+// The daemon cannot clear up after a task whose creation was cut off, as it is when
+// the agent dies (settle.go). So whoever removes an instance whose task is gone looks
+// at the machine itself, ends what still runs, and deletes the container only then:
+// by its record an instance is found again, however often agents die over it. What
+// has no container at all is looked for in the first minute after the daemon came
+// back, and ended when it was seen twice (sweep.go). It is ours if its shim was
+// started for our namespace by our daemon, or if runc keeps its state below RunDir;
+// a cgroup alone proves nothing. Processes that the agent's own rights do not reach,
+// on a kernel without cgroup.kill, end with their shim, through the daemon, for which
+// there are some five seconds; after that the agent needs CAP_KILL.
 //
 // The folder of a workload's unix endpoint is writable by its container. It must
 // lie on a tmpfs (as /run does): what the container writes there is then charged

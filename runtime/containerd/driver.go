@@ -68,6 +68,7 @@ type Driver struct {
 	log  *slog.Logger
 
 	images imageCache
+	hands  hands
 
 	mu     sync.Mutex     // guards what follows
 	client *client.Client // nil until first needed and after Close

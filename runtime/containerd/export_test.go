@@ -5,6 +5,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/edge"
 )
 
@@ -115,3 +117,54 @@ func (b Backlog) Put(event edge.InstanceEvent) { b.put(event) }
 
 // Drain tells events until ctx ends.
 func (b Backlog) Drain(ctx context.Context, emit func(edge.InstanceEvent)) { b.drain(ctx, emit) }
+
+// Found is what remains of an instance, in numbers.
+type Found struct{ Shims, Errands, Members, Groups int }
+
+// Measures say what is done about it.
+type Measures struct {
+	Members, Groups, Done bool
+	Shims                  unix.Signal
+}
+
+// Settling decides what is done next about what was found.
+func Settling(f Found, waited, patience time.Duration, refused bool) Measures {
+	m := settling(remains{
+		shims: make([]int, f.Shims), errands: make([]int, f.Errands), members: make([]int, f.Members),
+		groups: make([]string, f.Groups),
+	}, progress{waited: waited, patience: patience, refused: refused})
+	return Measures{Members: m.members, Groups: m.groups, Done: m.done, Shims: m.shims}
+}
+
+// Bounds of settling.
+const (
+	ShimWithin = shimWithin
+	TermWithin = termWithin
+)
+
+// Condemned are the strays of two looks.
+func Condemned(before, now []string) []string { return condemned(before, now) }
+
+// Without are those that are not known.
+func Without(ids, known []string) []string { return without(ids, known) }
+
+// ParseHelper returns the instance a command line serves, and whether as an errand.
+func ParseHelper(cmdline, namespace string) (id, address string, errand, ours bool) {
+	h, address, ours := parseHelper(cmdline, namespace)
+	return h.id, address, h.errand, ours
+}
+
+// Hands keep starting and sweeping apart.
+type Hands struct{ hands }
+
+// Start announces a start.
+func (h *Hands) Start(id string) error { return h.start(id) }
+
+// Started ends it.
+func (h *Hands) Started(id string) { h.started(id) }
+
+// Sweep announces a sweep.
+func (h *Hands) Sweep(id string) bool { return h.sweep(id) }
+
+// Swept ends it.
+func (h *Hands) Swept(id string) { h.swept(id) }

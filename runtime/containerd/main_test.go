@@ -180,7 +180,7 @@ func (n *node) close(t testing.TB) {
 }
 
 // leavings lists what instances can leave: containers, snapshots that are in use,
-// mounts, cgroups and files.
+// shims, mounts, cgroups and files.
 func (n *node) leavings(ctx context.Context) []string {
 	var left []string
 	note := func(what string, lines []string) {
@@ -201,6 +201,7 @@ func (n *node) leavings(ctx context.Context) []string {
 			note("mount", strings.Fields(line)[4:5])
 		}
 	}
+	note("shim", n.shims())
 	for _, pattern := range []string{
 		"/sys/fs/cgroup/*" + n.opts.CgroupParent + "/*/",
 		"/sys/fs/cgroup" + n.opts.CgroupParent + "/*/",
@@ -212,6 +213,19 @@ func (n *node) leavings(ctx context.Context) []string {
 		note("file", found)
 	}
 	return left
+}
+
+// shims lists the processes that hold the node's instances.
+func (n *node) shims() []string {
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
+	var found []string
+	for _, path := range commands {
+		text, _ := os.ReadFile(path) // gone: empty
+		if bytes.Contains(text, []byte("\x00-namespace\x00"+n.opts.Namespace+"\x00")) && bytes.Contains(text, []byte(n.opts.Address)) {
+			found = append(found, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return found
 }
 
 func (n *node) ctr(ctx context.Context, args ...string) string {

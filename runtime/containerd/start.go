@@ -48,6 +48,10 @@ func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.In
 }
 
 func (d *Driver) start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error) {
+	if err := d.hands.start(id); err != nil {
+		return edge.Instance{}, err
+	}
+	defer d.hands.started(id)
 	draft, err := d.prepare(ctx, w, id)
 	if err != nil {
 		return edge.Instance{}, err

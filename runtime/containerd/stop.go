@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -114,11 +113,15 @@ func (d *Driver) remove(ctx context.Context, c *client.Client, id string) error 
 }
 
 // discard deletes an instance whose process has ended. The record goes last:
-// without it nobody would find the rest again.
+// without it nobody would find the rest again. What runc remembers of it is left
+// alone until nothing runs any more, or runc could not end it.
 func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error {
 	return whole(ctx, func(ctx context.Context) error {
 		_, err := c.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-		if err := unlessGone(native(err)); err != nil {
+		if err = native(err); errors.Is(err, edge.ErrNotFound) {
+			err = d.settle(ctx, id, "its task is gone", shimWithin)
+		}
+		if err != nil {
 			return err
 		}
 		snapshot := unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id)))
@@ -129,20 +132,23 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 	})
 }
 
-// removeFiles deletes the instance's folder, its logs, and what runc may remember
-// of a container whose shim died.
+// removeFiles deletes the instance's folder, its logs, and last what runc may
+// remember of it: by that, if by nothing else, it is found again.
 func (d *Driver) removeFiles(id string) error {
-	failed := []error{
-		os.RemoveAll(d.instanceDir(id)),
-		os.RemoveAll(filepath.Join(d.runcRoot(), d.opts.Namespace, id)),
+	if err := errors.Join(os.RemoveAll(d.instanceDir(id)), d.removeLogs(id)); err != nil {
+		return err
 	}
+	return os.RemoveAll(d.runcState(id))
+}
+
+func (d *Driver) removeLogs(id string) error {
 	for number := 0; ; number++ {
 		err := os.Remove(d.rotatedLog(id, number))
 		if errors.Is(err, fs.ErrNotExist) && number > 0 {
-			return errors.Join(failed...)
+			return nil
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(append(failed, err)...)
+			return err
 		}
 	}
 }

@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -58,11 +59,14 @@ func (d *Driver) version(ctx context.Context, c *client.Client) (string, error) 
 
 // attend blocks until the daemon goes away, which ends the stream of its events,
 // or no longer answers. None of the events is asked for: the stream serves as a
-// wire that breaks.
+// wire that breaks. Meanwhile leftovers of an earlier agent are swept away.
 func (d *Driver) attend(ctx context.Context, c *client.Client) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	events, failed := c.EventService().Subscribe(ctx, fmt.Sprintf("topic==%q", "/holdfast/none"))
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	defer cancel()
+	sweeping.Go(func() { d.sweep(d.scope(ctx), c) })
 	ask := time.NewTicker(d.opts.AskEvery)
 	defer ask.Stop()
 	for {
