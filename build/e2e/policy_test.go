@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,10 +42,21 @@ func (n *node) wantCutOff() {
 	}
 }
 
+// awaitProven waits until the trial of a version has ended well.
+func (n *node) awaitProven(version uint64) {
+	n.t.Helper()
+	n.await(fmt.Sprintf("version %d to prove itself", version), func(context.Context) error {
+		if in := n.policy(); in.Version != version || in.Trial {
+			return fmt.Errorf("version %d is in force, on trial: %v", in.Version, in.Trial)
+		}
+		return nil
+	})
+}
+
 // TestPolicy_Journey is what a new user does: from keys to a node that governs
 // itself with the network cut.
 func TestPolicy_Journey(t *testing.T) {
-	n := newNode(t)
+	n := newNode(t, "policy.trial=1s")
 	archive := filepath.Join(n.Folder(), "example.oci.tar")
 	if err := shop.pack(exampleImage, "server", "linux/amd64", archive); err != nil {
 		t.Fatal(err)
@@ -92,6 +104,7 @@ func TestPolicy_Journey(t *testing.T) {
 		n.wantPolicy(2, "current")
 		n.wantSame(before)
 	})
+	n.awaitProven(2) // so that it is kept beside the next one
 	third := d.signText(3, strings.NewReplacer("version: 1", "version: 3", "memory: 64M", "memory: 96M", "{deadline: 1s}", "{deadline: 2s}").Replace(example))
 	n.apply(third).want(t, cli.ExitOK, "deadline: 1s → 2s")
 	t.Run("DatabaseDeleted", func(t *testing.T) {

@@ -69,6 +69,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		log:     a.options.Log,
 		back:    make(chan uint64, 1),
 		taking:  newTurn(),
+		length:  time.Duration(c.Policy.Trial),
 		shown:   &sharedWarnings{warnings: a.warnings},
 		refused: &sharedWarnings{warnings: a.warnings},
 		failed:  make(chan failure, 1),

@@ -24,6 +24,7 @@ type governor struct {
 	journal *journal
 	log     *slog.Logger
 
+	length  time.Duration   // of a trial
 	taking  turn            // of the one who brings or takes back a document
 	failed  chan failure    // capacity 1: the first failure of a trial decides it
 	back    chan uint64     // capacity 1: the latest change by which containerd answers again
@@ -67,7 +68,7 @@ func (g *governor) enforce() {
 	now := g.store.Snapshot()
 	before := g.inForce
 	if g.inForce = now; before == nil || before.Digest != now.Digest {
-		g.trial = trialOf(now) // before anybody can warn of what it changes
+		g.trial = trialOf(now, g.length) // before anybody can warn of what it changes
 		g.hand(now.Policy)
 		g.tell(now)
 	}

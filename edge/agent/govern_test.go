@@ -63,7 +63,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 			}
 		},
 		supply:  func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
-		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(),
+		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(), length: time.Minute,
 		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
 	}
 	options := policycache.Options{
@@ -273,13 +273,13 @@ func TestGovernor_TrialEnds(t *testing.T) {
 	r := newHallRig(t, 1)
 	before, now := r.policyOf(1), r.policyOf(2, "digits", "camera")
 	synctest.Test(t, func(t *testing.T) {
-		g := &governor{failed: make(chan failure, 1), back: make(chan uint64, 1), store: r.store, log: r.log}
+		g := &governor{failed: make(chan failure, 1), back: make(chan uint64, 1), store: r.store, log: r.log, length: r.length}
 		g.supply = func(context.Context, *edge.Policy) error { return nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		go g.Stock(ctx) //nolint:errcheck // ends with ctx
 		defer cancel()
 		start := func() {
-			g.trial = trialOf(&policycache.Snapshot{Policy: now, Proven: before, Version: 2, Trial: &policycache.Trial{Failing: []string{"line/camera"}}})
+			g.trial = trialOf(&policycache.Snapshot{Policy: now, Proven: before, Version: 2, Trial: &policycache.Trial{Failing: []string{"line/camera"}}}, g.length)
 		}
 		fail := func(code, subject string) { g.Warned(edge.Warning{Code: code, Subject: subject}) }
 		want := func(failures int, why string) {
@@ -296,7 +296,7 @@ func TestGovernor_TrialEnds(t *testing.T) {
 		start()
 		fail("crash-loop", "line/camera")
 		want(0, "it failed before the trial")
-		time.Sleep(trialTime + time.Second)
+		time.Sleep(g.length + time.Second)
 		fail("crash-loop", "line/digits")
 		want(0, "the trial is over")
 		start()

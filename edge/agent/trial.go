@@ -9,10 +9,6 @@ import (
 	"holdfast/policycache"
 )
 
-// trialTime is how long a new policy is watched for what shows that it cannot be
-// applied. A model server has 30 seconds to become ready unless it says otherwise.
-const trialTime = time.Minute
-
 // trial is the first time of a policy in force, as the policy cache keeps it: it ends
 // with a failure, with time, or with the next policy.
 type trial struct {
@@ -28,7 +24,7 @@ type failure struct {
 }
 
 // trialOf is the trial that a snapshot is in, as of now.
-func trialOf(s *policycache.Snapshot) trial {
+func trialOf(s *policycache.Snapshot, length time.Duration) trial {
 	if s.Trial == nil {
 		return trial{}
 	}
@@ -36,7 +32,7 @@ func trialOf(s *policycache.Snapshot) trial {
 	for _, key := range s.Trial.Failing {
 		delete(watched, key) // it was not well before, and is not the policy's doing
 	}
-	return trial{version: s.Version, watched: watched, until: time.Now().Add(trialTime)}
+	return trial{version: s.Version, watched: watched, until: time.Now().Add(length)}
 }
 
 // changedWorkloads names what a policy runs that the one before did not run like
@@ -168,6 +164,6 @@ func (g *governor) goOn(change uint64) {
 	}
 	g.daemonUp = true
 	if g.trial.version != 0 {
-		g.trial.until = time.Now().Add(trialTime)
+		g.trial.until = time.Now().Add(g.length)
 	}
 }

@@ -38,6 +38,8 @@ func (n Node) Identity() edge.Identity {
 type Policy struct {
 	Root    string `json:"root"`    // the signed root document; without it no policy governs the node
 	Factory string `json:"factory"` // the signed policy in force until another one is
+	// Trial is how long a new policy is watched for what shows that it cannot be applied.
+	Trial Duration `json:"trial"`
 }
 
 // Paths are the folders of the agent's own.
@@ -131,7 +133,7 @@ type Workloads struct {
 // API socket are filled in by Load.
 func Default() Config {
 	return Config{
-		Policy: Policy{Root: "/etc/holdfast/trust/root.json", Factory: "/etc/holdfast/factory-policy.json"},
+		Policy: Policy{Root: "/etc/holdfast/trust/root.json", Factory: "/etc/holdfast/factory-policy.json", Trial: Duration(time.Minute)},
 		Paths:  Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
 		Containerd: Containerd{
 			Address:   "/run/containerd/containerd.sock",

@@ -40,6 +40,8 @@ func settings() []setting {
 			pathField(func(c *Config) *string { return &c.Policy.Root }, "the path of a root document", true)},
 		{"policy.factory", false, "the signed policy that is in force until another one is",
 			pathField(func(c *Config) *string { return &c.Policy.Factory }, "the path of a signed policy", true)},
+		{"policy.trial", false, "how long a new policy is watched, and taken back if a workload it changed cannot be run; a model server has 30s to become ready unless it says otherwise",
+			durationField(func(c *Config) *Duration { return &c.Policy.Trial }, Duration(time.Second), longest, "1m")},
 		{"paths.state", false, "folder of what must survive a power cut",
 			pathField(func(c *Config) *string { return &c.Paths.State }, "a folder", false)},
 		{"paths.run", false, "folder of sockets and of what may be lost",

@@ -138,7 +138,7 @@ func TestDiff_Names(t *testing.T) {
 func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	inForce, loaded := config.Default(), config.Default()
 	loaded.Node = config.Node{Name: "other", Groups: []string{"g"}, Labels: map[string]string{"a": "b"}}
-	loaded.Policy = config.Policy{Root: "/t", Factory: "/f"}
+	loaded.Policy = config.Policy{Root: "/t", Factory: "/f", Trial: 9}
 	loaded.Paths = config.Paths{State: "/s", Run: "/r"}
 	loaded.Containerd = config.Containerd{Address: "/a", Namespace: "n", CgroupParent: "/c"}
 	loaded.API = config.API{Socket: "/x", Listen: "", MaxBody: 1, MaxInFlight: 2}
