@@ -64,6 +64,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	g := &governor{
 		rule:    a.rule,
 		desire:  a.supervisor.Apply,
+		settle:  a.supervisor.Settle,
 		supply:  stock.Supply,
 		journal: a.journal,
 		log:     a.options.Log,

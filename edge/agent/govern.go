@@ -20,6 +20,7 @@ type governor struct {
 	store   *policycache.Store
 	rule    func(*edge.Policy)                        // the scheduler: who may submit what; nil: nobody is bounded
 	desire  func([]edge.Workload)                     // the supervisor: what should run
+	settle  func(context.Context) error               // the supervisor shows what it was told
 	supply  func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
 	journal *journal
 	log     *slog.Logger
@@ -150,6 +151,10 @@ func (g *governor) take(ctx context.Context, envelope []byte) error {
 		return err
 	}
 	g.enforce()
+	// So that whoever asks next is shown what is wanted now. It is in force either way.
+	if err := g.settle(ctx); err != nil {
+		g.log.Warn("supervisor-busy", "error", err.Error())
+	}
 	return nil
 }
 

@@ -63,6 +63,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 			}
 		},
 		supply:  func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
+		settle:  func(context.Context) error { return nil },
 		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(), length: time.Minute,
 		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
 	}
