@@ -124,7 +124,7 @@ type Found struct{ Shims, Errands, Members, Groups int }
 // Measures say what is done about it.
 type Measures struct {
 	Members, Groups, Done bool
-	Shims                  unix.Signal
+	Shims                 unix.Signal
 }
 
 // Settling decides what is done next about what was found.

@@ -82,8 +82,7 @@ func TestDriver_AgentKilledStarting(t *testing.T) {
 	})
 	t.Run("Late", func(t *testing.T) {
 		n := newNode(t)
-		n.abandon(t, "half")
-		n.awaitGivenUp(t, "half")
+		n.orphan(t, "half")
 		if err := n.Remove(t.Context(), "half"); err != nil {
 			t.Fatal(err)
 		}
@@ -91,21 +90,44 @@ func TestDriver_AgentKilledStarting(t *testing.T) {
 	})
 }
 
-// awaitGivenUp returns once the daemon has hung up on the shim of a start that was cut
-// off, and removed its folder.
-func (n *node) awaitGivenUp(t *testing.T, id string) {
+// orphan leaves what no daemon knows of: a start is cut off, and the daemon has given
+// up clearing after it, hung up on its shim and removed its folder. What remains
+// depends on who of them was faster; it is returned.
+func (n *node) orphan(t *testing.T, id string) []string {
 	t.Helper()
+	const tries = 5 // mostly the first one is enough
 	bundle := filepath.Join(filepath.Dir(n.opts.Address), "io.containerd.runtime.v2.task", n.opts.Namespace, id)
-	err := await(t.Context(), func() bool {
-		_, err := os.Stat(bundle)
-		return os.IsNotExist(err)
-	})
-	if err != nil {
-		t.Fatal(err)
+	for range tries {
+		n.abandon(t, id)
+		err := await(t.Context(), func() bool {
+			_, err := os.Stat(bundle)
+			return os.IsNotExist(err) && !slices.ContainsFunc(n.running(id), func(s string) bool { return strings.HasSuffix(s, " delete") })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if running := n.running(id); len(running) > 0 {
+			return running
+		}
+		if err := n.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if len(n.members(id)) == 0 {
-		t.Fatal("the daemon cleared up after the start that was cut off: nothing of it remains to be tried with")
+	t.Fatalf("the daemon cleared up after %d starts that were cut off: nothing remains to be tried with", tries)
+	return nil
+}
+
+// running lists the shims and the processes of an instance.
+func (n *node) running(id string) []string {
+	running := n.members(id)
+	for _, pid := range n.shims() {
+		text, _ := os.ReadFile("/proc/" + pid + "/cmdline") // gone: empty
+		words := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+		if at := slices.Index(words, "-id"); at > 0 && words[at+1] == id {
+			running = append(running, "shim "+pid+" "+words[len(words)-1])
+		}
 	}
+	return running
 }
 
 func (n *node) wantNothing(t *testing.T) {
@@ -120,23 +142,18 @@ func (n *node) wantNothing(t *testing.T) {
 func TestDriver_Sweep(t *testing.T) {
 	n, other := newNode(t), newNode(t)
 	neighbour, stranger := n.start(t, behave("sleep"), "neighbour"), other.start(t, behave("sleep"), "stranger")
-	n.abandon(t, "stray")
-	n.awaitGivenUp(t, "stray")
-	other.abandon(t, "foreign")
-	other.awaitGivenUp(t, "foreign")
+	n.orphan(t, "stray")
+	foreign := other.orphan(t, "foreign")
 	for node, id := range map[*node]string{n: "stray", other: "foreign"} {
 		node.ctr(t.Context(), "containers", "delete", "--keep-snapshot", id)
 		node.ctr(t.Context(), "snapshots", "remove", id)
 	}
-	if len(n.members("stray")) == 0 || len(n.shims()) < 2 {
-		t.Fatalf("got processes %v, shims %v, want some to sweep away", n.members("stray"), n.shims())
+	swept := func(n *node, id string) func() bool {
+		return func() bool { return len(n.running(id)) == 0 && len(n.files(id)) == 0 }
 	}
-	n.sweepUntil(t, func() bool { return !n.remembers("stray") })
+	n.sweepUntil(t, swept(n, "stray"))
 	if !strings.Contains(n.log.String(), `msg="leftovers removed" instance=stray reason="it has no container"`) {
 		t.Errorf("got the log\n%s\nwant to read what was swept away", n.log)
-	}
-	if len(n.members("stray")) > 0 || len(n.shims()) != 1 {
-		t.Errorf("got processes %v, shims %v, want the neighbour's shim alone", n.members("stray"), n.shims())
 	}
 	if listed := n.instance(t, "neighbour"); !listed.Running || listed.PID != neighbour.PID {
 		t.Errorf("got %+v, want the neighbour running as pid %d", listed, neighbour.PID)
@@ -144,19 +161,26 @@ func TestDriver_Sweep(t *testing.T) {
 	if listed := other.instance(t, "stranger"); !listed.Running || listed.PID != stranger.PID {
 		t.Errorf("got %+v, want the instance of another namespace running as pid %d", listed, stranger.PID)
 	}
-	if len(other.members("foreign")) == 0 || !other.remembers("foreign") || len(other.shims()) < 2 {
-		t.Error("what remained in another namespace was swept away too")
+	if got := other.running("foreign"); !slices.Equal(got, foreign) || len(other.files("foreign")) == 0 {
+		t.Errorf("got %v of what remained in another namespace, want it left alone: %v", got, foreign)
 	}
 	if bytes.Contains(n.log.Bytes(), []byte("neighbour")) {
 		t.Errorf("got the log\n%s\nwant no word of the neighbour", n.log)
 	}
-	other.sweepUntil(t, func() bool { return !other.remembers("foreign") })
+	other.sweepUntil(t, swept(other, "foreign"))
 }
 
-// remembers tells whether runc keeps state of an instance.
-func (n *node) remembers(id string) bool {
-	_, err := os.Stat(filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, id))
-	return err == nil
+// files lists those of an instance.
+func (n *node) files(id string) []string {
+	var found []string
+	for _, pattern := range []string{
+		filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, id), filepath.Join(n.opts.RunDir, "instances", id),
+		filepath.Join(n.opts.StateDir, "logs", id+".log*"),
+	} {
+		paths, _ := filepath.Glob(pattern) // the patterns are well formed
+		found = append(found, paths...)
+	}
+	return found
 }
 
 // sweepUntil watches the daemon as an agent does, until it is so.
