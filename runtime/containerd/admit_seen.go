@@ -30,7 +30,9 @@ type mountRow struct {
 
 // verifyBinds looks whether what a container that stands ready has of its host is what
 // was admitted. Between the two somebody who may write beside a source could have put
-// a link in its stead; the runtime follows it. A container that is gone needs no look.
+// a link in its stead; the runtime follows it. Each place must be there as often as it
+// was given: were it enough to be there at all, one honest mount would vouch for a
+// second that is not. A container that is gone needs no look.
 func verifyBinds(pid uint32, binds []specs.Mount) error {
 	if len(binds) == 0 {
 		return nil
@@ -46,13 +48,17 @@ func verifyBinds(pid uint32, binds []specs.Mount) error {
 	if err != nil {
 		return err
 	}
-	seen := map[place]bool{}
+	seen := map[place]int{}
 	for _, row := range theirs {
-		seen[row.place] = true
+		seen[row.place]++
 	}
 	for _, bind := range binds {
-		if want := placeOf(bind.Source, ours); !seen[want] {
-			return fmt.Errorf("what is mounted at %q is not %q, which was admitted: %w", bind.Destination, bind.Source, edge.ErrUnavailable)
+		want := placeOf(bind.Source, ours)
+		if seen[want]--; seen[want] < 0 {
+			// Nobody is to take this for a daemon that is away: the start has failed.
+			return edge.WithHint(
+				fmt.Errorf("what is mounted at %q is not %q, which was admitted", bind.Destination, bind.Source),
+				"see who may write beside the source, and that the agent and containerd see the same file systems")
 		}
 	}
 	return nil

@@ -365,6 +365,10 @@ func TestVerifyBinds(t *testing.T) {
 	if err := containerd.VerifyBinds(instance.PID, mount(secret)); err == nil || !strings.Contains(err.Error(), "/data") {
 		t.Errorf("got %v for another folder, want it found out", err)
 	}
+	twice := append(mount(source), specs.Mount{Source: source, Destination: "/again"})
+	if err := containerd.VerifyBinds(instance.PID, twice); err == nil || !strings.Contains(err.Error(), "/again") || errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("got %v where only one of two mounts is honest, want the other found out and the start failed", err)
+	}
 	if err := errors.Join(os.Remove(source), os.Symlink("secret", source)); err != nil {
 		t.Fatal(err)
 	}
