@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/edge"
 	"holdfast/mqtt"
 	"holdfast/mqtt/broker"
 )
@@ -66,10 +67,10 @@ func TestSession_Certificates(t *testing.T) {
 		}, mqtt.Refused},
 		"OursUnreadable": {func(t *testing.T, a *authority, o *mqtt.Options) {
 			o.TLS.Key = filepath.Join(t.TempDir(), "nothing")
-		}, mqtt.BadCertificate},
+		}, mqtt.Unprepared},
 		"AuthorityUnreadable": {func(t *testing.T, a *authority, o *mqtt.Options) {
 			o.TLS.CA = o.TLS.Key
-		}, mqtt.BadCertificate},
+		}, mqtt.Unprepared},
 		"NobodyListens": {func(t *testing.T, a *authority, o *mqtt.Options) {
 			o.Broker = "tls://" + freeAddress(t)
 		}, mqtt.Unreachable},
@@ -84,6 +85,33 @@ func TestSession_Certificates(t *testing.T) {
 				t.Errorf("link is down: %v, want up", got.Failure)
 			case test.want != "" && (got.Failure == nil || got.Failure.Cause != test.want):
 				t.Errorf("failure is %v, want cause %v", got.Failure, test.want)
+			case test.want != "" && test.want != mqtt.Unreachable && edge.HintOf(got.Failure) == "":
+				t.Errorf("failure %v comes without a remedy", got.Failure)
+			}
+		})
+	}
+}
+
+// TestSession_MosquittoCertificates: another TLS library sends other alerts.
+func TestSession_MosquittoCertificates(t *testing.T) {
+	a := newAuthority(t)
+	certificate, key := a.valid(t, "broker.test")
+	m := startMosquitto(t, "cafile "+a.CA, "certfile "+certificate, "keyfile "+key, "require_certificate true")
+	good, secret := a.valid(t, "press-1")
+	old, oldSecret := a.leaf(t, "press-2", time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
+	strange, strangeSecret := newAuthority(t).valid(t, "press-3")
+	for name, test := range map[string]struct {
+		certificate, key string
+		want             mqtt.Cause
+	}{
+		"Good": {good, secret, ""}, "Expired": {old, oldSecret, mqtt.Expired},
+		"OfAnotherAuthority": {strange, strangeSecret, mqtt.Refused}, "Missing": {"", "", mqtt.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, mqtt.Options{Broker: "tls://" + m.address(), TLS: mqtt.TLS{CA: a.CA, Certificate: test.certificate, Key: test.key, ServerName: "broker.test"}})
+			got := s.await(t, func(state mqtt.State) bool { return isUp(state) || isWaiting(state) })
+			if (test.want == "") != (got.Phase == mqtt.Up) || got.Failure != nil && got.Failure.Cause != test.want {
+				t.Errorf("state is %v, failure %v, want cause %q", got.Phase, got.Failure, test.want)
 			}
 		})
 	}
@@ -135,8 +163,8 @@ func TestSession_Credentials(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(t.TempDir(), "nothing"))
 			return "press-1", string(text), err
 		}})
-		if got := s.await(t, isWaiting); got.Failure.Cause != mqtt.BadCertificate {
-			t.Errorf("failure is %v, want bad_certificate", got.Failure)
+		if got := s.await(t, isWaiting); got.Failure.Cause != mqtt.Unprepared {
+			t.Errorf("failure is %v, want unprepared", got.Failure)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func newAuthority(tb testing.TB) *authority {
 	tb.Helper()
 	a := &authority{dir: tb.TempDir()}
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + a.dir},
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(10 * 365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}

@@ -86,7 +86,7 @@ func (c *connection) connect() error {
 	options, err := c.clientOptions()
 	if err != nil {
 		_ = c.guard.Close() // never fails
-		return &Failure{BadCertificate, fmt.Errorf("cannot read credentials: %w", err)}
+		return &Failure{Unprepared, err}
 	}
 	c.client = paho.NewClient(options)
 	token := c.client.Connect().(*paho.ConnectToken)
@@ -112,7 +112,8 @@ func (c *connection) refusal(code byte) *Failure {
 	case packets.ErrRefusedServerUnavailable:
 		return failure(Unreachable, "broker refuses: %w", packets.ConnErrors[code])
 	}
-	return c.reason(Unreachable)
+	now := later(c.session.options.ClockFloor)()
+	return c.reason(dated(c.leaf, now, Unreachable)) // a broker may hang up without saying why
 }
 
 // reason explains the end of the connection, which has come.
@@ -140,12 +141,15 @@ func (c *connection) clientOptions() (*paho.ClientOptions, error) {
 	if o.Credentials != nil {
 		user, password, err := o.Credentials()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot read credentials: %w", err)
 		}
 		p.SetUsername(user).SetPassword(password)
 	}
 	if o.Will != nil {
 		if will := o.Will(); will != nil {
+			if err := will.check(c.tuning.MaxFrame); err != nil {
+				return nil, fmt.Errorf("cannot leave a will: %w", err)
+			}
 			p.SetBinaryWill(will.Topic, will.Payload, 1, will.Retained)
 		}
 	}

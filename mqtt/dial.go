@@ -72,7 +72,7 @@ func (s *Session) dial(ctx context.Context) (*line, error) {
 	if s.broker.secure {
 		var err error
 		if config, err = s.options.TLS.config(s.broker.host, now); err != nil {
-			return nil, &Failure{BadCertificate, err}
+			return nil, &Failure{Unprepared, err}
 		}
 	}
 	conn, err := s.options.Dial(ctx, "tcp", s.broker.address())

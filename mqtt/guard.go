@@ -166,12 +166,19 @@ func (g *guard) Write(packet []byte) (int, error) {
 	g.note(inspect(packet))
 	_ = g.conn.SetWriteDeadline(time.Now().Add(g.limits.write)) // fails only when closed
 	if _, err := g.conn.Write(packet); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = failure(Silent, "broker took nothing for %v", g.limits.write)
-		}
-		g.fail(err)
+		g.failWriting(err)
 	}
 	return len(packet), nil
+}
+
+// failWriting ends the connection, unless reading will tell a better reason: a broker
+// that does not like our certificate says so and hangs up while CONNECT is written.
+func (g *guard) failWriting(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		g.fail(failure(Silent, "broker took nothing for %v", g.limits.write))
+	} else if g.greeted { // which is settled before anybody writes beside CONNECT
+		g.fail(err)
+	}
 }
 
 // note remembers what a packet of ours may be answered with.

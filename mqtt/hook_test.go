@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,9 +22,11 @@ func TestSession_Hooks(t *testing.T) {
 				honest(p)
 			}}
 			var s running
+			started := make(chan struct{})
 			s = start(t, mqtt.Options{
 				Dial: b.dial,
 				OnUp: func(ctx context.Context) {
+					<-started
 					story = append(story, "up")
 					if err := s.Publish(ctx, mqtt.Message{Topic: "birth"}); err != nil {
 						t.Errorf("birth was not published: %v", err)
@@ -33,6 +36,7 @@ func TestSession_Hooks(t *testing.T) {
 				},
 				OnDown: func(f *mqtt.Failure) { story = append(story, fmt.Sprint("down ", f != nil)) },
 			})
+			close(started)
 			s.await(t, func(state mqtt.State) bool { return state.Connections == 3 })
 			synctest.Wait()
 			s.stop()
@@ -57,12 +61,15 @@ func TestSession_Hooks(t *testing.T) {
 				})
 			}}
 			var s running
+			started := make(chan struct{})
 			s = start(t, mqtt.Options{Dial: b.dial, OnUp: func(ctx context.Context) {
+				<-started
 				<-ctx.Done()
 				if err := s.Publish(context.WithoutCancel(ctx), mqtt.Message{Topic: "presence", Payload: []byte("offline")}); err != nil {
 					t.Errorf("farewell was not published: %v", err)
 				}
 			}})
+			close(started)
 			s.await(t, isUp)
 			synctest.Wait()
 			s.stop()
@@ -76,12 +83,15 @@ func TestSession_Hooks(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &play{script: func(p *peer) { p.serve(func(got packet) bool { return got.kind == publish }) }}
 			var s running
+			started := make(chan struct{})
 			s = start(t, mqtt.Options{Dial: b.dial, OnUp: func(ctx context.Context) {
+				<-started
 				<-ctx.Done()
 				if err := s.Publish(context.WithoutCancel(ctx), mqtt.Message{Topic: "presence"}); !errors.Is(err, mqtt.ErrUnacknowledged) {
 					t.Errorf("farewell ended with %v, want ErrUnacknowledged", err)
 				}
 			}})
+			close(started)
 			s.await(t, isUp)
 			synctest.Wait()
 			began := time.Now()
@@ -93,9 +103,12 @@ func TestSession_Hooks(t *testing.T) {
 	})
 	t.Run("WillIsAskedEachTime", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex // an old connection may end after a new one began
 			var wills []string
 			b := &play{script: func(p *peer) {
 				p.serve(func(got packet) bool {
+					mu.Lock()
+					defer mu.Unlock()
 					if got.kind == connect {
 						wills = append(wills, string(got.body[len(got.body)-1:]))
 						p.answer(got)
@@ -111,6 +124,7 @@ func TestSession_Hooks(t *testing.T) {
 			}})
 			s.await(t, func(state mqtt.State) bool { return state.Attempts == 4 })
 			s.stop()
+			b.open.Wait()
 			if want := []string{"1", "2", "3"}; !slices.Equal(wills[:3], want) {
 				t.Errorf("wills are %q, want %q", wills, want)
 			}

@@ -17,6 +17,7 @@ type entry struct {
 	since time.Time
 	id    uint16 // 0 until the library has drawn one
 	left  bool   // it was handed to the network
+	seen  bool   // its PUBACK has come, and is on its way through the library
 }
 
 // ledger holds what is on its way on one connection, and poses as the library's
@@ -68,11 +69,15 @@ func (l *ledger) written(id uint16) {
 	}
 }
 
-// awaits tells whether a message of that id waits for its acknowledgement.
+// awaits tells whether a message of that id waits for its acknowledgement, which has
+// come now.
 func (l *ledger) awaits(id uint16) bool {
 	l.mu.Lock()
 	e := l.byID[id]
-	waits, over := e != nil && e.left, l.closed
+	waits, over := e != nil && e.left && !e.seen, l.closed
+	if waits {
+		e.seen = true
+	}
 	l.mu.Unlock()
 	if !waits && !over {
 		l.strayed()
@@ -98,8 +103,8 @@ func (l *ledger) len() int {
 	return len(l.all)
 }
 
-// close settles everything still on its way as not acknowledged, and takes nothing
-// more.
+// close settles everything still on its way as not acknowledged, but for what the
+// library is just about to say, and takes nothing more.
 func (l *ledger) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -107,6 +112,10 @@ func (l *ledger) close() {
 	l.all, l.byID, l.drawn = nil, nil, nil
 	l.mu.Unlock()
 	for e := range left {
+		if e.seen {
+			l.settle(e, nil)
+			continue
+		}
 		l.settle(e, ErrUnacknowledged)
 	}
 }

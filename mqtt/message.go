@@ -83,11 +83,11 @@ const (
 	Protocol       Cause = "protocol"       // the broker sent what no broker may send
 	Crowded        Cause = "crowded"        // more came than could be taken; the rest is fetched by connecting anew
 
-	Refused        Cause = "refused"         // user, password, certificate, client id or a subscription
-	Untrusted      Cause = "untrusted"       // the broker's certificate is not signed by whom we trust, or names another
-	Expired        Cause = "expired"         // a certificate, theirs or ours
-	NotYetValid    Cause = "not_yet_valid"   // a certificate, or our clock is wrong
-	BadCertificate Cause = "bad_certificate" // ours cannot be read, or credentials cannot
+	Refused     Cause = "refused"       // user, password, certificate, client id or a subscription
+	Untrusted   Cause = "untrusted"     // the broker's certificate is not signed by whom we trust, or names another
+	Expired     Cause = "expired"       // a certificate, theirs or ours
+	NotYetValid Cause = "not_yet_valid" // a certificate, or our clock is wrong
+	Unprepared  Cause = "unprepared"    // our certificate, credentials or will cannot be used
 )
 
 // Failure is why a connection ended, or never was.
@@ -105,10 +105,27 @@ func (f *Failure) Unwrap() []error { return []error{f.Err, edge.ErrUnavailable} 
 // needsPerson tells whether trying again soon is of no use.
 func (f *Failure) needsPerson() bool {
 	switch f.Cause {
-	case Refused, Untrusted, Expired, NotYetValid, BadCertificate:
+	case Refused, Untrusted, Expired, NotYetValid, Unprepared:
 		return true
 	}
 	return false
+}
+
+// remedies are what a person can do about a cause.
+var remedies = map[Cause]string{
+	Refused:     "compare user, password, certificate and client id with what the broker knows, and its access rules with our topics",
+	Untrusted:   "name the authority that signs the broker's certificate, and the name the certificate bears",
+	Expired:     "renew the certificate; it is read anew for the next attempt",
+	NotYetValid: "is the clock right? It is corrected by time from the network, or by a signed time from the fleet",
+	Unprepared:  "check that the files exist, can be read, and belong together",
+}
+
+// withRemedy puts the remedy beside the error.
+func (f *Failure) withRemedy() *Failure {
+	if remedy := remedies[f.Cause]; remedy != "" {
+		f.Err = edge.WithHint(f.Err, remedy)
+	}
+	return f
 }
 
 func failure(cause Cause, format string, args ...any) *Failure {

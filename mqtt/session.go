@@ -43,6 +43,7 @@ func (s *Session) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		f = f.withRemedy()
 		wait := pace.after(f, stood, s.options.tuned().BackoffCap)
 		s.waiting(f, wait)
 		pause(ctx, wait)
