@@ -199,11 +199,25 @@ func TestStock_SupplyEnds(t *testing.T) {
 }
 
 func TestOpenImage_Pipe(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.tar")
+	folder := t.TempDir()
+	path := filepath.Join(folder, "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenImage(path); !errors.Is(err, edge.ErrInvalid) || edge.HintOf(err) == "" {
 		t.Errorf("got %v with hint %q, want %v and one", err, edge.HintOf(err), edge.ErrInvalid)
 	}
+	t.Run("InALayout", func(t *testing.T) {
+		if err := os.WriteFile(filepath.Join(folder, "oci-layout"), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		archive, err := OpenImage(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer archive.Close()
+		if _, err := io.Copy(io.Discard, archive); err == nil {
+			t.Error("the pipe in the layout is part of the archive")
+		}
+	})
 }
