@@ -90,7 +90,7 @@ func (n *node) boot(id string, up time.Duration) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		n.t.Fatal(err)
 	}
-	offset := int64(up/time.Second) - int64(now.Sec) // of 32 bits on ARM
+	offset := int64((up - time.Duration(now.Nano())) / time.Second)
 	n.Through("unshare", "--mount", "--time", "--boottime", fmt.Sprint(offset),
 		"sh", "-c", `mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, n.write("boot-"+id, id+"\n"))
 	n.startAgent()

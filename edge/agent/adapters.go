@@ -53,7 +53,7 @@ func (n node) Status() edge.Status {
 		PID:        n.pid,
 		Started:    n.options.Started,
 		Draining:   snapshot.Report.Draining,
-		Policy:     policies{n.Agent}.report(),
+		Policy:     policies(n).report(),
 		Containerd: *n.daemon.Load(),
 		Scheduler:  snapshot.Report,
 		Tenants:    snapshot.Tenants,

@@ -277,7 +277,7 @@ func TestGovernor_TrialEnds(t *testing.T) {
 		g := &governor{failed: make(chan failure, 1), back: make(chan uint64, 1), store: r.store, log: r.log, length: r.length}
 		g.supply = func(context.Context, *edge.Policy) error { return nil }
 		ctx, cancel := context.WithCancel(t.Context())
-		go g.Stock(ctx) //nolint:errcheck // ends with ctx
+		go g.Stock(ctx)
 		defer cancel()
 		start := func() {
 			g.trial = trialOf(&policycache.Snapshot{Policy: now, Proven: before, Version: 2, Trial: &policycache.Trial{Failing: []string{"line/camera"}}}, g.length)
