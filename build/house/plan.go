@@ -74,25 +74,7 @@ func Plan() Rules {
 		},
 		FreeTests: []string{".", "edge/cli", "edge/agent", "mqtt", "build/..."}, // the link is tested with our own broker too
 		TestAids:  []string{"build/privated", "build/stand", "runtime/drivertest", "runtime/fake"},
-		Homes: map[string]Home{
-			"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
-			"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
-			"github.com/compose-spec/compose-go/":     {Folders: []string{"edge/compose"}},
-			"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose"}},
-			"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
-			"github.com/spf13/cobra":                  {Folders: []string{"edge/cli"}},
-			"github.com/spf13/pflag":                  {Folders: []string{"edge/cli"}},
-			"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
-			"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
-			"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
-			"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
-			"go.etcd.io/bbolt":                        {Folders: []string{"policycache", "mqtt/outbox"}},
-			"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
-			"github.com/rogpeppe/go-internal/":        {Tests: true},
-			"go.uber.org/goleak":                      {Tests: true},
-			"golang.org/x/sys/unix":                   {Folders: worldly(), Tests: true},
-			"golang.org/x/sync/errgroup":              {Folders: worldly(), Tests: true},
-		},
+		Homes:     homes(),
 		Unlinked: map[string]string{
 			"github.com/compose-spec/compose-go/v2/loader": "its schema is 1.7 MB of heap at every start (docs/decisions/0007)",
 			"github.com/compose-spec/compose-go/v2/schema": "it is 1.7 MB of heap at every start (docs/decisions/0007)",
@@ -107,6 +89,29 @@ func Plan() Rules {
 		BadNames:  []string{"util", "utils", "common", "helper", "helpers", "types", "manager", "misc", "base"},
 		CodeLines: 400,
 		TestLines: 600,
+	}
+}
+
+// homes says where each library lives.
+func homes() map[string]Home {
+	return map[string]Home{
+		"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
+		"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
+		"github.com/compose-spec/compose-go/":     {Folders: []string{"edge/compose"}},
+		"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose"}},
+		"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
+		"github.com/spf13/cobra":                  {Folders: []string{"edge/cli"}},
+		"github.com/spf13/pflag":                  {Folders: []string{"edge/cli"}},
+		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
+		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
+		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
+		"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
+		"go.etcd.io/bbolt":                        {Folders: []string{"policycache", "mqtt/outbox"}},
+		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
+		"github.com/rogpeppe/go-internal/":        {Tests: true},
+		"go.uber.org/goleak":                      {Tests: true},
+		"golang.org/x/sys/unix":                   {Folders: worldly(), Tests: true},
+		"golang.org/x/sync/errgroup":              {Folders: worldly(), Tests: true},
 	}
 }
 

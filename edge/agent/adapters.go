@@ -115,12 +115,6 @@ func (n node) Undrain() { n.scheduler.Undrain() }
 // policies lets the local API show what governs the node, and bring another policy.
 type policies struct{ *Agent }
 
-func ungoverned() error {
-	return edge.WithHint(
-		fmt.Errorf("cannot apply policy: no policy governs this node, because it has no root document: %w", edge.ErrInvalid),
-		"put that of the fleet where policy.root says, and start the agent anew")
-}
-
 // Policy is what governs the node, with its document.
 func (p policies) Policy() (edge.PolicyView, error) {
 	if p.governor == nil {
@@ -132,7 +126,7 @@ func (p policies) Policy() (edge.PolicyView, error) {
 // ApplyPolicy takes a signed policy or root document.
 func (p policies) ApplyPolicy(ctx context.Context, envelope []byte) (edge.PolicyReport, error) {
 	if p.governor == nil {
-		return p.report(), ungoverned()
+		return p.report(), p.trust.WhyUngoverned()
 	}
 	return p.governor.Apply(ctx, envelope)
 }

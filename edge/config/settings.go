@@ -36,7 +36,7 @@ func settings() []setting {
 			namesField(func(c *Config) *[]string { return &c.Node.Groups })},
 		{labelsKey, false, "what the node is and where it stands, as name: value; policies may be meant for them",
 			labelsField(func(c *Config) *map[string]string { return &c.Node.Labels })},
-		{"policy.root", false, "the signed root document that the node trusts; where there is none, no policy governs the node",
+		{"policy.root", false, "the signed root document that the node trusts; where there never was one, no policy governs the node",
 			pathField(func(c *Config) *string { return &c.Policy.Root }, "the path of a root document", true)},
 		{"policy.factory", false, "the signed policy that is in force until another one is",
 			pathField(func(c *Config) *string { return &c.Policy.Factory }, "the path of a signed policy", true)},
