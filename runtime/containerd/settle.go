@@ -19,8 +19,9 @@ import (
 // task at once and has its shim delete it. The shim waits for the end of an output
 // that a process holds which never ends, for nobody starts it; after five seconds the
 // daemon gives up, removes the shim's folder and hangs up. From then on nobody knows
-// of the process, nor of the shim. Ending the process before lets the shim go on, and
-// everything is cleared in order; afterwards it has to be done for them.
+// of the process, nor of the shim. (Before containerd 2 shims wait for two seconds, and
+// all is cleared in time.) Ending the process before lets the shim go on, and everything
+// is cleared in order; afterwards it has to be done for them.
 
 const (
 	// shimWithin is how long a shim may take to end by itself: the daemon gives its
