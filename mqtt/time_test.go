@@ -131,6 +131,11 @@ func TestSession_KeepAlive(t *testing.T) {
 		if got := s.State(); got.Phase != mqtt.Up || got.Connections != 1 {
 			t.Errorf("after a month state is %+v, want the first connection up", got)
 		}
+		if day := (s.State().BytesIn + s.State().BytesOut) / 30; day > 12<<10 {
+			t.Errorf("an idle day costs %d bytes of MQTT, want at most 12 KiB", day)
+		} else {
+			t.Logf("an idle day costs %d bytes of MQTT", day)
+		}
 		if each := 30 * 24 * time.Hour / time.Duration(pings); each < 30*time.Second || each > 35*time.Second {
 			t.Errorf("a ping every %v, want every 30 to 35 s", each)
 		}
