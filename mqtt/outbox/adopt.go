@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -72,7 +73,7 @@ func (s *Spool) look() (found find, err error) {
 		readSlot(s.slots[i].file, content)
 		scan, ok := scanSegment(content)
 		if !ok {
-			found.ruins = found.ruins || slices.ContainsFunc(content, func(b byte) bool { return b != 0 })
+			found.ruins = found.ruins || !isZero(content)
 			continue
 		}
 		scan.slot = i
@@ -85,6 +86,9 @@ func (s *Spool) look() (found find, err error) {
 	slices.SortFunc(found.scans, byGeneration)
 	return found, nil
 }
+
+// isZero compares each byte with the next.
+func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 func (s *Spool) openSlot(i int) (size int64, err error) {
 	file := s.slots[i].file

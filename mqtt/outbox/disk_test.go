@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"maps"
@@ -33,7 +34,7 @@ func (i *image) write(at int, data []byte) {
 		number, within := at/imagePage, at%imagePage
 		n := min(len(data), imagePage-within)
 		old, found := i.pages[number]
-		if found || slices.ContainsFunc(data[:n], func(b byte) bool { return b != 0 }) {
+		if found || data[0] != 0 || !bytes.Equal(data[1:n], data[:n-1]) {
 			fresh := make([]byte, imagePage)
 			copy(fresh, old)
 			copy(fresh[within:], data[:n])

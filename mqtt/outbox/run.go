@@ -176,6 +176,38 @@ func (s *Spool) commitWith(finish func(*head)) error {
 	return err
 }
 
+// Flush writes the D1 records that are in memory now, without waiting for their time:
+// for whoever knows that the power is about to go.
+func (s *Spool) Flush(ctx context.Context) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	if !s.isKept() {
+		return fmt.Errorf("cannot flush spool %q: it is not on flash: %w", s.options.Dir, edge.ErrUnavailable)
+	}
+	for s.d1Waits() {
+		err := s.commit()
+		s.settle(err)
+		if err != nil {
+			return fmt.Errorf("cannot flush spool %q: %w", s.options.Dir, err)
+		}
+	}
+	return nil
+}
+
+func (s *Spool) isKept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.adopted && !s.closed
+}
+
+func (s *Spool) d1Waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.d1.len() > 0
+}
+
 // writeAll writes what is in memory, and that nothing more follows.
 func (s *Spool) writeAll() error {
 	for s.moreThanBatch() {

@@ -244,7 +244,7 @@ func TestSpool_Settle(t *testing.T) {
 			if syncs := spool.Status().Counts.FlashSyncs - before.FlashSyncs; syncs != 0 {
 				t.Errorf("%d syncs before time", syncs)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			status := spool.Status()
 			if syncs, inMemory := status.Counts.FlashSyncs-before.FlashSyncs, status.Memory; syncs != 1 || inMemory != 1 {
