@@ -202,9 +202,8 @@ func (n *node) leavings(ctx context.Context) []string {
 		}
 	}
 	note("shim", n.shims())
+	note("cgroup", n.cgroups())
 	for _, pattern := range []string{
-		"/sys/fs/cgroup/*" + n.opts.CgroupParent + "/*/",
-		"/sys/fs/cgroup" + n.opts.CgroupParent + "/*/",
 		filepath.Join(n.opts.RunDir, "instances", "*"), filepath.Join(n.opts.RunDir, "fifo", "*"),
 		filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, "*"),
 		filepath.Join(n.opts.StateDir, "logs", "*"), filepath.Join(n.opts.StateDir, "import", "*"),
@@ -213,6 +212,20 @@ func (n *node) leavings(ctx context.Context) []string {
 		note("file", found)
 	}
 	return left
+}
+
+// cgroups lists those of the node's instances.
+func (n *node) cgroups() []string {
+	var found []string
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		paths, _ := filepath.Glob(filepath.Join(pattern, n.opts.CgroupParent, "*")) // well formed
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil && info.IsDir() { // the rest are the parent's own files
+				found = append(found, path)
+			}
+		}
+	}
+	return found
 }
 
 // shims lists the processes that hold the node's instances.

@@ -24,6 +24,10 @@ func (d *Driver) RunOnce(ctx context.Context, w edge.Workload, id string, stdout
 }
 
 func (d *Driver) runOnce(ctx context.Context, w edge.Workload, id string, stdout io.Writer) (edge.Exit, error) {
+	if err := d.hands.start(id); err != nil {
+		return edge.Exit{}, err
+	}
+	defer d.hands.started(id)
 	draft, err := d.prepare(ctx, w, id)
 	if err != nil {
 		return edge.Exit{}, err
