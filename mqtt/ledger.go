@@ -97,12 +97,6 @@ func (l *ledger) oldest() (since time.Time, waits bool) {
 	return since, waits
 }
 
-func (l *ledger) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.all)
-}
-
 // close settles everything still on its way as not acknowledged, but for what the
 // library is just about to say, and takes nothing more.
 func (l *ledger) close() {

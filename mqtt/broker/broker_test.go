@@ -267,8 +267,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestBroker_Open(t *testing.T) {
-	b, host, port := run(t, broker.Options{Anonymous: true})
-	_ = b
+	_, host, port := run(t, broker.Options{Anonymous: true})
 	taken, err := broker.New(broker.Options{Anonymous: true, Listen: []broker.Listener{{Address: "127.0.0.1:0"}, {Address: net.JoinHostPort(host, port)}}})
 	if err != nil {
 		t.Fatal(err)
