@@ -39,7 +39,8 @@ func (n *node) place() place {
 	return place{n.opts.Address, n.opts.Namespace, n.opts.StateDir, n.opts.RunDir, n.opts.CgroupParent}
 }
 
-// kept is the bounding set of the agent's unit (build/systemd).
+// kept is the bounding set of the agent's unit (build/systemd) but for CAP_KILL, so that
+// the way without it is tried too.
 var kept = []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER}
 
 // send has a confined agent do an errand and returns what it complained of.
