@@ -28,8 +28,8 @@ const (
 	maxBatch     = 64 << 10 // a batch with its head and padding
 	magic        = "hfspool1"
 	headFixed    = 86
-	maxBoot      = 64
-	headMost     = headFixed + maxBoot
+	maxName      = 63 // of a boot, or a kind
+	headMost     = headFixed + maxName
 	sumAt        = len(magic)
 	// recordMost is what a record takes at most beside its texts and its body.
 	recordMost = 3 + 4 + 1 + 3*binary.MaxVarintLen64 + 2 + 2
@@ -140,7 +140,7 @@ func decodeHead(b []byte) (h head, err error) {
 }
 
 // greatest is what a number may be: beyond, numbers in JSON cease to be whole.
-const greatest = 1 << 53
+const greatest = 1<<53 - 1
 
 // possible: the numbers are some that the spool could have written.
 func (h *head) possible() bool {
@@ -204,7 +204,7 @@ func decodePayload(b []byte, first uint64) (e Entry, ok bool) {
 	if ms := f.number(); ms > 0 {
 		e.Time = time.UnixMilli(int64(ms)).UTC()
 	}
-	e.Quality, e.Kind = f.text(MaxQuality), f.text(MaxKind)
+	e.Quality, e.Kind = f.text(MaxQuality), f.text(maxName)
 	e.Body = f.rest
 	return e, !f.bad && e.check() == nil
 }

@@ -117,6 +117,7 @@ func (l *live) restart(kill bool) {
 	}
 	l.start()
 	synctest.Wait()
+	l.noteDropped()
 }
 
 // recordHistory runs the real code through everything that can happen to it.
@@ -161,13 +162,16 @@ type lie struct {
 
 func TestSpool_Crash(t *testing.T) {
 	t.Parallel()
-	histories := []*history{recordHistory(t, 1, 400), recordHistory(t, 2, 400)}
+	var histories []*history
+	for seed := range uint64(cases(t, 2)) {
+		histories = append(histories, recordHistory(t, seed, 400))
+	}
 	none := func(step) bool { return false }
 	for i, history := range histories {
 		for _, sector := range []int{512, 4096} {
 			t.Run(fmt.Sprintf("History%dSectors%d", i+1, sector), func(t *testing.T) {
 				t.Parallel()
-				states := cases(t, 200)
+				const states = 200
 				found, err := crashes(history, none, states, sector)
 				if err != nil {
 					t.Error(err)

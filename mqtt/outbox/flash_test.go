@@ -87,7 +87,7 @@ func BenchmarkFlash_Seconds(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			for b.Loop() {
 				v := newVolume(b)
-				spool, stop := start(b, outbox.SpoolOptions{Dir: filepath.Join(v.path, "spool")})
+				spool, stop := start(b, outbox.SpoolOptions{Dir: filepath.Join(v.path, "spool"), Boot: "boot-1"})
 				if bench.paced {
 					useUp(b, spool)
 				}
@@ -147,7 +147,7 @@ func BenchmarkFlash_Batches(b *testing.B) {
 		b.Run(fmt.Sprintf("Spool%d", size), func(b *testing.B) {
 			for b.Loop() {
 				v := newVolume(b)
-				o := outbox.SpoolOptions{Dir: filepath.Join(v.path, "spool")}
+				o := outbox.SpoolOptions{Dir: filepath.Join(v.path, "spool"), Boot: "boot-1"}
 				spool, stop := start(b, o)
 				awaitSegments(b, spool)
 				stop()
@@ -188,7 +188,7 @@ func BenchmarkFlash_Batches(b *testing.B) {
 
 // BenchmarkSpool_Open is a start with a full ring.
 func BenchmarkSpool_Open(b *testing.B) {
-	o := outbox.SpoolOptions{Dir: b.TempDir(), FlashPerDay: 1 << 50}
+	o := outbox.SpoolOptions{Dir: b.TempDir(), Boot: "boot-1", FlashPerDay: 1 << 50}
 	spool, stop := start(b, o)
 	awaitSegments(b, spool)
 	for tag := uint64(0); spool.Status().Segments < 16; tag++ {

@@ -10,10 +10,10 @@ import (
 	"holdfast/edge"
 )
 
-// SpoolOptions are what a Spool needs. Only Dir has no default.
+// SpoolOptions are what a Spool needs. Dir and Boot have no default.
 type SpoolOptions struct {
 	Dir         string // of the segments; nobody else's
-	Boot        string // names this boot of the machine, at most 64 bytes
+	Boot        string // the name of this boot of the machine
 	Bytes       int64  // of the ring on flash, whole MiB from 2 to 256; 0: 16 MiB
 	Memory      int    // bytes of records in memory, from 128 KiB; 0: 1 MiB
 	FlashPerDay int64  // bytes a day at which records are written while cut off; 0: 56 MB
@@ -64,8 +64,8 @@ func NewSpool(o SpoolOptions) (*Spool, error) {
 	switch {
 	case o.Dir == "":
 		return nil, errors.New("cannot create spool: no folder")
-	case len(o.Boot) > maxBoot:
-		return nil, fmt.Errorf("cannot create spool: name of the boot has %d bytes: %w", len(o.Boot), edge.ErrInvalid)
+	case !edge.IsName(o.Boot):
+		return nil, fmt.Errorf("cannot create spool: boot %.70q is no name: %w", o.Boot, edge.ErrInvalid)
 	case o.Bytes < 2*segmentBytes || o.Bytes > 256*segmentBytes:
 		return nil, fmt.Errorf("cannot create spool: %d bytes on flash: %w", o.Bytes, edge.ErrInvalid)
 	case o.Memory < leastMemory:

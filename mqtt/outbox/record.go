@@ -22,7 +22,6 @@ func (c Class) String() string { return [...]string{"D0", "D1"}[min(c, D1)] }
 // 64 KiB.
 const (
 	MaxBody    = 32 << 10
-	MaxKind    = 64
 	MaxQuality = 16
 )
 
@@ -32,8 +31,8 @@ type Record struct {
 	Mono    time.Duration // since boot; kept to the millisecond
 	Time    time.Time     // by the wall clock, kept to the millisecond; zero: not known
 	Quality string        // of Time, in the words of the envelope
-	Kind    string
-	Body    []byte // belongs to the spool once appended
+	Kind    string        // a name
+	Body    []byte        // belongs to the spool once appended
 }
 
 // Entry is a record, or a gap, in its place in the stream.
@@ -79,7 +78,7 @@ func (r *Record) check() error {
 		return fmt.Errorf("cannot append record: class %d: %w", r.Class, edge.ErrInvalid)
 	case len(r.Body) > MaxBody:
 		return fmt.Errorf("cannot append record: body of %d bytes, more than %d: %w", len(r.Body), MaxBody, edge.ErrInvalid)
-	case r.Kind == "" || len(r.Kind) > MaxKind:
+	case !edge.IsName(r.Kind):
 		return fmt.Errorf("cannot append record: kind %.70q: %w", r.Kind, edge.ErrInvalid)
 	case len(r.Quality) > MaxQuality:
 		return fmt.Errorf("cannot append record: time quality %.20q: %w", r.Quality, edge.ErrInvalid)

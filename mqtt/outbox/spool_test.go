@@ -126,12 +126,13 @@ func here(spool *outbox.Spool, seq uint64) outbox.Position {
 
 func TestNewSpool(t *testing.T) {
 	for name, o := range map[string]outbox.SpoolOptions{
-		"NoFolder":     {},
-		"TooSmall":     {Dir: "x", Bytes: 1 << 20},
-		"TooLarge":     {Dir: "x", Bytes: 1 << 30},
-		"NoMemory":     {Dir: "x", Memory: 1000},
-		"LongBoot":     {Dir: "x", Boot: strings.Repeat("b", 65)},
-		"NegativeRate": {Dir: "x", FlashPerDay: -1},
+		"NoFolder":     {Boot: "b"},
+		"NoBoot":       {Dir: "x"},
+		"TooSmall":     {Dir: "x", Boot: "b", Bytes: 1 << 20},
+		"TooLarge":     {Dir: "x", Boot: "b", Bytes: 1 << 30},
+		"NoMemory":     {Dir: "x", Boot: "b", Memory: 1000},
+		"LongBoot":     {Dir: "x", Boot: strings.Repeat("b", 64)},
+		"NegativeRate": {Dir: "x", Boot: "b", FlashPerDay: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := outbox.NewSpool(o); err == nil {
@@ -147,7 +148,7 @@ func TestSpool_Append(t *testing.T) {
 		for name, r := range map[string]outbox.Record{
 			"LargeBody":   {Kind: "k", Body: make([]byte, outbox.MaxBody+1)},
 			"NoKind":      {},
-			"LongKind":    {Kind: strings.Repeat("k", outbox.MaxKind+1)},
+			"LongKind":    {Kind: strings.Repeat("k", 64)},
 			"LongQuality": {Kind: "k", Quality: strings.Repeat("q", outbox.MaxQuality+1)},
 			"NoClass":     {Kind: "k", Class: 7},
 			"BeforeBoot":  {Kind: "k", Mono: -1},
@@ -257,7 +258,7 @@ func TestSpool_Settle(t *testing.T) {
 	})
 	t.Run("PacedWhenTheDayIsUsedUp", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			o := outbox.SpoolOptions{Dir: "spool", Disk: newMemDisk()}
+			o := outbox.SpoolOptions{Dir: "spool", Boot: "boot-1", Disk: newMemDisk()}
 			spool, stop := start(t, o)
 			synctest.Wait()
 			before := spool.Status().Counts
@@ -434,7 +435,7 @@ func TestSpool_Reopen(t *testing.T) {
 		must(t, errors.Join(first.Close(), second.Close()))
 	})
 	t.Run("OnRealFiles", func(t *testing.T) {
-		o := outbox.SpoolOptions{Dir: filepath.Join(t.TempDir(), "a", "spool")}
+		o := outbox.SpoolOptions{Dir: filepath.Join(t.TempDir(), "a", "spool"), Boot: "boot-1"}
 		spool := open(t, o)
 		for tag := range uint64(300) {
 			add(t, spool, outbox.D1, tag, 3000)
