@@ -199,6 +199,9 @@ func (s *Spool) takeOver(r ring, start uint64) {
 		renumber(&s.d0, &s.d1, &s.next)
 	}
 	s.ring, s.adopted = r, true
+	if r.dropped > 0 {
+		s.warnFullLocked()
+	}
 	if r.damagedTo > r.acked {
 		s.warnLocked(warnDamaged, "part of the ring does not verify; what was there is reported as gaps", "look at the disk")
 	}

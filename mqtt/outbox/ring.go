@@ -175,7 +175,7 @@ func (s *Spool) dropLocked(r *ring, records uint64) {
 		r.dropped += uint64(n)
 		s.counts.LostFull += uint64(n)
 	}
-	s.warnLocked(warnFull, "the oldest telemetry goes, because the ring is full", "connect the node, or give the ring more room")
+	s.warnFullLocked()
 }
 
 func (s *Spool) beginIn(r *ring, slot int) {

@@ -365,6 +365,7 @@ func TestSpool_Full(t *testing.T) {
 		if got := *entries[0].Gap; got != *gap {
 			t.Errorf("after a kill the stream begins with %+v, want %+v", got, *gap)
 		}
+		wantWarnings(t, spool, "spool-full")
 		spool.Ack(here(spool, gap.To))
 		wantWarnings(t, spool)
 		must(t, spool.Close())

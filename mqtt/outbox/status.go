@@ -62,6 +62,10 @@ func (s *Spool) warnLocked(code, detail, remedy string) {
 	s.warnings[code] = edge.Warning{Code: code, Subject: s.options.Dir, Detail: detail, Remedy: remedy, Since: since}
 }
 
+func (s *Spool) warnFullLocked() {
+	s.warnLocked(warnFull, "the oldest telemetry goes, because the ring is full", "connect the node, or give the ring more room")
+}
+
 // warn raises a warning, and logs it once.
 func (s *Spool) warn(code, detail, remedy string) {
 	s.mu.Lock()
