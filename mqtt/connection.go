@@ -89,7 +89,7 @@ func (c *connection) connect() error {
 		return &Failure{Unprepared, err}
 	}
 	c.client = paho.NewClient(options)
-	token := c.client.Connect().(*paho.ConnectToken)
+	token := c.client.Connect().(*paho.ConnectToken) //nolint:errcheck // what Connect gives is one
 	select {
 	case <-token.Done():
 	case <-c.guard.failed:

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -63,7 +64,7 @@ func (f *frame) more(in *bufio.Reader, n int) ([]byte, error) {
 
 // cutOff tells an end inside a packet from one between packets.
 func cutOff(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -83,7 +83,7 @@ func (c *connection) subscribe(ctx context.Context) bool {
 	for _, filter := range o.Subscriptions {
 		filters[filter] = 1
 	}
-	token := c.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
+	token := c.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken) //nolint:errcheck // what SubscribeMultiple gives is one
 	defer context.AfterFunc(ctx, func() { c.guard.fail(errEnded) })()
 	if !c.wait(token.Done(), o.ConnectTimeout) {
 		c.guard.fail(failure(Silent, "broker did not answer our subscriptions for %v", o.ConnectTimeout))

@@ -168,12 +168,6 @@ func (b *play) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-func (b *play) dialled() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dials
-}
-
 // honest serves every connection.
 func honest(p *peer) { p.serve(nil) }
 

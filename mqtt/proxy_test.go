@@ -1,6 +1,7 @@
 package mqtt_test
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -137,7 +138,7 @@ func (p *proxy) carry(from, to net.Conn, f *fate) {
 			f.left -= n
 		}
 		if err != nil || f.left == 0 {
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				p.mu.Lock()
 				p.cuts++
 				p.mu.Unlock()
