@@ -48,7 +48,7 @@ endef
 # The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
 # of 64-bit atomics.
 EMULATOR     := qemu-arm-static -cpu cortex-a7
-ARM_PACKAGES := ./edge ./edge/oip ./edge/rawconn ./edge/trust ./edge/config ./edge/localapi ./policycache ./scheduler ./runtime
+ARM_PACKAGES := ./edge ./edge/oip ./edge/rawconn ./edge/trust ./edge/config ./edge/localapi ./policycache ./mqtt/outbox ./scheduler ./runtime
 
 ##@ Using it
 

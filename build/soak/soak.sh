@@ -17,7 +17,7 @@ tags=${TAGS:-grpcnotrace}
 [ $# -gt 0 ] || { echo "usage: soak.sh PACKAGE..." >&2; exit 2; }
 
 echo "soak: crashes and damages, ${HOLDFAST_SOAK:=10} times as many"
-HOLDFAST_SOAK=$HOLDFAST_SOAK go test -tags "$tags" -count=1 -timeout 2h ./policycache
+HOLDFAST_SOAK=$HOLDFAST_SOAK go test -tags "$tags" -count=1 -timeout 2h ./policycache ./mqtt/outbox
 
 echo "soak: $count rounds of $# packages"
 CGO_ENABLED=1 go test -tags "$tags" -race -shuffle=on -count="$count" -timeout 2h "$@"
