@@ -276,6 +276,7 @@ func TestStore_OpenOlderMeta(t *testing.T) {
 	t.Parallel()
 	fleet := newFleet(t)
 	dir := fleet.filled(t, 2)
+	fleet.prove(t, dir, 2)
 	path := filepath.Join(dir, "state.db")
 	before, err := os.ReadFile(path)
 	must(t, err)

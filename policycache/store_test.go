@@ -44,6 +44,7 @@ func TestStore_Open(t *testing.T) {
 	})
 	t.Run("Again", func(t *testing.T) {
 		dir := fleet.filled(t, 3)
+		fleet.prove(t, dir, 3)
 		before, err := os.ReadFile(filepath.Join(dir, "state.db"))
 		must(t, err)
 		store := open(t, fleet.options(dir))
