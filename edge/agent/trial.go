@@ -84,8 +84,8 @@ func (g *governor) Warned(w edge.Warning) {
 
 // takeBack puts the policy before the failed one in force again.
 func (g *governor) takeBack(ctx context.Context, f failure) {
-	if err := g.taking.enter(ctx); err != nil {
-		return
+	if g.taking.wait(ctx) != nil {
+		return // the agent ends; the trial goes on with the next one
 	}
 	defer g.taking.leave()
 	in := g.store.Snapshot()

@@ -21,7 +21,7 @@ func newTurn() turn {
 	return turn{inside: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting)}
 }
 
-// enter waits for the turn; leave gives it back.
+// enter stands in line for the turn; leave gives it back.
 func (t turn) enter(ctx context.Context) error {
 	select {
 	case t.waiting <- struct{}{}:
@@ -29,6 +29,11 @@ func (t turn) enter(ctx context.Context) error {
 		return fmt.Errorf("cannot begin: %d others wait already: %w", maxWaiting, edge.ErrUnavailable)
 	}
 	defer func() { <-t.waiting }()
+	return t.wait(ctx)
+}
+
+// wait is enter for somebody who must not be sent away.
+func (t turn) wait(ctx context.Context) error {
 	select {
 	case t.inside <- struct{}{}:
 		return nil
