@@ -58,6 +58,10 @@ func (osDisk) SyncDir(name string) error {
 // the new is there, whole.
 func replaceFile(disk Disk, name string, content []byte) error {
 	temporary := name + ".new"
+	// What lies there may be a pipe, which would wait for a reader.
+	if err := ignoreAbsent(disk.Remove(temporary)); err != nil {
+		return err
+	}
 	if err := writeFile(disk, temporary, content); err != nil {
 		return errors.Join(err, ignoreAbsent(disk.Remove(temporary)))
 	}

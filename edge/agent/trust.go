@@ -11,6 +11,7 @@ import (
 	"holdfast/edge"
 	"holdfast/edge/config"
 	"holdfast/edge/trust"
+	"holdfast/policycache"
 )
 
 // Trust is what came with the node and is never written by it: whom it believes,
@@ -49,7 +50,7 @@ func readRoot(path, state string) Trust {
 			return Trust{}
 		}
 	}
-	if root, text, keptErr := readRootDocument(filepath.Join(state, keptRoot)); keptErr == nil && root != nil {
+	if root, text, keptErr := readRootDocument(filepath.Join(state, policycache.KeptRoot)); keptErr == nil && root != nil {
 		return Trust{Root: root, Recovered: err, text: text}
 	}
 	return Trust{Err: err}

@@ -15,6 +15,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/fleet"
 	"holdfast/edge/host"
+	"holdfast/policycache"
 )
 
 // trustRig is a node of a fleet: what was flashed, and its state folder.
@@ -56,7 +57,7 @@ func (r *trustRig) begin() {
 	r.read().keep(r.state, slog.New(slog.DiscardHandler))
 }
 
-func (r *trustRig) kept() string { return filepath.Join(r.state, keptRoot) }
+func (r *trustRig) kept() string { return filepath.Join(r.state, policycache.KeptRoot) }
 
 // damage flips one bit in the middle of a file.
 func (r *trustRig) damage(path string) {
