@@ -50,17 +50,18 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                  {"edge/cli"},
 			"edge/cli":           {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":         {"edge", "edge/oip", "edge/trust", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
+			"edge/agent":         {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
 			"edge":               {},
 			"edge/oip":           {"edge"},
 			"edge/trust":         {"edge"},
 			"edge/rawconn":       {},
+			"edge/boltfile":      {"edge"},
 			"edge/localapi":      pure("edge/rawconn"),
 			"edge/host":          pure(),
 			"edge/config":        pure(),
 			"edge/compose":       pure(),
 			"edge/fleet":         pure("edge/compose"), // the operator's hall: there a policy's Compose projects are read
-			"policycache":        pure(),
+			"policycache":        pure("edge/boltfile"),
 			"scheduler":          pure(),
 			"scheduler/sim":      pure("scheduler"),
 			"runtime":            pure("edge/rawconn"),
@@ -69,6 +70,7 @@ func Plan() Rules {
 			"runtime/containerd": pure("runtime"),
 			"mqtt":               pure(),
 			"mqtt/outbox":        pure(),
+			"mqtt/journal":       pure("edge/boltfile"),
 			"mqtt/broker":        pure(),
 			"build/...":          {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
@@ -106,7 +108,7 @@ func homes() map[string]Home {
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
 		"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
-		"go.etcd.io/bbolt":                        {Folders: []string{"policycache", "mqtt/outbox"}},
+		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "policycache"}, Tests: true},
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
 		"github.com/rogpeppe/go-internal/":        {Tests: true},
 		"go.uber.org/goleak":                      {Tests: true},
@@ -122,5 +124,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }
