@@ -11,6 +11,8 @@ import (
 type Config struct {
 	Node       Node       `json:"node"`
 	Policy     Policy     `json:"policy"`
+	Link       Link       `json:"link"`
+	Site       Broker     `json:"site"`
 	Paths      Paths      `json:"paths"`
 	Containerd Containerd `json:"containerd"`
 	API        API        `json:"api"`
@@ -24,6 +26,8 @@ type Config struct {
 // Node is who this node is.
 type Node struct {
 	Name   string            `json:"name"`   // default: the host's name
+	Site   string            `json:"site"`   // a level of its topics
+	Role   string            `json:"role"`   // what it tells its fleet that it is for
 	Groups []string          `json:"groups"` // audiences it belongs to
 	Labels map[string]string `json:"labels"`
 }
@@ -40,6 +44,24 @@ type Policy struct {
 	Factory string `json:"factory"` // the signed policy in force until another one is
 	// Trial is how long a new policy is watched for what shows that it cannot be applied.
 	Trial Duration `json:"trial"`
+}
+
+// Broker is how a broker is reached, and who the node is there.
+type Broker struct {
+	Address      string `json:"broker"` // tcp://host:port or tls://host:port; empty: there is none
+	User         string `json:"user"`
+	PasswordFile string `json:"passwordFile"`
+	CA           string `json:"ca"` // who signs the broker's certificate; empty: whom the system trusts
+	Certificate  string `json:"certificate"`
+	Key          string `json:"key"`
+}
+
+// Link is the connection to the fleet, and what travels on it.
+type Link struct {
+	Broker
+	Tasks  int      `json:"tasks"`  // settled tasks told one by one, each second; the rest is counted
+	Vitals Duration `json:"vitals"` // how often the fleet is told what the node measures about itself
+	Reboot string   `json:"reboot"` // deny or allow
 }
 
 // Paths are the folders of the agent's own.
@@ -133,6 +155,8 @@ type Workloads struct {
 // API socket are filled in by Load.
 func Default() Config {
 	return Config{
+		Node:   Node{Site: "site"},
+		Link:   Link{Tasks: 10, Vitals: Duration(time.Minute), Reboot: "deny"},
 		Policy: Policy{Root: "/etc/holdfast/trust/root.json", Factory: "/etc/holdfast/factory-policy.json", Trial: Duration(time.Minute)},
 		Paths:  Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
 		Containerd: Containerd{

@@ -2,7 +2,9 @@ package config
 
 import (
 	"net"
+	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,10 @@ func settings() []setting {
 	table := []setting{
 		{"node.name", false, "the node's name; default: the host's name",
 			textField(func(c *Config) *string { return &c.Node.Name }, "a name of at most 63 letters, digits, '.', '_' or '-'", isName)},
+		{"node.site", false, "the site the node stands at, a level of its topics",
+			textField(func(c *Config) *string { return &c.Node.Site }, "a name of at most 63 letters, digits, '.', '_' or '-'", isName)},
+		{"node.role", false, "what the node is for, as its fleet is told; empty: nothing",
+			textField(func(c *Config) *string { return &c.Node.Role }, "a name of at most 63 letters, digits, '.', '_' or '-', or nothing", isNameOrNothing)},
 		{"node.groups", false, "groups the node belongs to, which policies may be meant for",
 			namesField(func(c *Config) *[]string { return &c.Node.Groups })},
 		{labelsKey, false, "what the node is and where it stands, as name: value; policies may be meant for them",
@@ -65,6 +71,7 @@ func settings() []setting {
 		{"scheduler.defaultCost", false, "service time of a model that declares none, until it is measured",
 			durationField(func(c *Config) *Duration { return &c.Scheduler.DefaultCost }, Duration(time.Microsecond), longest, "50ms")},
 	}
+	table = append(table, linkSettings()...)
 	for _, class := range edge.Classes {
 		table = append(table, classSettings(class)...)
 	}
@@ -93,6 +100,41 @@ const (
 	labelsKey = "node.labels"
 	socketKey = "api.socket"
 )
+
+// linkSettings are the keys of both links, the one to the fleet and the one to the
+// site's broker.
+func linkSettings() []setting {
+	fleet := brokerSettings("link", "the fleet's", func(c *Config) *Broker { return &c.Link.Broker })
+	site := brokerSettings("site", "the site's", func(c *Config) *Broker { return &c.Site })
+	return append(append(fleet, []setting{
+		{"link.tasks", false, "settled tasks that the fleet is told of one by one, each second; more are counted",
+			intField(func(c *Config) *int { return &c.Link.Tasks }, 0, 1000)},
+		{"link.vitals", false, "how often the fleet is told what the node measures about itself",
+			durationField(func(c *Config) *Duration { return &c.Link.Vitals }, Duration(time.Second), longest, "1m")},
+		{"link.reboot", false, "whether a command that two keys signed may reboot the machine",
+			choiceField(func(c *Config) *string { return &c.Link.Reboot }, "deny", "allow")},
+	}...), site...)
+}
+
+func brokerSettings(prefix, whose string, at func(*Config) *Broker) []setting {
+	path := func(key, doc, wants string, at func(*Config) *string) setting {
+		return setting{prefix + "." + key, false, doc, pathField(at, wants, true)}
+	}
+	return []setting{
+		{prefix + ".broker", false, whose + " MQTT broker, tcp://host:port or tls://host:port; empty: none",
+			textField(func(c *Config) *string { return &at(c).Address }, "an address such as tls://broker.example:8883, or nothing", isBroker)},
+		{prefix + ".user", false, "the node's name at " + whose + " broker; empty: none",
+			textField(func(c *Config) *string { return &at(c).User }, "a name", nil)},
+		path("passwordFile", "file with the password; empty: systemd's credential "+prefix+"-password, if there is one", "the path of a file",
+			func(c *Config) *string { return &at(c).PasswordFile }),
+		path("ca", "certificates of who vouches for "+whose+" broker; empty: whom the system trusts", "the path of a PEM file",
+			func(c *Config) *string { return &at(c).CA }),
+		path("certificate", "the node's certificate at "+whose+" broker", "the path of a PEM file",
+			func(c *Config) *string { return &at(c).Certificate }),
+		path("key", "the key of that certificate", "the path of a PEM file",
+			func(c *Config) *string { return &at(c).Key }),
+	}
+}
 
 func classSettings(class edge.Class) []setting {
 	at := func(c *Config) *Class {
@@ -147,6 +189,18 @@ func isNamespace(s string) bool {
 
 func isCgroup(s string) bool {
 	return len(s) > 1 && len(s) < 200 && s[0] == '/' && path.Clean(s) == s && !strings.ContainsAny(s, "\x00\n:")
+}
+
+func isNameOrNothing(s string) bool { return s == "" || isName(s) }
+
+// isBroker takes what the link can dial; credentials have keys of their own.
+func isBroker(s string) bool {
+	if s == "" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && slices.Contains([]string{"tcp", "mqtt", "tls", "mqtts", "ssl"}, u.Scheme) &&
+		u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Path == "" || u.Path == "/")
 }
 
 func isListen(s string) bool {

@@ -35,6 +35,10 @@ func TestKeys_CoverConfig(t *testing.T) {
 func fieldKeys(typ reflect.Type, prefix string) []string {
 	var keys []string
 	for field := range typ.Fields() {
+		if field.Anonymous {
+			keys = append(keys, fieldKeys(field.Type, prefix)...)
+			continue
+		}
 		key := prefix + field.Tag.Get("json")
 		if field.Type.Kind() == reflect.Struct {
 			keys = append(keys, fieldKeys(field.Type, key+".")...)
@@ -137,8 +141,10 @@ func TestDiff_Names(t *testing.T) {
 
 func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	inForce, loaded := config.Default(), config.Default()
-	loaded.Node = config.Node{Name: "other", Groups: []string{"g"}, Labels: map[string]string{"a": "b"}}
+	loaded.Node = config.Node{Name: "other", Site: "s", Role: "r", Groups: []string{"g"}, Labels: map[string]string{"a": "b"}}
 	loaded.Policy = config.Policy{Root: "/t", Factory: "/f", Trial: 9}
+	loaded.Site = config.Broker{Address: "tcp://a", User: "u", PasswordFile: "/p", CA: "/ca", Certificate: "/c", Key: "/k"}
+	loaded.Link = config.Link{Broker: loaded.Site, Tasks: 9, Vitals: 9, Reboot: "allow"}
 	loaded.Paths = config.Paths{State: "/s", Run: "/r"}
 	loaded.Containerd = config.Containerd{Address: "/a", Namespace: "n", CgroupParent: "/c"}
 	loaded.API = config.API{Socket: "/x", Listen: "", MaxBody: 1, MaxInFlight: 2}
