@@ -10,8 +10,8 @@
 //     microseconds;
 //   - there is no setting, parameter or build that skips a check.
 //
-// Verify is the heart; AcceptPolicy and VerifyFreshness add what the documents
-// themselves must say. Floors, Clock and Lease are values: whoever keeps them
+// Verify is the heart; AcceptPolicy, AcceptCommand, VerifyFreshness and
+// VerifyConfirmation add what the documents themselves must say. Floors, Clock and Lease are values: whoever keeps them
 // (policycache) stores them, and passes them in. See DESIGN.md.
 //
 // # Concurrency

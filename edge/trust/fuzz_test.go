@@ -32,6 +32,9 @@ func FuzzVerify(f *testing.F) {
 		if _, err := trust.NextRoot(root, envelope); err == nil {
 			t.Fatal("followed a root nobody made")
 		}
+		if _, err := trust.VerifyConfirmation(root, envelope, "gw-7"); trust.ReasonOf(err) == "" {
+			t.Fatalf("believed a confirmation nobody made: %v", err)
+		}
 	})
 }
 

@@ -47,6 +47,11 @@ const (
 	ReasonAudience    = Reason("wrong_audience") // meant for other nodes
 	ReasonNonce       = Reason("wrong_nonce")    // answers another question
 	ReasonNode        = Reason("wrong_node")     // answers another node
+	ReasonUnknownVerb = Reason("unknown_verb")   // a command this version cannot carry out
+	ReasonIssuer      = Reason("wrong_issuer")   // a command whose issuer is not among its signers
+
+	// ReasonTooFewSignatures: enough for the role, too few for what the command asks.
+	ReasonTooFewSignatures = Reason("too_few_signatures")
 )
 
 // Refusal is a document that is not believed.

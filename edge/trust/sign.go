@@ -49,5 +49,5 @@ func (e *Envelope) sign(keys []ed25519.PrivateKey) ([]byte, error) {
 }
 
 func isPayloadType(payloadType string) bool {
-	return slices.ContainsFunc(Roles[:], func(r Role) bool { return r.PayloadType() == payloadType })
+	return payloadType == TypeConfirmation || slices.ContainsFunc(Roles[:], func(r Role) bool { return r.PayloadType() == payloadType })
 }
