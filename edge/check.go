@@ -148,6 +148,7 @@ func isPlainPath(name string) bool {
 // checkBehaviour looks at connectivity, offline, health and SLA.
 func (p *Policy) checkBehaviour(c *checker) {
 	c.span(p.Connectivity.Heartbeat, longestHeartbeat, "connectivity.heartbeat")
+	c.span(p.Connectivity.MaxBackoff, longestHeartbeat, "connectivity.maxBackoff")
 	c.count(p.Connectivity.OfflineAfter, 0, 1000, "connectivity.offlineAfter")
 	c.require(p.Connectivity.MonthlyBytes >= 0, "connectivity.monthlyBytes", "is below zero")
 	for i, name := range p.Offline.Stop {

@@ -110,7 +110,7 @@ func (c Command) Check() error {
 		return fmt.Errorf("command: %.40q of %.40q is not %s of %s: %w", c.Kind, c.APIVersion, CommandKind, APIVersion, ErrInvalid)
 	case !IsName(c.ID):
 		return fmt.Errorf("command: id %.80q is no name: %w", c.ID, ErrInvalid)
-	case len(c.Issuer) == 0 || len(c.Issuer) > 128:
+	case c.Issuer == "" || len(c.Issuer) > 128:
 		return fmt.Errorf("command %s: names no issuer: %w", c.ID, ErrInvalid)
 	case c.Counter == 0 || c.Counter > maxCounter:
 		return fmt.Errorf("command %s: counter %d is not within 1 and %d: %w", c.ID, c.Counter, int64(maxCounter), ErrInvalid)

@@ -24,7 +24,7 @@ const document = `{
  "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "rate": "50/s", "burst": 100, "models": ["surface", "surface-lite"], "classes": ["urgent", "batch"]}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
  "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "runAsRoot": "deny", "capabilities": ["NET_ADMIN"], "hostPaths": ["/dev/video0"]},
- "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi"},
+ "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi", "maxBackoff": "10m"},
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60},
  "sla": {"window": "30s", "scaleUpBelow": 0.95, "scaleDownAbove": 0.98, "maxReplicas": 4},

@@ -111,6 +111,7 @@ type ConnectivityPolicy struct {
 	Heartbeat    Duration `json:"heartbeat,omitempty"`
 	OfflineAfter int      `json:"offlineAfter,omitempty"` // heartbeats missed
 	MonthlyBytes Size     `json:"monthlyBytes,omitempty"` // on the uplink
+	MaxBackoff   Duration `json:"maxBackoff,omitempty"`   // longest wait between attempts to connect; a large fleet needs a long one
 }
 
 // OfflinePolicy is what changes while the uplink is gone.

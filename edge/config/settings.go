@@ -29,9 +29,24 @@ const (
 	bodyCeiling   = GiB        // bodies are held in memory whole
 )
 
+// Keys the loader treats on their own.
+const (
+	labelsKey = "node.labels"
+	socketKey = "api.socket"
+)
+
 // settings is the table of every key, in the order a person reads them.
 func settings() []setting {
-	table := []setting{
+	table := slices.Concat(nodeSettings(), policySettings(), linkSettings(), placeSettings(), schedulerSettings())
+	for _, class := range edge.Classes {
+		table = append(table, classSettings(class)...)
+	}
+	return append(table, outputSettings()...)
+}
+
+// nodeSettings are who the node is.
+func nodeSettings() []setting {
+	return []setting{
 		{"node.name", false, "the node's name; default: the host's name",
 			textField(func(c *Config) *string { return &c.Node.Name }, "a name of at most 63 letters, digits, '.', '_' or '-'", isName)},
 		{"node.site", false, "the site the node stands at, a level of its topics",
@@ -42,12 +57,24 @@ func settings() []setting {
 			namesField(func(c *Config) *[]string { return &c.Node.Groups })},
 		{labelsKey, false, "what the node is and where it stands, as name: value; policies may be meant for them",
 			labelsField(func(c *Config) *map[string]string { return &c.Node.Labels })},
+	}
+}
+
+// policySettings are where its trust begins.
+func policySettings() []setting {
+	return []setting{
 		{"policy.root", false, "the signed root document that the node trusts; where there never was one, no policy governs the node",
 			pathField(func(c *Config) *string { return &c.Policy.Root }, "the path of a root document", true)},
 		{"policy.factory", false, "the signed policy that is in force until another one is",
 			pathField(func(c *Config) *string { return &c.Policy.Factory }, "the path of a signed policy", true)},
 		{"policy.trial", false, "how long a new policy is watched, and taken back if a workload it changed cannot be run; a model server has 30s to become ready unless it says otherwise",
 			durationField(func(c *Config) *Duration { return &c.Policy.Trial }, Duration(time.Second), longest, "1m")},
+	}
+}
+
+// placeSettings are where things lie and listen.
+func placeSettings() []setting {
+	return []setting{
 		{"paths.state", false, "folder of what must survive a power cut",
 			pathField(func(c *Config) *string { return &c.Paths.State }, "a folder", false)},
 		{"paths.run", false, "folder of sockets and of what may be lost",
@@ -66,16 +93,22 @@ func settings() []setting {
 			sizeField(func(c *Config) *Size { return &c.API.MaxBody }, KiB, bodyCeiling, "16MiB")},
 		{"api.maxInFlight", false, "all request bodies held at one time",
 			sizeField(func(c *Config) *Size { return &c.API.MaxInFlight }, KiB, largest, "64MiB")},
+	}
+}
+
+// schedulerSettings are what the queue plans with, but for the classes.
+func schedulerSettings() []setting {
+	return []setting{
 		{"scheduler.slots", false, "tasks that may run at once; 0: one for each CPU",
 			intField(func(c *Config) *int { return &c.Scheduler.Slots }, 0, 4096)},
 		{"scheduler.defaultCost", false, "service time of a model that declares none, until it is measured",
 			durationField(func(c *Config) *Duration { return &c.Scheduler.DefaultCost }, Duration(time.Microsecond), longest, "50ms")},
 	}
-	table = append(table, linkSettings()...)
-	for _, class := range edge.Classes {
-		table = append(table, classSettings(class)...)
-	}
-	return append(table, []setting{
+}
+
+// outputSettings bound instances, and what they and the agent write.
+func outputSettings() []setting {
+	return []setting{
 		{"limits.default.cpus", false, "cores of an instance whose workload names no limit",
 			decimalField(func(c *Config) *float64 { return &c.Limits.Default.CPUs }, 0.01, 1024)},
 		{"limits.default.memory", false, "memory of an instance whose workload names no limit",
@@ -92,14 +125,8 @@ func settings() []setting {
 			intField(func(c *Config) *int { return &c.Logs.Keep }, 0, 100)},
 		{"workloads.compose", true, "Compose file with the workloads to run where no policy governs the node; empty: none",
 			pathField(func(c *Config) *string { return &c.Workloads.Compose }, "the path of a Compose file", true)},
-	}...)
+	}
 }
-
-// Keys the loader treats on their own.
-const (
-	labelsKey = "node.labels"
-	socketKey = "api.socket"
-)
 
 // linkSettings are the keys of both links, the one to the fleet and the one to the
 // site's broker.
