@@ -45,7 +45,7 @@ func (s *Store) Apply(ctx context.Context, envelope []byte) error {
 		return err
 	}
 	next, err := s.judge(envelope)
-	if err == nil && s.db == nil {
+	if err == nil && !s.file.IsOpen() {
 		// Somebody may just have made room. What the database remembers counts again.
 		s.mend(ctx)
 		next, err = s.judge(envelope)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 )
 
@@ -64,7 +65,7 @@ func (s *Store) readCopies() map[string]bundle {
 	found := map[string]bundle{}
 	s.copies = map[string][]byte{}
 	for _, name := range slotNames {
-		content, err := readBounded(s.copyPath(name), maxBundle)
+		content, err := boltfile.ReadBounded(s.copyPath(name), maxBundle)
 		if err != nil {
 			continue
 		}
@@ -88,7 +89,7 @@ func (s *Store) writeCopies(st state) error {
 		if bytes.Equal(content, s.copies[name]) {
 			continue
 		}
-		if err := replaceFile(s.options.Disk, s.copyPath(name), content); err != nil {
+		if err := boltfile.Replace(s.options.Disk, s.copyPath(name), content); err != nil {
 			return fmt.Errorf("cannot write policy copy %q: %w", name, err)
 		}
 		s.copies[name] = content

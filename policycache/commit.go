@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 )
 
 // commit makes a state durable: first the copies, which leave everything as it was
 // when they fail, then the database in one transaction. What did not change is not
 // written.
 func (s *Store) commit(ctx context.Context, st *state) error {
-	if s.db == nil {
+	if !s.file.IsOpen() {
 		return s.storageError(s.lost)
 	}
 	want, err := st.encode()
@@ -24,18 +26,12 @@ func (s *Store) commit(ctx context.Context, st *state) error {
 	if err := s.writeCopies(*st); err != nil {
 		return s.storageError(err)
 	}
-	if list := s.kept.changes(want); len(list) > 0 {
-		if err := s.db.commit(list); err != nil {
-			if err := s.recover(ctx, st, err); err != nil {
-				return errors.Join(s.storageError(err), s.undoCopies())
-			}
-			return nil
-		}
-		s.kept = want
+	found, err := s.file.Commit(ctx, want)
+	if err := s.land(found, err, st); err != nil {
+		s.warnStorage(warnFailed, err)
+		s.retry = s.retry.failed()
+		return errors.Join(s.storageError(err), s.undoCopies())
 	}
-	s.keptAt = s.options.BootTime()
-	s.settled(warnFailed)
-	s.settled(warnReadOnly)
 	return s.dropCopies(*st)
 }
 
@@ -44,69 +40,45 @@ func (s *Store) undoCopies() error {
 	return errors.Join(s.writeCopies(s.state), s.dropCopies(s.state))
 }
 
-// recover follows a failed commit, of which nobody knows what the file has. It
-// closes it, climbs the ladder, and commits once to the file as it was found.
-func (s *Store) recover(ctx context.Context, st *state, why error) error {
-	s.drop(why)
-	err := s.reopen(ctx, st)
-	if err == nil {
-		return nil
-	}
-	err = errors.Join(why, err)
-	s.drop(err)
-	s.warnStorage(warnFailed, err)
-	s.retry = s.retry.failed()
-	return err
-}
-
-// drop lets go of the database.
-func (s *Store) drop(why error) {
-	db := s.db
-	s.db, s.kept = nil, nil
-	switch {
-	case db == nil:
-	case errors.Is(why, errFault):
-		db.abandon()
-	default:
-		if err := db.close(); err != nil {
-			s.options.Log.Warn("state not closed", "error", err)
-		}
-	}
-}
-
 // reopen climbs the ladder under a running agent and commits what is in memory.
 func (s *Store) reopen(ctx context.Context, st *state) error {
-	// Whoever asked may go away; half a climb would help nobody.
-	at, err := s.climb(context.WithoutCancel(ctx), true)
-	if err != nil {
-		return err
-	}
-	switch at.rung {
-	case rungIntact, rungOlder:
-		s.db, s.kept = at.db, at.records
-	case rungAbsent, rungLost:
-		st.epoch, st.needFull = newEpoch(), true
-		if s.db, s.kept, err = s.rebuild(*st); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("cannot reopen database: %w", at.why)
-	}
-	s.report(at, true)
 	want, err := st.encode()
 	if err != nil {
 		return err
 	}
-	if list := s.kept.changes(want); len(list) > 0 {
-		if err := s.db.commit(list); err != nil {
-			s.drop(err)
-			return err
-		}
+	found, err := s.file.Restore(ctx, want)
+	if err := s.land(found, err, st); err != nil {
+		return err
 	}
-	s.kept, s.keptAt = want, s.options.BootTime()
+	return s.dropCopies(*st)
+}
+
+// land follows a commit: what the ladder found on the way is told, and a database that
+// was lost under the running agent is built anew.
+func (s *Store) land(found boltfile.Found, err error, st *state) error {
+	if errors.Is(err, boltfile.ErrLost) {
+		st.epoch, st.needFull = newEpoch(), true
+		err = s.rebuild(*st)
+	}
+	if err == nil || found.Rung == boltfile.Older {
+		s.report(found, true)
+	}
+	if err != nil {
+		return err
+	}
+	s.keptAt = s.options.BootTime()
 	s.settled(warnFailed)
 	s.settled(warnReadOnly)
-	return s.dropCopies(*st)
+	return nil
+}
+
+// rebuild makes a new database of what is in memory.
+func (s *Store) rebuild(st state) error {
+	r, err := st.encode()
+	if err != nil {
+		return err
+	}
+	return s.file.Rebuild(r)
 }
 
 // storageError says what a person can do about a disk that fails.
@@ -117,7 +89,7 @@ func (s *Store) storageError(err error) error {
 		hint = "the state was written by a newer version: start that one, or move state.db away"
 	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
 		hint = "free some space on the disk of " + s.options.Dir
-	case isReadOnly(err) || s.has(warnReadOnly):
+	case errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission) || s.has(warnReadOnly):
 		hint = "make the disk of " + s.options.Dir + " writable"
 	}
 	return edge.WithHint(fmt.Errorf("cannot keep policy state: %w: %w", edge.ErrUnavailable, err), hint)

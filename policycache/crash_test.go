@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"holdfast/edge/boltfile"
 	"holdfast/policycache"
 )
 
@@ -58,7 +59,7 @@ type recorder struct {
 
 func (r *recorder) log(s step) { r.steps = append(r.steps, s) }
 
-func (r *recorder) Create(name string) (policycache.File, error) {
+func (r *recorder) Create(name string) (boltfile.DiskFile, error) {
 	file, err := r.badDisk.Create(name)
 	r.log(step{kind: stepCreate, name: filepath.Base(name)})
 	return &recordedFile{file, r, filepath.Base(name), 0}, err
@@ -114,7 +115,7 @@ func (r *recorder) commit(name, path string) {
 }
 
 type recordedFile struct {
-	policycache.File
+	boltfile.DiskFile
 	to   *recorder
 	name string
 	at   int
@@ -123,12 +124,12 @@ type recordedFile struct {
 func (f *recordedFile) Write(p []byte) (int, error) {
 	f.to.log(step{kind: stepWrite, name: f.name, at: f.at, data: slices.Clone(p)})
 	f.at += len(p)
-	return f.File.Write(p)
+	return f.DiskFile.Write(p)
 }
 
 func (f *recordedFile) Sync() error {
 	f.to.log(step{kind: stepSync, name: f.name})
-	return f.File.Sync()
+	return f.DiskFile.Sync()
 }
 
 // record runs a node through its versions and returns the journal.

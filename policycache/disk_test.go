@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/policycache"
 )
 
@@ -30,7 +31,7 @@ type badDisk struct {
 	database *os.File // as it is open now
 }
 
-var _ policycache.Disk = (*badDisk)(nil)
+var _ boltfile.Disk = (*badDisk)(nil)
 
 func (d *badDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
 	d.mu.Lock()
@@ -49,7 +50,7 @@ func (d *badDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, e
 	return file, err
 }
 
-func (d *badDisk) Create(name string) (policycache.File, error) {
+func (d *badDisk) Create(name string) (boltfile.DiskFile, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	file, err := os.Create(name)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 	"holdfast/policycache"
 )
@@ -28,13 +29,13 @@ const checkVerb = "check-state"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == checkVerb {
-		os.Exit(policycache.CheckMain(os.Args[2:]))
+		os.Exit(boltfile.CheckMain(map[string]boltfile.Layout{"state": policycache.Layout()}, os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
 }
 
 func checker(ctx context.Context, path string) *exec.Cmd {
-	args := append(strings.Fields(os.Getenv(execEnv)), os.Args[0], checkVerb, path)
+	args := append(strings.Fields(os.Getenv(execEnv)), os.Args[0], checkVerb, "state", path)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // under -race it would linger a second
 	return cmd

@@ -3,11 +3,13 @@ package policycache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 )
 
@@ -19,8 +21,8 @@ type Options struct {
 	Identity edge.Identity // decides which audiences the node belongs to
 	Built    time.Time     // of the running binary, the oldest time there can be
 
-	// Checker is the command that runs CheckMain with the path as its only argument,
-	// in a process that the damage in the file may kill.
+	// Checker is the command that runs boltfile.CheckMain on a path, by this package's
+	// Layout, in a process that the damage in the file may kill.
 	Checker func(ctx context.Context, path string) *exec.Cmd
 
 	// Failing names the workloads that do not run well now. It is asked when a trial
@@ -31,15 +33,8 @@ type Options struct {
 	Wall     func() time.Time     // nil: the wall clock
 	BootTime func() time.Duration // nil: time since boot, suspended time included
 	BootID   func() string        // nil: the kernel's id of this boot
-	Disk     Disk                 // nil: the real one
+	Disk     boltfile.Disk        // nil: the real one
 }
-
-// Times and sizes. Together the limits stay below the 10 seconds a start may take.
-const (
-	checkLimit  = 3 * time.Second // one look at a file in a child; 8 MiB take 0.1 s on slow flash
-	lockLimit   = time.Second     // an agent that is just stopping lets go within it
-	maxDatabase = 8 << 20         // all of state.db
-)
 
 // New checks options. It touches no file.
 func New(o Options) (*Store, error) {
@@ -69,9 +64,16 @@ func New(o Options) (*Store, error) {
 		o.BootID = bootID
 	}
 	if o.Disk == nil {
-		o.Disk = osDisk{}
+		o.Disk = boltfile.RealDisk{}
 	}
 	s := &Store{options: o, turn: make(chan struct{}, 1)}
+	file, err := boltfile.New(boltfile.Options{
+		Path: s.path(databaseName), Layout: Layout(), Child: o.Checker, Disk: o.Disk, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot create policy cache: %w", err)
+	}
+	s.file = file
 	s.publish(&Snapshot{Origin: OriginNone}, true)
 	return s, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 )
 
@@ -93,10 +94,9 @@ func (s *state) remember(r Refused) {
 	}
 }
 
-// encode writes the state as sealed records.
-func (s state) encode() (records, error) {
-	r := records{
-		keySchema:       strconv.AppendInt(nil, schemaVersion, 10),
+// encode writes the state as records.
+func (s state) encode() (boltfile.Records, error) {
+	r := boltfile.Records{
 		"meta/epoch":    []byte(s.epoch),
 		"meta/needFull": strconv.AppendBool(nil, s.needFull),
 		"trust/equal":   []byte(s.equal),
@@ -122,12 +122,11 @@ func (s state) encode() (records, error) {
 		}
 		r[name] = text
 	}
-	r[keySeal] = r.seal()
 	return r, nil
 }
 
-// decode reads records that passed upgrade.
-func decode(r records) (state, error) {
+// decode reads records of this schema.
+func decode(r boltfile.Records) (state, error) {
 	s := state{
 		epoch:    string(r["meta/epoch"]),
 		needFull: string(r["meta/needFull"]) == "true",
@@ -138,7 +137,7 @@ func decode(r records) (state, error) {
 	var problems []error
 	parse := func(name string, into any) {
 		if err := json.Unmarshal(r[name], into); err != nil {
-			problems = append(problems, fmt.Errorf("%w: %s: %v", errDamaged, name, err))
+			problems = append(problems, fmt.Errorf("%w: %s: %v", boltfile.ErrDamaged, name, err))
 		}
 	}
 	parse("force/policy", &s.force)
@@ -164,7 +163,7 @@ func decode(r records) (state, error) {
 		}
 		root, err := strconv.ParseUint(string(r["slot."+name+"/root"]), 10, 64)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%w: slot %s: %v", errDamaged, name, err))
+			problems = append(problems, fmt.Errorf("%w: slot %s: %v", boltfile.ErrDamaged, name, err))
 		}
 		s.slots[name] = slot{envelope, root}
 	}

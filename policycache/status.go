@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 )
 
@@ -92,28 +93,29 @@ func (s *Store) warnRollback(failed Refused) {
 }
 
 // report says what the ladder went through.
-func (s *Store) report(at footing, before bool) {
+func (s *Store) report(at boltfile.Found, before bool) {
 	path := s.path(databaseName)
-	switch at.rung {
-	case rungOlder:
-		s.warn(warnRecovered, path, fmt.Sprintf("the last commit was damaged and dropped: %v", at.why), "none needed; "+quarantineName+" holds the damaged file")
-	case rungLost:
-		s.warn(warnRebuilt, path, fmt.Sprintf("the database was damaged and built anew: %v", at.why), "none needed; "+quarantineName+" holds the damaged file")
-	case rungAbsent:
+	const quarantined = "none needed; " + databaseName + boltfile.Quarantine + " holds the damaged file"
+	switch at.Rung {
+	case boltfile.Older:
+		s.warn(warnRecovered, path, fmt.Sprintf("the last commit was damaged and dropped: %v", at.Why), quarantined)
+	case boltfile.Lost:
+		s.warn(warnRebuilt, path, fmt.Sprintf("the database was damaged and built anew: %v", at.Why), quarantined)
+	case boltfile.Absent:
 		if before && s.writable {
 			s.warn(warnRebuilt, path, "the database was gone and built anew", "none needed")
 		}
-	case rungNewer:
-		s.lost = at.why
-		s.warn(warnNewer, path, fmt.Sprintf("nothing is kept on disk: %v", at.why), "start the newer version again, or move the database away")
-	case rungReadOnly:
-		why := at.why
+	case boltfile.Newer:
+		s.lost = at.Why
+		s.warn(warnNewer, path, fmt.Sprintf("nothing is kept on disk: %v", at.Why), "start the newer version again, or move the database away")
+	case boltfile.ReadOnly:
+		why := at.Why
 		if why == nil {
 			why = s.lost // it was opened for reading because the folder could not be claimed
 		}
 		s.warnStorage(warnReadOnly, why)
-	case rungFailed:
-		s.warnStorage(warnFailed, at.why)
+	case boltfile.Failed:
+		s.warnStorage(warnFailed, at.Why)
 		s.retry = s.retry.failed()
 	}
 }
@@ -145,7 +147,7 @@ func (s *Store) show() {
 	byCode := func(a, b edge.Warning) int { return cmp.Compare(a.Code, b.Code) }
 	s.status.Store(&Status{
 		Snapshot: snapshot, State: snapshot.State(), Root: s.newest().Version,
-		Epoch: s.state.epoch, NeedFull: s.state.needFull, Kept: s.db != nil,
+		Epoch: s.state.epoch, NeedFull: s.state.needFull, Kept: s.file.IsOpen(),
 		ClockFloor: s.state.clock.Floor(),
 		Refused:    slices.SortedFunc(maps.Values(s.state.refused), byAge),
 		Warnings:   slices.SortedFunc(maps.Values(s.warnings), byCode),

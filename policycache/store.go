@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/trust"
 )
 
@@ -25,11 +27,10 @@ type Store struct {
 	opened   bool
 	loaded   bool // the state came from the database, or there was none
 	lock     *os.File
-	writable bool          // the lock was had and the disk takes writes
-	db       *database     // nil: memory only
-	lost     error         // then why
-	kept     records       // as the database has them
-	keptAt   time.Duration // boot time of the latest commit
+	writable bool           // the lock was had and the disk takes writes
+	file     *boltfile.File // closed: memory only
+	lost     error          // then why
+	keptAt   time.Duration  // boot time of the latest commit
 	copies   map[string][]byte
 	roots    []*trust.Root // from the flashed one to the newest
 	state    state
@@ -72,13 +73,23 @@ func (s *Store) Open(ctx context.Context) error {
 	return nil
 }
 
+func (s *Store) path(name string) string { return filepath.Join(s.options.Dir, name) }
+
+// climb finds what it can of the database.
+func (s *Store) climb(ctx context.Context, writable bool) (boltfile.Found, error) {
+	if writable {
+		return s.file.Open(ctx)
+	}
+	return s.file.Read(ctx)
+}
+
 // claim takes the folder for this process.
 func (s *Store) claim() error {
 	err := os.MkdirAll(s.options.Dir, 0o755)
 	if err == nil {
 		s.lock, err = lockFile(s.options.Disk, s.path("state.lock"), lockLimit)
 	}
-	if errors.Is(err, errHeld) {
+	if errors.Is(err, edge.ErrLocked) {
 		return s.held(err)
 	}
 	s.writable = err == nil
@@ -89,7 +100,7 @@ func (s *Store) claim() error {
 }
 
 func (s *Store) held(err error) error {
-	if !errors.Is(err, errHeld) {
+	if !errors.Is(err, edge.ErrLocked) {
 		return fmt.Errorf("cannot open policy cache: %w", err)
 	}
 	return edge.WithHint(fmt.Errorf("cannot open state folder %q: %w", s.options.Dir, edge.ErrLocked),
@@ -97,13 +108,12 @@ func (s *Store) held(err error) error {
 }
 
 // load makes the state of what the ladder found, and chooses the policy.
-func (s *Store) load(at footing) {
-	s.db, s.kept = at.db, at.records
-	s.loaded = at.rung != rungFailed && at.rung != rungNewer
+func (s *Store) load(at boltfile.Found) {
+	s.loaded = at.Rung != boltfile.Failed && at.Rung != boltfile.Newer
 	s.state = state{slots: map[string]slot{}, refused: map[string]Refused{}}
 	known := false
-	if at.records != nil {
-		st, err := decode(at.records)
+	if at.Records != nil {
+		st, err := decode(at.Records)
 		if known = err == nil; known {
 			s.state = st
 		}
@@ -111,7 +121,7 @@ func (s *Store) load(at footing) {
 	if !known {
 		s.state.epoch, s.state.needFull = newEpoch(), true
 	}
-	if at.rung == rungOlder {
+	if at.Rung == boltfile.Older {
 		s.state.needFull = true // something the fleet was told may be gone
 	}
 	s.state.clock.Built = s.options.Built
@@ -164,16 +174,14 @@ func (s *Store) enforce(st *state, chosen *candidate) {
 
 // settle writes what opening changed. That it cannot is a warning, no failure.
 func (s *Store) settle(ctx context.Context) {
-	if !s.writable || s.db == nil && s.blocked() {
+	if !s.writable || !s.file.IsOpen() && s.blocked() {
 		return
 	}
-	if s.db == nil {
-		db, r, err := s.rebuild(s.state)
-		if err != nil {
+	if !s.file.IsOpen() {
+		if err := s.rebuild(s.state); err != nil {
 			s.warnStorage(warnFailed, err)
 			return
 		}
-		s.db, s.kept = db, r
 	}
 	if err := s.commit(ctx, &s.state); err != nil {
 		s.options.Log.Warn("state not kept", "error", err)
@@ -201,14 +209,10 @@ func (s *Store) Close() error {
 	s.count()
 	s.orderly()
 	var err error
-	if s.db != nil {
+	if s.file.IsOpen() {
 		err = s.commit(context.Background(), &s.state)
 	}
-	if s.db != nil {
-		err = errors.Join(err, s.db.close())
-		s.db = nil
-	}
-	return errors.Join(err, s.unlock())
+	return errors.Join(err, s.file.Close(), s.unlock())
 }
 
 func (s *Store) unlock() error {

@@ -3,6 +3,8 @@ package policycache
 import (
 	"context"
 	"time"
+
+	"holdfast/edge/boltfile"
 )
 
 const (
@@ -43,7 +45,7 @@ func (s *Store) Run(ctx context.Context) error {
 
 // keep commits what was counted, unless something was kept lately.
 func (s *Store) keep(ctx context.Context, every time.Duration) {
-	if s.db == nil || s.options.BootTime()-s.keptAt < every {
+	if !s.file.IsOpen() || s.options.BootTime()-s.keptAt < every {
 		return
 	}
 	if err := s.commit(ctx, &s.state); err != nil {
@@ -53,16 +55,23 @@ func (s *Store) keep(ctx context.Context, every time.Duration) {
 
 // mend tries to get a failed database back.
 func (s *Store) mend(ctx context.Context) {
-	if s.db != nil || s.has(warnNewer) || !s.writable && !s.reclaim() {
+	if s.file.IsOpen() || s.has(warnNewer) || !s.writable && !s.reclaim() {
 		return
 	}
 	if err := s.reenter(ctx); err != nil {
-		s.drop(err)
+		s.drop()
 		s.warnStorage(warnFailed, err)
 		s.retry = s.retry.failed()
 		return
 	}
 	s.retry = backoff{}
+}
+
+// drop gives the database up, of which nobody knows in which state it is.
+func (s *Store) drop() {
+	if err := s.file.Close(); err != nil {
+		s.options.Log.Warn("state not closed", "error", err)
+	}
 }
 
 // reclaim tries again for a folder that could not be claimed at the start, when its
@@ -84,13 +93,13 @@ func (s *Store) reenter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if at.rung == rungFailed || at.rung == rungNewer || at.rung == rungReadOnly {
-		return at.why
+	if at.Rung == boltfile.Failed || at.Rung == boltfile.Newer || at.Rung == boltfile.ReadOnly {
+		return at.Why
 	}
 	s.settled(warnFailed)
 	s.load(at)
 	s.settle(ctx)
-	if s.db == nil {
+	if !s.file.IsOpen() {
 		return s.lost
 	}
 	return nil

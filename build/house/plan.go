@@ -108,7 +108,7 @@ func homes() map[string]Home {
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
 		"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
-		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "policycache"}, Tests: true},
+		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile"}, Tests: true},
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
 		"github.com/rogpeppe/go-internal/":        {Tests: true},
 		"go.uber.org/goleak":                      {Tests: true},

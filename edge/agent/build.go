@@ -81,7 +81,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		Factory:  a.trust.Factory,
 		Identity: c.Node.Identity(),
 		Built:    a.options.Built,
-		Checker:  checker,
+		Checker:  checker(kindState),
 		Failing:  g.failing,
 		Log:      a.options.Log,
 	})

@@ -69,7 +69,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 	}
 	options := policycache.Options{
 		Dir: t.TempDir(), Root: root, Identity: edge.Identity{Node: "gw-1"},
-		Checker: checker, Failing: r.failing,
+		Checker: checker(kindState), Failing: r.failing,
 	}
 	if factory > 0 {
 		options.Factory = r.policy(factory, "digits")

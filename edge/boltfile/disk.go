@@ -32,17 +32,23 @@ type RealDisk struct{}
 
 var _ Disk = RealDisk{}
 
+// OpenFile opens a file for bbolt, or as a lock.
 func (RealDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, mode)
 }
 
+// Create makes a file that only its owner reads, or empties one.
 func (RealDisk) Create(name string) (DiskFile, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
+// Rename gives a file another name, in place of what had it.
 func (RealDisk) Rename(from, to string) error { return os.Rename(from, to) }
-func (RealDisk) Remove(name string) error     { return os.Remove(name) }
 
+// Remove takes a file out of its folder.
+func (RealDisk) Remove(name string) error { return os.Remove(name) }
+
+// SyncDir makes what was renamed and removed in a folder last.
 func (RealDisk) SyncDir(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
@@ -52,8 +58,8 @@ func (RealDisk) SyncDir(name string) error {
 	return dir.Sync()
 }
 
-// Replace gives a file new content, so that after a power cut either the old or
-// the new is there, whole.
+// Replace gives a file new content, so that after a power cut either the old or the
+// new is there, whole.
 func Replace(disk Disk, name string, content []byte) error {
 	temporary := name + ".new"
 	// What lies there may be a pipe, which would wait for a reader.

@@ -14,11 +14,11 @@ type File struct {
 	records Records   // as its owner knows them
 }
 
-// ErrLost: the file was gone or beyond help when it was to be opened anew. Rebuild
-// makes another.
+// ErrLost says that the file was gone or beyond help when it was to be opened anew.
+// Rebuild makes another.
 var ErrLost = errors.New("the database is lost")
 
-// errClosed: there is nothing to commit to.
+// errClosed says that there is nothing to commit to.
 var errClosed = errors.New("the database is not open")
 
 // Open opens the file on the highest rung that holds. It fails only when another
