@@ -131,7 +131,7 @@ func (c *connection) clientOptions() (*paho.ClientOptions, error) {
 	p := paho.NewClientOptions().
 		AddBroker("tcp://" + c.session.broker.address()). // a name only: the connection is there
 		SetCustomOpenConnectionFn(c.handOver).
-		SetClientID(o.ClientID).SetCleanSession(false).SetProtocolVersion(4).
+		SetClientID(o.ClientID).SetCleanSession(o.Clean).SetProtocolVersion(4).
 		SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false).
 		SetAutoAckDisabled(true).SetOrderMatters(true).SetStore(c.ledger).
 		SetConnectTimeout(o.ConnectTimeout).SetWriteTimeout(o.WriteTimeout + slack).

@@ -44,6 +44,7 @@ type Options struct {
 	// Broker is tcp://host:port or tls://host:port (1883 and 8883 by default).
 	Broker   string
 	ClientID string // stable: the broker keeps the session by it
+	Clean    bool   // the broker is to keep nothing: for who comes once, under a name of the moment
 	TLS      TLS    // certificates for tls://
 	// Credentials are asked before each connection, so that a changed file counts; nil
 	// is none.
