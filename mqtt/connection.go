@@ -76,7 +76,7 @@ func (c *connection) limits() limits {
 		look = 5 * time.Second
 	}
 	return limits{
-		frame: c.tuning.MaxFrame, greet: o.ConnectTimeout, write: o.WriteTimeout,
+		frame: c.tuning.MaxFrame, skim: o.Oversize, greet: o.ConnectTimeout, write: o.WriteTimeout,
 		silence: c.tuning.KeepAlive + look + o.PingTimeout,
 	}
 }

@@ -25,6 +25,8 @@ func (g *guard) control(f *frame) (pass bool, err error) {
 		return g.puback(f)
 	case f.kind == kindSuback:
 		return g.suback(f)
+	case f.kind == kindUnsuback:
+		return g.unsuback(f)
 	case f.kind == kindPingresp && f.length == 0:
 		return true, nil
 	case f.kind == kindDisconnect: // MQTT 5 has it; some brokers send it to everybody
@@ -88,6 +90,26 @@ func (g *guard) suback(f *frame) (bool, error) {
 		default:
 			return false, failure(Protocol, "broker answered a subscription with code %d", code)
 		}
+	}
+	return true, nil
+}
+
+// unsuback passes the answer to our UNSUBSCRIBE only: any other could bear the id of a
+// message and pass for its acknowledgement.
+func (g *guard) unsuback(f *frame) (bool, error) {
+	g.answers.Lock()
+	awaited := g.awaited
+	g.awaited = written{}
+	g.answers.Unlock()
+	if awaited.kind != kindUnsub || f.length != 2 {
+		return false, failure(Protocol, "broker answered an unsubscription with %d bytes, or nobody asked", f.length)
+	}
+	body, err := f.more(g.in, 2)
+	if err != nil {
+		return false, err
+	}
+	if id := binary.BigEndian.Uint16(body); id != awaited.id {
+		return false, failure(Protocol, "broker answered unsubscription %d, which nobody sent", id)
 	}
 	return true, nil
 }

@@ -14,6 +14,8 @@ const (
 	kindPuback    = 4
 	kindSubscribe = 8
 	kindSuback    = 9
+	kindUnsub     = 10
+	kindUnsuback  = 11
 	kindPingresp  = 13
 
 	kindDisconnect = 14
@@ -101,6 +103,17 @@ func (f *frame) publish(in *bufio.Reader) (rest int, err error) {
 	return f.length - head, nil
 }
 
+// withoutPayload makes a PUBLISH, whose head was read up to its payload, one that has
+// none.
+func (f *frame) withoutPayload() {
+	fixed := 2
+	for f.head[fixed-1]&0x80 != 0 {
+		fixed++
+	}
+	rest := f.head[fixed:]
+	f.head = append(binary.AppendUvarint(f.head[:1:1], uint64(len(rest))), rest...)
+}
+
 // written is what the guard must know of a packet of ours: its kind, its packet id
 // if it waits for an answer, and the filters of a SUBSCRIBE.
 type written struct {
@@ -125,6 +138,8 @@ func inspect(packet []byte) (w written) {
 		if _, after, ok := field(body); ok && len(after) >= 2 {
 			w.id = binary.BigEndian.Uint16(after)
 		}
+	case w.kind == kindUnsub && len(body) >= 2:
+		w.id = binary.BigEndian.Uint16(body)
 	case w.kind == kindSubscribe && len(body) >= 2:
 		w.id = binary.BigEndian.Uint16(body)
 		for name, after, ok := field(body[2:]); ok && len(after) > 0; name, after, ok = field(after[1:]) {

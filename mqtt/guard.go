@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -32,9 +33,10 @@ type guard struct {
 	rest    int    // payload that follows unseen
 	greeted bool   // CONNACK has come
 
-	sending  sync.Mutex // one packet after the other
-	answers  sync.Mutex // guards awaited
-	awaited  written    // the SUBSCRIBE on its way
+	sending  sync.Mutex     // one packet after the other
+	answers  sync.Mutex     // guards awaited and large
+	awaited  written        // the SUBSCRIBE or UNSUBSCRIBE on its way
+	large    map[uint16]int // sizes of messages passed on without payload, by packet id
 	once     sync.Once
 	failed   chan struct{} // closed by fail, after err is set
 	err      error
@@ -45,6 +47,7 @@ type guard struct {
 // limits are the bounds of one connection.
 type limits struct {
 	frame   int           // bytes
+	skim    bool          // larger messages pass without their payload
 	greet   time.Duration // until CONNACK
 	silence time.Duration // longest pause between two whole packets
 	write   time.Duration // for one packet to leave
@@ -137,12 +140,16 @@ func (g *guard) next() error {
 	if err != nil {
 		return err
 	}
-	if f.length > g.limits.frame {
+	large := f.length > g.limits.frame
+	if large && (!g.limits.skim || !g.greeted || f.kind != kindPublish) {
 		return failure(Protocol, "broker sent a packet of %d bytes, %d are allowed", f.length, g.limits.frame)
 	}
 	pass := true
 	if g.greeted && f.kind == kindPublish {
 		g.rest, err = f.publish(g.in)
+		if err == nil && large {
+			pass, err = g.skimmed(&f)
+		}
 	} else {
 		pass, err = g.control(&f)
 	}
@@ -154,6 +161,37 @@ func (g *guard) next() error {
 		g.ready = f.head
 	}
 	return nil
+}
+
+// skimmed throws the payload of a large message away and notes its size. With QoS 0
+// nothing of it passes: nobody waits for its acknowledgement.
+func (g *guard) skimmed(f *frame) (pass bool, err error) {
+	if _, err := io.CopyN(io.Discard, g.in, int64(g.rest)); err != nil {
+		return false, cutOff(err)
+	}
+	g.rest = 0
+	f.withoutPayload()
+	if f.flags>>1&3 == 0 {
+		return false, nil
+	}
+	id := binary.BigEndian.Uint16(f.head[len(f.head)-2:])
+	g.answers.Lock()
+	defer g.answers.Unlock()
+	if g.large == nil {
+		g.large = map[uint16]int{}
+	}
+	g.large[id] = f.length
+	return true, nil
+}
+
+// oversize returns, once, how many bytes a message had that was passed on without
+// its payload; otherwise 0.
+func (g *guard) oversize(id uint16) int {
+	g.answers.Lock()
+	defer g.answers.Unlock()
+	size := g.large[id]
+	delete(g.large, id)
+	return size
 }
 
 // Write sends a packet whole. The library hears of no failure: it comes through Read.
@@ -186,7 +224,7 @@ func (g *guard) note(w written) {
 	switch w.kind {
 	case kindPublish:
 		g.ledger.written(w.id)
-	case kindSubscribe:
+	case kindSubscribe, kindUnsub:
 		g.answers.Lock()
 		g.awaited = w
 		g.answers.Unlock()

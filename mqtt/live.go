@@ -72,10 +72,14 @@ func (c *connection) wait(done <-chan struct{}, most time.Duration) bool {
 	return false
 }
 
-// subscribe asks for every subscription in one packet; false when the connection
-// has failed or is to end.
+// subscribe gives up former subscriptions and asks for every present one, in one packet
+// each; false when the connection has failed or is to end.
 func (c *connection) subscribe(ctx context.Context) bool {
 	o := &c.session.options
+	defer context.AfterFunc(ctx, func() { c.guard.fail(errEnded) })()
+	if len(o.Unsubscribe) > 0 && !c.answered(c.client.Unsubscribe(o.Unsubscribe...)) {
+		return false
+	}
 	if len(o.Subscriptions) == 0 {
 		return !c.guard.isFailed()
 	}
@@ -83,10 +87,14 @@ func (c *connection) subscribe(ctx context.Context) bool {
 	for _, filter := range o.Subscriptions {
 		filters[filter] = 1
 	}
-	token := c.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken) //nolint:errcheck // what SubscribeMultiple gives is one
-	defer context.AfterFunc(ctx, func() { c.guard.fail(errEnded) })()
-	if !c.wait(token.Done(), o.ConnectTimeout) {
-		c.guard.fail(failure(Silent, "broker did not answer our subscriptions for %v", o.ConnectTimeout))
+	return c.answered(c.client.SubscribeMultiple(filters, nil))
+}
+
+// answered waits for the broker's answer to a packet about subscriptions.
+func (c *connection) answered(token paho.Token) bool {
+	patience := c.session.options.ConnectTimeout
+	if !c.wait(token.Done(), patience) {
+		c.guard.fail(failure(Silent, "broker did not answer our subscriptions for %v", patience))
 		return false
 	}
 	if err := token.Error(); err != nil {
@@ -153,7 +161,13 @@ func (c *connection) watch(ctx context.Context) {
 // as soon as the inbox is empty.
 func (c *connection) arrived(_ paho.Client, m paho.Message) {
 	counts := &c.session.counts
-	d := Delivery{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate()}
+	d := Delivery{
+		Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate(),
+		ID: m.MessageID(), Arrived: time.Now(),
+	}
+	if m.Qos() > 0 {
+		d.Oversize = c.guard.oversize(d.ID)
+	}
 	d.Ack = sync.OnceFunc(func() {
 		counts.confirmed.Add(1)
 		m.Ack()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"holdfast/edge"
@@ -32,6 +33,14 @@ type Delivery struct {
 	Payload   []byte
 	Retained  bool // from the broker's memory, not sent just now
 	Duplicate bool // the broker has sent it before
+	// ID is the packet id, 0 with QoS 0. A broker that sends a message again uses the
+	// same one.
+	ID uint16
+	// Arrived is when the message had come whole, before it waited for Handle.
+	Arrived time.Time
+	// Oversize is how many bytes the packet had, when it was larger than MaxFrame: there
+	// is no Payload then. Otherwise it is 0.
+	Oversize int
 	// Ack tells the broker that the message is done with. Without it the broker sends
 	// the message again on a later connection. Any goroutine may call it, at any time;
 	// after the connection has ended it does nothing.
@@ -54,9 +63,9 @@ func isTopic(text string) bool {
 	return text != "" && len(text) <= MaxTopic && utf8.ValidString(text) && !strings.ContainsAny(text, "+#\x00")
 }
 
-// isFilter tells whether text may stand in a SUBSCRIBE: whole levels only are
+// IsFilter tells whether text may stand in a SUBSCRIBE: whole levels only are
 // wild, and # only at the end.
-func isFilter(text string) bool {
+func IsFilter(text string) bool {
 	if text == "" || len(text) > MaxTopic || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return false
 	}

@@ -54,6 +54,11 @@ type Options struct {
 	ClockFloor func() time.Time
 
 	Subscriptions []string // filters, each with QoS 1
+	Unsubscribe   []string // filters of former days, given up before the others are asked for
+	// Oversize hands over messages larger than MaxFrame without their payload, which is
+	// read and thrown away. Otherwise they end the connection, which suits a link whose
+	// senders know the limit; the broker would send such a one again for ever.
+	Oversize bool
 	// Handle takes one message after the other, from a goroutine of the session. It
 	// must return soon, and at the latest when ctx ends, with the connection. What it
 	// does not know it should acknowledge all the same: the broker may remember
@@ -101,10 +106,14 @@ func (o *Options) check() error {
 	require(len(o.Subscriptions) <= maxSubscriptions, "%d subscriptions, %d are allowed", len(o.Subscriptions), maxSubscriptions)
 	seen := map[string]bool{}
 	for _, filter := range o.Subscriptions {
-		require(isFilter(filter), "subscription %.40q: not a topic filter", filter)
+		require(IsFilter(filter), "subscription %.40q: not a topic filter", filter)
 		require(!seen[filter], "subscription %.40q: twice", filter)
 		seen[filter] = true
 	}
+	for _, filter := range o.Unsubscribe {
+		require(IsFilter(filter) && !seen[filter], "former subscription %.40q: not a topic filter, or one of the subscriptions", filter)
+	}
+	require(len(o.Unsubscribe) <= maxSubscriptions, "%d former subscriptions, %d are allowed", len(o.Unsubscribe), maxSubscriptions)
 	require(len(o.Subscriptions) == 0 || o.Handle != nil, "subscriptions without a handler")
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("cannot use options of link: %w", err)
