@@ -14,6 +14,8 @@ type Status struct {
 	Draining   bool           `json:"draining,omitempty"`
 	Policy     PolicyReport   `json:"policy"`
 	Containerd DaemonReport   `json:"containerd"`
+	Link       *LinkReport    `json:"link,omitempty"` // to the fleet; absent where none is configured
+	Site       *LinkReport    `json:"site,omitempty"` // to the site's broker
 	Scheduler  QueueReport    `json:"scheduler"`
 	Tenants    []TenantReport `json:"tenants,omitempty"` // none while the policy bounds nobody
 	Workloads  []WorkloadView `json:"workloads"`
@@ -59,6 +61,36 @@ type DaemonReport struct {
 	Address   string `json:"address"`
 	Namespace string `json:"namespace"`
 	Error     string `json:"error,omitempty"`
+}
+
+// LinkReport is how the node stands with a broker.
+type LinkReport struct {
+	Broker string    `json:"broker"`
+	Phase  string    `json:"phase"` // idle, connecting, up, ending or waiting
+	Since  time.Time `json:"since"` // of the phase
+	Cause  string    `json:"cause,omitempty"`
+	Detail string    `json:"detail,omitempty"` // why there is no connection, or the last one ended
+	// The rest is said of the link to the fleet only.
+	Session  string         `json:"session,omitempty"`
+	Confirms bool           `json:"confirms,omitempty"` // the fleet says itself what it has got
+	Heard    time.Time      `json:"heard,omitzero"`     // the fleet's latest signed answer
+	Streams  []StreamReport `json:"streams,omitempty"`
+	Bytes    uint64         `json:"bytes,omitempty"`  // on the wire this month, both ways
+	Budget   uint64         `json:"budget,omitempty"` // for the month
+	Held     bool           `json:"held,omitempty"`   // history waits for the budget
+	// And this of the link to the site only.
+	Triggers int               `json:"triggers,omitempty"`
+	Messages map[string]uint64 `json:"messages,omitempty"` // by what became of them
+}
+
+// Waiting is how many entries the fleet is still to get.
+func (l LinkReport) Waiting() (n uint64) {
+	for _, s := range l.Streams {
+		if s.Next > s.Confirmed+1 {
+			n += s.Next - s.Confirmed - 1
+		}
+	}
+	return n
 }
 
 // QueueReport is the scheduler at one moment.

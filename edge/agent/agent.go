@@ -46,6 +46,7 @@ type Inputs struct {
 type Agent struct {
 	options Options
 	pid     int
+	boot    string                        // the name of this boot of the machine
 	config  atomic.Pointer[config.Config] // in force
 	lock    *stateLock
 	claim   *claim
@@ -67,7 +68,7 @@ type Agent struct {
 
 // New builds the agent without touching anything outside the process.
 func New(options Options, in Inputs) (*Agent, error) {
-	a := &Agent{options: options, notify: newNotifier(options.Getenv), trust: in.Trust}
+	a := &Agent{options: options, boot: bootID(), notify: newNotifier(options.Getenv), trust: in.Trust}
 	a.config.Store(&in.Config)
 	a.daemon.Store(&edge.DaemonReport{Address: in.Config.Containerd.Address, Namespace: in.Config.Containerd.Namespace})
 	a.journal = newJournal(options.Log)

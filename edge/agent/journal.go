@@ -122,6 +122,13 @@ func (j *journal) Wait(ctx context.Context, seq uint64) error {
 	}
 }
 
+// latest is the number of the latest event.
+func (j *journal) latest() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq
+}
+
 func isTaskEvent(kind edge.EventKind) bool {
 	switch kind {
 	case edge.EventTaskRefused, edge.EventTaskEvicted, edge.EventTaskMissed, edge.EventTaskFailed:

@@ -30,7 +30,14 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
-	fmt.Fprintf(p.out, "%s\n\n", policyWords(s.Policy))
+	fmt.Fprintln(p.out, policyWords(s.Policy))
+	if s.Link != nil {
+		fmt.Fprintln(p.out, linkWords(*s.Link, now))
+	}
+	if s.Site != nil {
+		fmt.Fprintln(p.out, siteWords(*s.Site, now))
+	}
+	fmt.Fprintln(p.out)
 	printWarnings(p, s.Warnings, now)
 	if err := p.Table(classRows(s.Scheduler)); err != nil {
 		return err
