@@ -21,8 +21,8 @@ type Status struct {
 	NeedFull   bool           `json:"needFull"`
 	Kept       bool           `json:"kept"` // false: memory only
 	ClockFloor time.Time      `json:"clockFloor"`
-	Clock      trust.Clock    `json:"-"` // as of the last tick
-	Trusted    *trust.Root    `json:"-"` // the newest root document: whom the node believes
+	Clock      trust.Clock    `json:"-"`                 // as of the last tick
+	Trusted    *trust.Root    `json:"-"`                 // the newest root document: whom the node believes
 	Refused    []Refused      `json:"refused,omitempty"` // failed to apply, oldest first
 	Warnings   []edge.Warning `json:"warnings,omitempty"`
 }
@@ -151,8 +151,8 @@ func (s *Store) show() {
 		Snapshot: snapshot, State: snapshot.State(), Root: s.newest().Version,
 		Epoch: s.state.epoch, NeedFull: s.state.needFull, Kept: s.file.IsOpen(),
 		ClockFloor: s.state.clock.Floor(), Clock: s.state.clock, Trusted: s.newest(),
-		Refused:    slices.SortedFunc(maps.Values(s.state.refused), byAge),
-		Warnings:   slices.SortedFunc(maps.Values(s.warnings), byCode),
+		Refused:  slices.SortedFunc(maps.Values(s.state.refused), byAge),
+		Warnings: slices.SortedFunc(maps.Values(s.warnings), byCode),
 	})
 	s.publish(snapshot, snapshot.differs(s.Snapshot()))
 }
