@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,87 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
-	"holdfast/edge/boltfile"
+	"holdfast/edge/boltfile/filetest"
 	"holdfast/policycache"
 )
-
-// badDisk is the real disk, until told what to fail.
-type badDisk struct {
-	mu       sync.Mutex
-	writes   error    // of files beside the database
-	opens    error    // for writing
-	onlyDB   bool     // of the database alone
-	readOnly bool     // the database opens, and its writes fail
-	database *os.File // as it is open now
-}
-
-var _ boltfile.Disk = (*badDisk)(nil)
-
-func (d *badDisk) OpenFile(name string, flag int, mode os.FileMode) (*os.File, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	isDatabase := strings.HasPrefix(filepath.Base(name), "state.db")
-	if d.opens != nil && flag&(os.O_RDWR|os.O_CREATE) != 0 && (isDatabase || !d.onlyDB) {
-		return nil, &os.PathError{Op: "open", Path: name, Err: d.opens}
-	}
-	if d.readOnly && isDatabase {
-		flag = os.O_RDONLY
-	}
-	file, err := os.OpenFile(name, flag, mode)
-	if isDatabase {
-		d.database = file
-	}
-	return file, err
-}
-
-func (d *badDisk) Create(name string) (boltfile.DiskFile, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	file, err := os.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	return &badFile{file, d.writes}, nil
-}
-
-func (d *badDisk) Rename(from, to string) error { return os.Rename(from, to) }
-func (d *badDisk) Remove(name string) error     { return os.Remove(name) }
-
-func (d *badDisk) SyncDir(name string) error {
-	dir, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
-// fill makes every write to the database, as it is open now, fail for want of space.
-func (d *badDisk) fill(t testing.TB) {
-	t.Helper()
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-	must(t, err)
-	defer full.Close()
-	must(t, unix.Dup3(int(full.Fd()), int(d.database.Fd()), unix.O_CLOEXEC))
-}
-
-type badFile struct {
-	*os.File
-	err error
-}
-
-func (f *badFile) Write(p []byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
-	}
-	return f.File.Write(p)
-}
 
 func TestStore_BadDisk(t *testing.T) {
 	t.Parallel()
 	fleet := newFleet(t)
-	start := func(t *testing.T) (*policycache.Store, *badDisk, string) {
-		disk := &badDisk{}
+	start := func(t *testing.T) (*policycache.Store, *filetest.BadDisk, string) {
+		disk := &filetest.BadDisk{Database: "state.db"}
 		options := fleet.options(fleet.filled(t, 1))
 		options.Disk = disk
 		return open(t, options), disk, options.Dir
@@ -105,18 +32,18 @@ func TestStore_BadDisk(t *testing.T) {
 
 	t.Run("FullForCopies", func(t *testing.T) {
 		store, disk, _ := start(t)
-		disk.writes = unix.ENOSPC
+		disk.Writes = unix.ENOSPC
 		err := store.Apply(t.Context(), fleet.policy(t, 2, 0))
 		if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(edge.HintOf(err), "free some space") {
 			t.Errorf("Apply = %v (%s), want %v with a hint", err, edge.HintOf(err), unix.ENOSPC)
 		}
 		wantState(t, store, policycache.OriginCurrent, 1)
-		disk.writes = nil
+		disk.Writes = nil
 		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
 	})
 	t.Run("CommitFailsOnce", func(t *testing.T) {
 		store, disk, dir := start(t)
-		disk.fill(t)
+		disk.Fill(t)
 		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
 		must(t, store.Close())
 		wantState(t, open(t, fleet.options(dir)), policycache.OriginCurrent, 2)
@@ -140,8 +67,8 @@ func TestStore_BadDisk(t *testing.T) {
 	})
 	t.Run("CommitFailsForGood", func(t *testing.T) {
 		store, disk, dir := start(t)
-		disk.fill(t)
-		disk.readOnly = true
+		disk.Fill(t)
+		disk.ReadOnly = true
 		if err := store.Apply(t.Context(), fleet.policy(t, 2, 0)); !errors.Is(err, edge.ErrUnavailable) {
 			t.Errorf("Apply = %v, want %v", err, edge.ErrUnavailable)
 		}
@@ -162,12 +89,12 @@ func TestStore_BadDisk(t *testing.T) {
 	})
 	t.Run("RoomAgain", func(t *testing.T) {
 		store, disk, _ := start(t)
-		disk.fill(t)
-		disk.readOnly = true
+		disk.Fill(t)
+		disk.ReadOnly = true
 		if store.Apply(t.Context(), fleet.policy(t, 2, 0)) == nil {
 			t.Fatal("Apply succeeded on a failing disk")
 		}
-		disk.readOnly = false
+		disk.ReadOnly = false
 		must(t, store.Apply(t.Context(), fleet.policy(t, 2, 0)))
 		if !store.Status().Kept || len(store.Status().Warnings) != 0 {
 			t.Errorf("status = %+v, want the database back and no warning", store.Status())
@@ -175,7 +102,7 @@ func TestStore_BadDisk(t *testing.T) {
 	})
 	t.Run("ReadOnly", func(t *testing.T) {
 		options := fleet.options(fleet.filled(t, 2))
-		options.Disk = &badDisk{opens: unix.EROFS, writes: unix.EROFS}
+		options.Disk = &filetest.BadDisk{Database: "state.db", Opens: unix.EROFS, Writes: unix.EROFS}
 		store := open(t, options)
 		wantState(t, store, policycache.OriginCurrent, 2)
 		if !warned(store, "state-read-only") {
@@ -189,14 +116,14 @@ func TestStore_BadDisk(t *testing.T) {
 	})
 	t.Run("WritableAgain", func(t *testing.T) {
 		options := fleet.options(fleet.filled(t, 2))
-		disk := &badDisk{opens: unix.EROFS, onlyDB: true}
+		disk := &filetest.BadDisk{Database: "state.db", Opens: unix.EROFS, OnlyDB: true}
 		options.Disk = disk
 		store := open(t, options)
 		wantState(t, store, policycache.OriginCurrent, 2)
 		if !warned(store, "state-read-only") {
 			t.Errorf("status = %+v, want read-only", store.Status())
 		}
-		disk.opens = nil
+		disk.Opens = nil
 		must(t, store.Apply(t.Context(), fleet.policy(t, 3, 0)))
 		if !store.Status().Kept || len(store.Status().Warnings) != 0 {
 			t.Errorf("status = %+v, want the database back and no warning", store.Status())
@@ -217,19 +144,19 @@ func TestStore_BadDisk(t *testing.T) {
 func TestStore_RunMends(t *testing.T) {
 	t.Parallel()
 	fleet := newFleet(t)
-	disk := &badDisk{}
+	disk := &filetest.BadDisk{Database: "state.db"}
 	options := fleet.options(fleet.filled(t, 1))
 	options.Disk = disk
 	synctest.Test(t, func(t *testing.T) {
 		store, err := policycache.New(options)
 		must(t, err)
 		must(t, store.Open(t.Context()))
-		disk.fill(t)
-		disk.readOnly = true
+		disk.Fill(t)
+		disk.ReadOnly = true
 		if store.Apply(t.Context(), fleet.policy(t, 2, 0)) == nil {
 			t.Fatal("Apply succeeded on a failing disk")
 		}
-		disk.readOnly = false
+		disk.ReadOnly = false
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- store.Run(ctx) }()

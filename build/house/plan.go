@@ -48,34 +48,35 @@ func Plan() Rules {
 	return Rules{
 		Module: "holdfast",
 		Rooms: map[string][]string{
-			".":                  {"edge/cli"},
-			"edge/cli":           {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":         {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
-			"edge":               {},
-			"edge/oip":           {"edge"},
-			"edge/trust":         {"edge"},
-			"edge/rawconn":       {},
-			"edge/boltfile":      {"edge"},
-			"edge/localapi":      pure("edge/rawconn"),
-			"edge/host":          pure(),
-			"edge/config":        pure(),
-			"edge/compose":       pure(),
-			"edge/fleet":         pure("edge/compose"), // the operator's hall: there a policy's Compose projects are read
-			"policycache":        pure("edge/boltfile"),
-			"scheduler":          pure(),
-			"scheduler/sim":      pure("scheduler"),
-			"runtime":            pure("edge/rawconn"),
-			"runtime/drivertest": pure("runtime"),
-			"runtime/fake":       pure("runtime"),
-			"runtime/containerd": pure("runtime"),
-			"mqtt":               pure(),
-			"mqtt/outbox":        pure(),
-			"mqtt/journal":       pure("edge/boltfile"),
-			"mqtt/broker":        pure(),
-			"build/...":          {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
+			".":                      {"edge/cli"},
+			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
+			"edge":                   {},
+			"edge/oip":               {"edge"},
+			"edge/trust":             {"edge"},
+			"edge/rawconn":           {},
+			"edge/boltfile":          {"edge"},
+			"edge/boltfile/filetest": {"edge/boltfile"},
+			"edge/localapi":          pure("edge/rawconn"),
+			"edge/host":              pure(),
+			"edge/config":            pure(),
+			"edge/compose":           pure(),
+			"edge/fleet":             pure("edge/compose"), // the operator's hall: there a policy's Compose projects are read
+			"policycache":            pure("edge/boltfile"),
+			"scheduler":              pure(),
+			"scheduler/sim":          pure("scheduler"),
+			"runtime":                pure("edge/rawconn"),
+			"runtime/drivertest":     pure("runtime"),
+			"runtime/fake":           pure("runtime"),
+			"runtime/containerd":     pure("runtime"),
+			"mqtt":                   pure(),
+			"mqtt/outbox":            pure(),
+			"mqtt/journal":           pure("edge/boltfile"),
+			"mqtt/broker":            pure(),
+			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
 		FreeTests: []string{".", "edge/cli", "edge/agent", "mqtt", "build/..."}, // the link is tested with our own broker too
-		TestAids:  []string{"build/privated", "build/stand", "runtime/drivertest", "runtime/fake"},
+		TestAids:  []string{"build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
 		Homes:     homes(),
 		Unlinked: map[string]string{
 			"github.com/compose-spec/compose-go/v2/loader": "its schema is 1.7 MB of heap at every start (docs/decisions/0007)",
@@ -124,5 +125,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

@@ -16,6 +16,7 @@ type Disk interface {
 	OpenFile(name string, flag int, mode os.FileMode) (*os.File, error)
 	Create(name string) (DiskFile, error)
 	Rename(from, to string) error
+	Link(from, to string) error
 	Remove(name string) error
 	SyncDir(name string) error
 }
@@ -44,6 +45,9 @@ func (RealDisk) Create(name string) (DiskFile, error) {
 
 // Rename gives a file another name, in place of what had it.
 func (RealDisk) Rename(from, to string) error { return os.Rename(from, to) }
+
+// Link gives a file a second name.
+func (RealDisk) Link(from, to string) error { return os.Link(from, to) }
 
 // Remove takes a file out of its folder.
 func (RealDisk) Remove(name string) error { return os.Remove(name) }

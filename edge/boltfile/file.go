@@ -62,7 +62,11 @@ func (f *File) Commit(ctx context.Context, want Records) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	if err = f.write(want, whole); err == nil {
+	list := f.whole.Changes(whole)
+	if len(list) > 0 {
+		err = f.write(want, whole, list)
+	}
+	if err == nil {
 		return Found{Rung: Intact, Records: want}, nil
 	}
 	f.drop(err)
@@ -77,6 +81,9 @@ func (f *File) Commit(ctx context.Context, want Records) (Found, error) {
 // an error the file stays closed. The error is ErrLost when there is nothing to commit
 // to: history is lost then, of which the owner may want to tell in what it gives to
 // Rebuild.
+//
+// It commits even what the file seems to have: after a sync that failed that may be in
+// the kernel's memory alone.
 func (f *File) Restore(ctx context.Context, want Records) (Found, error) {
 	whole, err := f.options.Layout.sealed(want)
 	if err != nil {
@@ -92,7 +99,7 @@ func (f *File) Restore(ctx context.Context, want Records) (Found, error) {
 	case f.db == nil:
 		return found, fmt.Errorf("cannot reopen database: %w", found.Why)
 	}
-	if err := f.write(want, whole); err != nil {
+	if err := f.write(want, whole, f.whole.Changes(whole)); err != nil {
 		f.drop(err)
 		return found, err
 	}
@@ -117,12 +124,10 @@ func (f *File) Rebuild(r Records) error {
 	return nil
 }
 
-// write commits what differs.
-func (f *File) write(want, whole Records) error {
-	if list := f.whole.Changes(whole); len(list) > 0 {
-		if err := f.db.commit(list); err != nil {
-			return err
-		}
+// write makes one transaction of the changes that lead to records.
+func (f *File) write(want, whole Records, list []Change) error {
+	if err := f.db.commit(list); err != nil {
+		return err
 	}
 	f.whole, f.records = whole, want
 	return nil

@@ -3,6 +3,7 @@ package boltfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -73,13 +74,14 @@ func (f *File) climb(ctx context.Context, writable bool) (footing, error) {
 		return footing{}, err
 	case errors.Is(err, ErrNewer):
 		return footing{Found: Found{Rung: Newer, Why: err}}, nil
-	case errors.Is(err, errUnchecked) || !writable:
-		return failed(err), nil
-	case !errors.Is(err, ErrDamaged) && !errors.Is(err, errFault):
+	case !isDamage(err) || !writable:
 		return failed(err), nil
 	}
 	return f.climbDown(ctx, err), nil
 }
+
+// isDamage tells the errors that are the file's from those that are not.
+func isDamage(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, errFault) }
 
 func failed(why error) footing { return footing{Found: Found{Rung: Failed, Why: why}} }
 
@@ -117,40 +119,73 @@ func isReadOnly(err error) bool {
 	return errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission)
 }
 
-// climbDown helps a damaged file.
+// climbDown helps a damaged file. As long as something else than the damage is in the
+// way, a full disk or a check that cannot be made, nothing is given up.
 func (f *File) climbDown(ctx context.Context, why error) footing {
-	older := f.options.Path + ".older"
-	made, err := f.copyOlder(ctx, older)
-	if errors.Is(err, errUnchecked) {
-		return failed(err)
+	at, err := f.stepBack(ctx, why)
+	switch {
+	case err == nil:
+		return at
+	case errors.Is(err, ErrNewer):
+		return footing{Found: Found{Rung: Newer, Why: err}}
+	case !isDamage(err):
+		return failed(errors.Join(why, err))
 	}
 	if err := f.options.Disk.Rename(f.options.Path, f.options.Path+Quarantine); err != nil {
 		return failed(errors.Join(why, err))
 	}
-	if made {
-		db, err := f.install(older)
-		if err == nil {
-			var at footing
-			if at, err = f.stand(db, Older, why); err == nil {
-				return at
-			}
-		}
-		why = errors.Join(why, err)
-	}
-	return footing{Found: Found{Rung: Lost, Why: why}}
+	return footing{Found: Found{Rung: Lost, Why: errors.Join(why, err)}}
 }
 
-// copyOlder writes a copy of the file as it was one commit ago, and checks it.
-func (f *File) copyOlder(ctx context.Context, older string) (bool, error) {
+// stepBack puts the file as it was one commit ago in the place of the damaged one, in
+// one rename: whenever the power goes, one of the two is there.
+func (f *File) stepBack(ctx context.Context, why error) (footing, error) {
+	older := f.options.Path + ".older"
+	if err := f.copyOlder(ctx, older); err != nil {
+		return footing{}, err
+	}
+	f.quarantine()
+	db, err := f.install(older)
+	if err != nil {
+		return footing{}, err
+	}
+	return f.stand(db, Older, why)
+}
+
+// quarantine gives the damaged file, which is about to be replaced, a second name. A
+// file system that cannot do that is no reason to stay damaged.
+func (f *File) quarantine() {
+	disk, kept := f.options.Disk, f.options.Path+Quarantine
+	err := ignoreAbsent(disk.Remove(kept))
+	if err == nil {
+		err = disk.Link(f.options.Path, kept)
+	}
+	if err != nil {
+		f.options.Log.Warn("damaged database not kept", "path", f.options.Path, "error", err)
+	}
+}
+
+// copyOlder writes a copy of the file as it was one commit ago, and checks it. It gives
+// ErrDamaged when there is nothing to step back to.
+func (f *File) copyOlder(ctx context.Context, older string) error {
 	content, err := ReadBounded(f.options.Path, int64(f.options.Layout.MaxBytes))
-	if err != nil || !dropNewestMeta(content) {
-		return false, nil //nolint:nilerr // nothing to fall back to, which is an answer
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if err := writeFile(f.options.Disk, older, content); err != nil {
-		return false, errors.Join(err, ignoreAbsent(f.options.Disk.Remove(older)))
+	if !dropNewestMeta(content) {
+		return fmt.Errorf("%w: it has no older commit", ErrDamaged)
 	}
-	if err := f.check(ctx, older); err != nil {
-		return false, errors.Join(err, ignoreAbsent(f.options.Disk.Remove(older)))
+	disk := f.options.Disk
+	// What lies there may be a pipe, which would wait for a reader.
+	err = ignoreAbsent(disk.Remove(older))
+	if err == nil {
+		err = writeFile(disk, older, content)
 	}
-	return true, nil
+	if err == nil {
+		err = f.check(ctx, older)
+	}
+	if err != nil {
+		return errors.Join(err, ignoreAbsent(disk.Remove(older)))
+	}
+	return nil
 }

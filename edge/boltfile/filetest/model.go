@@ -1,4 +1,4 @@
-package policycache_test
+package filetest
 
 import (
 	"maps"
@@ -18,39 +18,45 @@ type model struct {
 // inode is a file without a name.
 type inode struct {
 	content []byte // on the disk for certain
-	pending []step // resizes and writes since
+	pending []Step // resizes and writes since
 }
 
 func newModel() *model {
 	return &model{files: map[int]*inode{}, folder: map[string]int{}, now: map[string]int{}}
 }
 
-func (m *model) do(s step) {
+func (m *model) do(s Step) {
 	switch s.kind {
-	case stepCreate:
+	case create:
 		id := len(m.files)
 		m.files[id] = &inode{}
 		m.change(func(folder map[string]int) { folder[s.name] = id })
-	case stepResize, stepWrite:
+	case resize, write:
 		file := m.files[m.now[s.name]]
 		file.pending = append(file.pending, s)
-	case stepSync:
+	case syncFile:
 		m.files[m.now[s.name]].sync()
-	case stepRename:
+	case rename:
 		m.change(func(folder map[string]int) {
 			if id, found := folder[s.name]; found {
 				folder[s.to] = id
 				delete(folder, s.name)
 			}
 		})
-	case stepRemove:
+	case link:
+		m.change(func(folder map[string]int) {
+			if id, found := folder[s.name]; found {
+				folder[s.to] = id
+			}
+		})
+	case remove:
 		m.change(func(folder map[string]int) { delete(folder, s.name) })
-	case stepSyncDir:
+	case syncDir:
 		m.folder = maps.Clone(m.now)
 		m.pending = nil
-	case stepStart:
+	case start:
 		m.started = s.v
-	case stepAck:
+	case acknowledge:
 		m.acknowledged = s.v
 	}
 }
@@ -68,15 +74,15 @@ func (i *inode) sync() {
 }
 
 // onto is the content after a part of a write, or a resize.
-func (s step) onto(content []byte, from, to int) []byte {
+func (s Step) onto(content []byte, from, to int) []byte {
 	need := s.at + to
-	if s.kind == stepResize {
+	if s.kind == resize {
 		need = s.size
 	}
 	for len(content) < need {
 		content = append(content, 0)
 	}
-	if s.kind == stepWrite {
+	if s.kind == write {
 		copy(content[s.at+from:], s.data[from:to])
 	}
 	return content
@@ -104,7 +110,7 @@ func (i *inode) afterCut(r *rand.Rand) []byte {
 	for _, s := range i.pending {
 		switch fate := r.IntN(3); {
 		case fate == 0:
-		case fate == 1 || s.kind == stepResize:
+		case fate == 1 || s.kind == resize:
 			content = s.onto(content, 0, len(s.data))
 		default:
 			for from := 0; from < len(s.data); from += sector {
