@@ -1,0 +1,267 @@
+package fleetlink
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+	"holdfast/mqtt/outbox"
+)
+
+const (
+	// mostAtOnce bounds what is read from a stream into memory: 2 MB of the largest
+	// records.
+	mostAtOnce = 64
+	// readAgain is how long a stream that cannot be read is left alone.
+	readAgain = 5 * time.Second
+)
+
+// pace keeps history to half of the link. A burst is sent as fast as the link takes
+// it; then history rests for as long as that took. So half of the time in flight is
+// left to everything else, whatever the link can do, and no estimate can drift.
+type pace struct {
+	mu      sync.Mutex // guards the rest
+	pending int        // of the burst, not acknowledged yet
+	bytes   int
+	began   time.Time
+	until   time.Time // rest
+	rate    float64   // bytes per second in flight, lately
+	drained uint64    // entries
+}
+
+// begin starts a burst.
+func (p *pace) begin(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending, p.bytes, p.began, p.until = 0, 0, now, time.Time{}
+}
+
+func (p *pace) depart(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending++
+	p.bytes += bytes
+}
+
+// arrive ends the burst with its last entry.
+func (p *pace) arrive(began time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.began.Equal(began) {
+		return // of a connection before
+	}
+	p.pending--
+	if err == nil {
+		p.drained++
+	}
+	if p.pending > 0 {
+		return
+	}
+	now := time.Now()
+	took := now.Sub(p.began)
+	p.until = now.Add(took)
+	if took > 0 && err == nil {
+		rate := float64(p.bytes) / took.Seconds()
+		if p.rate > 0 {
+			rate = (7*p.rate + rate) / 8
+		}
+		p.rate = rate
+	}
+}
+
+// ready tells whether the next burst may begin; if not, when, unless that is when
+// the last entry of this one has arrived.
+func (p *pace) ready(now time.Time) (bool, time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pending == 0 && !now.Before(p.until), p.until
+}
+
+// forget ends the burst of a connection that ended.
+func (p *pace) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending, p.began, p.until = 0, time.Time{}, time.Time{}
+}
+
+// drain sends the streams: what was committed first, then telemetry.
+func (t *talk) drain(ctx context.Context) {
+	l := t.link
+	l.pace.forget()
+	for ctx.Err() == nil {
+		changed := make([]<-chan struct{}, 2) // a nil channel never wakes
+		for i, f := range l.flows {
+			changed[i] = f.stream.Changed()
+		}
+		l.settleAll()
+		sent, again, err := t.round(ctx)
+		if err != nil {
+			return
+		}
+		if !sent {
+			l.rest(ctx, changed, again)
+		}
+	}
+}
+
+// rest waits until there may be something to send.
+func (l *Link) rest(ctx context.Context, changed []<-chan struct{}, again time.Time) {
+	var due <-chan time.Time
+	if !again.IsZero() {
+		timer := time.NewTimer(time.Until(again))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.wake:
+	case <-changed[0]:
+	case <-changed[1]:
+	case <-due:
+	}
+}
+
+// round sends what may be sent now, of one stream, and says otherwise when to look
+// again.
+func (t *talk) round(ctx context.Context) (sent bool, again time.Time, err error) {
+	now := time.Now()
+	for _, f := range t.link.flows {
+		may, at := t.link.may(f, now)
+		again = soonest(again, at)
+		if !may {
+			continue
+		}
+		n, err := t.pass(ctx, f)
+		if n > 0 || err != nil {
+			return true, time.Time{}, err
+		}
+		if t.link.troubles.has(warnUnreadable) {
+			again = soonest(again, now.Add(readAgain))
+		}
+	}
+	return false, again, nil
+}
+
+// may tells whether a stream may be sent now, and when to look again at the latest.
+// For telemetry the month must have bytes left, and history must have rested.
+func (l *Link) may(f *flow, now time.Time) (may bool, again time.Time) {
+	if l.confirms.Load() {
+		again = f.doubt(now, l.around)
+	}
+	if f != l.telemetry {
+		return true, again
+	}
+	if until, scarce := l.scarce(); scarce {
+		return false, soonest(again, until)
+	}
+	if !f.isPaced() {
+		return true, again
+	}
+	ready, at := l.pace.ready(now)
+	return ready, soonest(again, at)
+}
+
+// soonest is the earlier of two times, of which zero is never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// pass sends one batch of one stream.
+func (t *talk) pass(ctx context.Context, f *flow) (int, error) {
+	paced := f == t.link.telemetry && f.isPaced()
+	most := mostAtOnce
+	if paced {
+		most = t.link.burst()
+	}
+	batch, err := f.read(most)
+	t.link.readable(f, err)
+	if err != nil {
+		return 0, nil // a warning says so, and it is tried again
+	}
+	defer f.probed()
+	if len(batch.Entries) == 0 {
+		return 0, nil
+	}
+	began := time.Time{}
+	if paced {
+		began = time.Now()
+		t.link.pace.begin(began)
+	}
+	for i, e := range batch.Entries {
+		if err := t.send(ctx, f, batch.Epoch, e, began); err != nil {
+			return i, err
+		}
+	}
+	return len(batch.Entries), nil
+}
+
+// send gives one entry to the session. began is set when it belongs to a burst.
+func (t *talk) send(ctx context.Context, f *flow, epoch string, e outbox.Entry, began time.Time) error {
+	l := t.link
+	historical := e.Seq < f.historicBelow()
+	m, err := l.message(f, epoch, e, historical)
+	if err != nil {
+		return err
+	}
+	err = t.give(ctx, f, e.Seq, m, began)
+	if !errors.Is(err, edge.ErrInvalid) || e.Gap != nil {
+		return err
+	}
+	if m, err = l.unsayable(f, epoch, e, historical, err); err != nil { // larger than this link's frames
+		return err
+	}
+	return t.give(ctx, f, e.Seq, m, began)
+}
+
+func (t *talk) give(ctx context.Context, f *flow, seq uint64, m mqtt.Message, began time.Time) error {
+	l := t.link
+	mark := f.depart(seq)
+	if !began.IsZero() {
+		l.pace.depart(len(m.Payload))
+	}
+	err := l.session.Send(ctx, m, func(err error) {
+		f.arrive(mark, err)
+		if !began.IsZero() {
+			l.pace.arrive(began, err)
+		}
+		nudge(l.wake)
+	})
+	if err != nil {
+		f.retract(mark)
+		if !began.IsZero() {
+			l.pace.arrive(began, err)
+		}
+	}
+	return err
+}
+
+// burst leaves a quarter of the window to what is not history.
+func (l *Link) burst() int {
+	window := 32
+	if t := l.tuning.Load(); t != nil && t.Window > 0 {
+		window = t.Window
+	}
+	return min(max(1, window*3/4), mostAtOnce)
+}
+
+// settleAll lets go what may go, of a fleet that does not confirm.
+func (l *Link) settleAll() {
+	if l.confirms.Load() {
+		return
+	}
+	for _, f := range l.flows {
+		f.settle()
+	}
+}
+
+func (f *flow) historicBelow() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.historic
+}
