@@ -189,7 +189,7 @@ type images struct {
 func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
 	imported, err := i.ImageStore.Import(ctx, archive)
 	for _, image := range imported {
-		i.agent.journal.Add(edge.Event{
+		i.agent.chronicle.Add(edge.Event{
 			Kind: edge.EventImageImported, Subject: image.Name, Cause: i.cause,
 			Facts: map[string]string{"digest": image.Digest},
 		})

@@ -52,12 +52,12 @@ type Agent struct {
 	claim   *claim
 	notify  notifier
 
-	journal  *journal
-	warnings *warnings
-	recent   *recent
-	daemon   atomic.Pointer[edge.DaemonReport]
-	trust    Trust     // as it was at the start
-	governor *governor // nil: no policy governs the node
+	chronicle *chronicle
+	warnings  *warnings
+	recent    *recent
+	daemon    atomic.Pointer[edge.DaemonReport]
+	trust     Trust     // as it was at the start
+	governor  *governor // nil: no policy governs the node
 
 	vitals     *host.Sampler
 	driver     *containerd.Driver
@@ -71,9 +71,9 @@ func New(options Options, in Inputs) (*Agent, error) {
 	a := &Agent{options: options, boot: bootID(), notify: newNotifier(options.Getenv), trust: in.Trust}
 	a.config.Store(&in.Config)
 	a.daemon.Store(&edge.DaemonReport{Address: in.Config.Containerd.Address, Namespace: in.Config.Containerd.Namespace})
-	a.journal = newJournal(options.Log)
-	a.warnings = newWarnings(a.journal)
-	a.recent = newRecent(a.journal)
+	a.chronicle = newChronicle(options.Log)
+	a.warnings = newWarnings(a.chronicle)
+	a.recent = newRecent(a.chronicle)
 	if err := a.build(in.Config); err != nil {
 		return nil, err
 	}
@@ -131,12 +131,12 @@ func (a *Agent) Close() error {
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
 func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
-	a.journal.Add(edge.Event{
+	a.chronicle.Add(edge.Event{
 		Kind: edge.EventAgentStarted, Subject: a.config.Load().Node.Name,
 		Facts: map[string]string{"version": a.options.Version},
 	})
 	err := runServices(ctx, a.services(reload))
-	a.journal.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
+	a.chronicle.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
 	return err
 }
 

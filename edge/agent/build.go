@@ -29,7 +29,7 @@ func (a *Agent) build(c config.Config) (err error) {
 	a.supervisor, err = runtime.New(runtime.Options{
 		Driver: a.driver,
 		Log:    a.options.Log,
-		Event:  a.journal.Add,
+		Event:  a.chronicle.Add,
 		Warn:   a.warned,
 		Clear:  a.warnings.Clear,
 		Pools:  func(pools []edge.Pool) { a.scheduler.Serve(pools) },
@@ -62,18 +62,18 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	stock := newStock(filepath.Join(c.Paths.State, "images"), a.options.Log)
 	stock.images, stock.load = a.listImages, images{a.driver, a, "stock"}.Import
 	g := &governor{
-		rule:    a.rule,
-		desire:  a.supervisor.Apply,
-		settle:  a.supervisor.Settle,
-		supply:  stock.Supply,
-		journal: a.journal,
-		log:     a.options.Log,
-		back:    make(chan uint64, 1),
-		taking:  newTurn(),
-		length:  time.Duration(c.Policy.Trial),
-		shown:   &sharedWarnings{warnings: a.warnings},
-		refused: &sharedWarnings{warnings: a.warnings},
-		failed:  make(chan failure, 1),
+		rule:      a.rule,
+		desire:    a.supervisor.Apply,
+		settle:    a.supervisor.Settle,
+		supply:    stock.Supply,
+		chronicle: a.chronicle,
+		log:       a.options.Log,
+		back:      make(chan uint64, 1),
+		taking:    newTurn(),
+		length:    time.Duration(c.Policy.Trial),
+		shown:     &sharedWarnings{warnings: a.warnings},
+		refused:   &sharedWarnings{warnings: a.warnings},
+		failed:    make(chan failure, 1),
 	}
 	g.store, err = policycache.New(policycache.Options{
 		Dir:      c.Paths.State,
@@ -155,7 +155,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Inference:       inference{a.scheduler},
 		Models:          a.supervisor,
 		Node:            node{a},
-		Events:          a.journal,
+		Events:          a.chronicle,
 		Images:          admitImages{images{a.driver, a, "local API"}},
 		Logs:            logs{a},
 		Policies:        policies{a},

@@ -11,7 +11,7 @@ func (a *Agent) instanceEvent(e edge.InstanceEvent) {
 		edge.InstanceResumed:     edge.EventInstanceResumed,
 	}[e.Kind]
 	if told {
-		a.journal.Add(edge.Event{Kind: kind, Subject: e.Instance, Cause: "containerd", Facts: map[string]string{"workload": e.Workload}})
+		a.chronicle.Add(edge.Event{Kind: kind, Subject: e.Instance, Cause: "containerd", Facts: map[string]string{"workload": e.Workload}})
 	}
 }
 
@@ -19,14 +19,14 @@ func (a *Agent) daemonChanged(report edge.DaemonReport) {
 	before := a.daemon.Swap(&report)
 	switch {
 	case report.Connected && !before.Connected:
-		a.journal.Add(edge.Event{
+		a.chronicle.Add(edge.Event{
 			Kind: edge.EventDaemonBack, Subject: report.Address,
 			Facts: map[string]string{"version": report.Version},
 		})
 		a.warnings.Clear(codeDaemonDown, report.Address)
 	case !report.Connected:
 		if before.Connected {
-			a.journal.Add(edge.Event{Kind: edge.EventDaemonLost, Subject: report.Address, Cause: report.Error})
+			a.chronicle.Add(edge.Event{Kind: edge.EventDaemonLost, Subject: report.Address, Cause: report.Error})
 		}
 		a.warnings.Raise(edge.Warning{
 			Code: codeDaemonDown, Subject: report.Address, Detail: report.Error,

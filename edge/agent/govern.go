@@ -17,13 +17,14 @@ import (
 // hands its rules to the scheduler and its workloads to the supervisor. A policy
 // that shows within its trial that it cannot be applied is taken back.
 type governor struct {
-	store   *policycache.Store
-	rule    func(*edge.Policy)                        // the scheduler: who may submit what; nil: nobody is bounded
-	desire  func([]edge.Workload)                     // the supervisor: what should run
-	settle  func(context.Context) error               // the supervisor shows what it was told
-	supply  func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
-	journal *journal
-	log     *slog.Logger
+	store     *policycache.Store
+	rule      func(*edge.Policy)                        // the scheduler: who may submit what; nil: nobody is bounded
+	desire    func([]edge.Workload)                     // the supervisor: what should run
+	settle    func(context.Context) error               // the supervisor shows what it was told
+	supply    func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
+	adjust    *adjustments                              // what commands want of workloads; nil: nothing
+	chronicle *chronicle
+	log       *slog.Logger
 
 	length  time.Duration   // of a trial
 	taking  turn            // of the one who brings or takes back a document
@@ -70,34 +71,48 @@ func (g *governor) enforce() {
 	before := g.inForce
 	if g.inForce = now; before == nil || before.Digest != now.Digest {
 		g.trial = trialOf(now, g.length) // before anybody can warn of what it changes
-		g.hand(now.Policy)
+		g.handLocked(now)
 		g.tell(now)
 	}
 	if now.Ended && (before == nil || !before.Ended) && now.Policy != nil {
-		g.journal.Add(edge.Event{
+		g.chronicle.Add(edge.Event{
 			Kind: edge.EventLeaseEnded, Subject: now.Name, Cause: "too long without a sign of the fleet",
 			Facts: map[string]string{"version": fmt.Sprint(now.Version), "state": string(now.State())},
 		})
 	}
 }
 
-// hand tells the rooms. Without a policy what runs is kept as it is, and serves
+// handLocked tells the rooms. Without a policy what runs is kept as it is, and serves
 // nobody: not knowing what should run is no reason to stop anything.
-func (g *governor) hand(policy *edge.Policy) {
-	g.rule(policy)
-	if policy == nil {
-		return
+func (g *governor) handLocked(now *policycache.Snapshot) {
+	g.rule(now.Policy)
+	if now.Policy != nil {
+		g.desireLocked(now)
 	}
-	wanted, refused := admitted(policy)
+}
+
+// desireLocked tells the supervisor what should run.
+func (g *governor) desireLocked(now *policycache.Snapshot) {
+	wanted, refused := admitted(now.Policy)
 	g.refused.share(refused)
-	g.desire(wanted)
+	g.desire(g.adjust.Over(tenureOf(now), wanted))
+}
+
+// Readjust tells the supervisor again what should run, after a command has adjusted it.
+func (g *governor) Readjust(ctx context.Context) error {
+	g.mu.Lock()
+	if g.inForce != nil && g.inForce.Policy != nil {
+		g.desireLocked(g.inForce)
+	}
+	g.mu.Unlock()
+	return g.settle(ctx)
 }
 
 func (g *governor) tell(s *policycache.Snapshot) {
 	if s.Policy == nil {
 		return
 	}
-	g.journal.Add(edge.Event{
+	g.chronicle.Add(edge.Event{
 		Kind: edge.EventPolicyInForce, Subject: s.Name,
 		Facts: map[string]string{
 			"version": fmt.Sprint(s.Version), "digest": s.Digest, "state": string(s.State()),
@@ -129,7 +144,7 @@ func (g *governor) Apply(ctx context.Context, envelope []byte) (edge.PolicyRepor
 	err := g.take(ctx, envelope)
 	g.shown.share(g.store.Status().Warnings)
 	if err != nil {
-		g.journal.Refused(g.store.Snapshot().Name, err)
+		g.chronicle.Refused(g.store.Snapshot().Name, err)
 	}
 	return g.report(), err
 }
@@ -164,7 +179,7 @@ func (g *governor) follow(ctx context.Context, envelope []byte) error {
 		return err
 	}
 	if now := g.store.Status().Root; now != before {
-		g.journal.Add(edge.Event{
+		g.chronicle.Add(edge.Event{
 			Kind: edge.EventRootFollowed, Subject: "root",
 			Facts: map[string]string{"from": fmt.Sprint(before), "to": fmt.Sprint(now)},
 		})

@@ -48,7 +48,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 		t.Fatal(err)
 	}
 	r := &hallRig{t: t, key: key, held: []edge.Image{{Digest: "sha256:" + strings.Repeat("1", 64)}}}
-	j := newJournal(slog.New(slog.DiscardHandler))
+	j := newChronicle(slog.New(slog.DiscardHandler))
 	w := newWarnings(j)
 	r.governor = &governor{
 		rule: func(p *edge.Policy) {
@@ -62,9 +62,9 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 				r.desired = append(r.desired, fmt.Sprintf("%s %d %v", w.Key(), w.Replicas, w.Limits.Memory>>20))
 			}
 		},
-		supply:  func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
-		settle:  func(context.Context) error { return nil },
-		journal: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(), length: time.Minute,
+		supply:    func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
+		settle:    func(context.Context) error { return nil },
+		chronicle: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(), length: time.Minute,
 		shown: &sharedWarnings{warnings: w}, refused: &sharedWarnings{warnings: w},
 	}
 	options := policycache.Options{
@@ -136,7 +136,7 @@ func (r *hallRig) want(version uint64, state string, desired ...string) {
 }
 
 func (r *hallRig) events(kind edge.EventKind) (causes []string) {
-	for _, e := range r.journal.Since(0) {
+	for _, e := range r.chronicle.Since(0) {
 		if e.Kind == kind {
 			causes = append(causes, e.Cause)
 		}
@@ -229,12 +229,12 @@ func TestGovernor_Trial(t *testing.T) {
 	warn("start-failed", "line/more")
 	go func() { ended <- r.Run(ctx) }()
 	for len(r.events(edge.EventPolicyRolledBack)) == 0 {
-		if err := r.journal.Wait(ctx, r.journal.Since(0)[len(r.journal.Since(0))-1].Seq); err != nil {
+		if err := r.chronicle.Wait(ctx, r.chronicle.Since(0)[len(r.chronicle.Since(0))-1].Seq); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for r.store.Snapshot().Version != 1 || len(r.events(edge.EventPolicyInForce)) < 3 {
-		if err := r.journal.Wait(ctx, r.journal.Since(0)[len(r.journal.Since(0))-1].Seq); err != nil {
+		if err := r.chronicle.Wait(ctx, r.chronicle.Since(0)[len(r.chronicle.Since(0))-1].Seq); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,14 +15,14 @@ const keptTasks = 256
 // recent remembers how the latest tasks ended, and makes an event of each that
 // did not end well.
 type recent struct {
-	journal *journal
+	chronicle *chronicle
 
 	mu    sync.Mutex // guards tasks
 	tasks ring[edge.TaskView]
 }
 
-func newRecent(j *journal) *recent {
-	return &recent{journal: j, tasks: ring[edge.TaskView]{size: keptTasks}}
+func newRecent(j *chronicle) *recent {
+	return &recent{chronicle: j, tasks: ring[edge.TaskView]{size: keptTasks}}
 }
 
 // Settled takes note of one settlement. It is called on the scheduler's loop, so
@@ -33,7 +33,7 @@ func (r *recent) Settled(s edge.Settlement) {
 	r.tasks.add(view)
 	r.mu.Unlock()
 	if kind, unwell := eventOf(s.Outcome); unwell {
-		r.journal.Add(edge.Event{
+		r.chronicle.Add(edge.Event{
 			Kind: kind, Subject: s.Task.ID, Cause: view.Reason,
 			Facts: map[string]string{
 				"model": s.Task.Model,

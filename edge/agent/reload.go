@@ -50,7 +50,7 @@ func (a *Agent) reload() {
 	later = append(later, in.Trust.changed(a.trust)...)
 	a.warnRestart(later)
 	a.take(in)
-	a.journal.Add(edge.Event{
+	a.chronicle.Add(edge.Event{
 		Kind: edge.EventAgentReloaded, Subject: in.Config.Node.Name, Cause: "SIGHUP",
 		Facts: map[string]string{"changed": strings.Join(live, " "), "needsRestart": strings.Join(later, " ")},
 	})

@@ -99,7 +99,7 @@ func (s *signal) raise() {
 
 // watchState raises the signal when the reported state may have changed: after each
 // event, and now and then.
-func watchState(ctx context.Context, j *journal, changed *signal) error {
+func watchState(ctx context.Context, j *chronicle, changed *signal) error {
 	seq := uint64(0)
 	for ctx.Err() == nil {
 		within, cancel := context.WithTimeout(ctx, stateEvery)

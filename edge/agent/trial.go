@@ -97,7 +97,7 @@ func (g *governor) takeBack(ctx context.Context, f failure) {
 	if err != nil {
 		facts["error"] = err.Error()
 	}
-	g.journal.Add(edge.Event{Kind: edge.EventPolicyRolledBack, Subject: in.Name, Cause: f.why, Facts: facts})
+	g.chronicle.Add(edge.Event{Kind: edge.EventPolicyRolledBack, Subject: in.Name, Cause: f.why, Facts: facts})
 	g.enforce()
 }
 

@@ -328,7 +328,7 @@ func TestTrust_WhyUngoverned(t *testing.T) {
 func TestAgent_WarnTrust(t *testing.T) {
 	r := newTrustRig(t)
 	r.begin()
-	a := &Agent{trust: r.read(), warnings: newWarnings(newJournal(slog.New(slog.DiscardHandler)))}
+	a := &Agent{trust: r.read(), warnings: newWarnings(newChronicle(slog.New(slog.DiscardHandler)))}
 	a.config.Store(&config.Config{Policy: r.policy})
 	want := func(name string, warnings ...string) {
 		t.Helper()

@@ -13,7 +13,7 @@ import (
 // warnings is the set of lasting degraded conditions, each raised once however
 // often it is found again.
 type warnings struct {
-	journal *journal
+	chronicle *chronicle
 
 	mu     sync.Mutex // guards raised
 	raised map[warningKey]edge.Warning
@@ -21,8 +21,8 @@ type warnings struct {
 
 type warningKey struct{ code, subject string }
 
-func newWarnings(j *journal) *warnings {
-	return &warnings{journal: j, raised: map[warningKey]edge.Warning{}}
+func newWarnings(j *chronicle) *warnings {
+	return &warnings{chronicle: j, raised: map[warningKey]edge.Warning{}}
 }
 
 // Raise adds a warning, or renews the words of one that stands already.
@@ -37,7 +37,7 @@ func (w *warnings) Raise(warning edge.Warning) {
 	w.raised[key] = warning
 	w.mu.Unlock()
 	if !known {
-		w.journal.Add(edge.Event{
+		w.chronicle.Add(edge.Event{
 			Kind: edge.EventWarningRaised, Subject: warning.Subject, Cause: warning.Detail,
 			Facts: map[string]string{"code": warning.Code},
 		})
@@ -52,7 +52,7 @@ func (w *warnings) Clear(code, subject string) {
 	delete(w.raised, key)
 	w.mu.Unlock()
 	if known {
-		w.journal.Add(edge.Event{
+		w.chronicle.Add(edge.Event{
 			Kind: edge.EventWarningCleared, Subject: subject,
 			Facts: map[string]string{"code": code},
 		})

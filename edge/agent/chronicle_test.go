@@ -11,9 +11,9 @@ import (
 	"holdfast/edge"
 )
 
-func TestJournal_Since(t *testing.T) {
+func TestChronicle_Since(t *testing.T) {
 	t.Run("StormOfRefusalsLeavesNodeEvents", func(t *testing.T) {
-		j := newJournal(slog.New(slog.DiscardHandler))
+		j := newChronicle(slog.New(slog.DiscardHandler))
 		j.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "digits-1"})
 		for i := range 3 * keptEvents {
 			j.Add(edge.Event{Kind: edge.EventTaskRefused, Subject: fmt.Sprint(i)})
@@ -27,7 +27,7 @@ func TestJournal_Since(t *testing.T) {
 		}
 	})
 	t.Run("InOrderAndAfterSeq", func(t *testing.T) {
-		j := newJournal(slog.New(slog.DiscardHandler))
+		j := newChronicle(slog.New(slog.DiscardHandler))
 		for i := range 10 {
 			kind := edge.EventInstanceReady
 			if i%2 == 0 {
@@ -47,9 +47,9 @@ func TestJournal_Since(t *testing.T) {
 	})
 }
 
-func TestJournal_Wait(t *testing.T) {
+func TestChronicle_Wait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := newJournal(slog.New(slog.DiscardHandler))
+		j := newChronicle(slog.New(slog.DiscardHandler))
 		woken := make(chan error, 1)
 		go func() { woken <- j.Wait(t.Context(), 0) }()
 		synctest.Wait()
@@ -71,7 +71,7 @@ func TestJournal_Wait(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	j := newJournal(slog.New(slog.DiscardHandler))
+	j := newChronicle(slog.New(slog.DiscardHandler))
 	w := newWarnings(j)
 	w.Raise(edge.Warning{Code: "crash-loop", Subject: "a", Detail: "one"})
 	first := w.All()[0].Since
@@ -94,8 +94,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestJournal_Refused(t *testing.T) {
-	j := newJournal(slog.New(slog.DiscardHandler))
+func TestChronicle_Refused(t *testing.T) {
+	j := newChronicle(slog.New(slog.DiscardHandler))
 	j.Add(edge.Event{Kind: edge.EventAgentStarted})
 	for range 1000 {
 		j.Refused("line", errors.New("garbage"))

@@ -16,9 +16,9 @@ import (
 // quiet node, and about 200 KiB at the worst.
 const keptEvents = 512
 
-// journal remembers the latest events. Task events have a ring of their own, so
+// chronicle remembers the latest events. Task events have a ring of their own, so
 // that a storm of refusals cannot push out why an instance was restarted.
-type journal struct {
+type chronicle struct {
 	log *slog.Logger
 	now func() time.Time
 
@@ -32,8 +32,8 @@ type journal struct {
 	refusedAt uint64
 }
 
-func newJournal(log *slog.Logger) *journal {
-	return &journal{
+func newChronicle(log *slog.Logger) *chronicle {
+	return &chronicle{
 		log:   log,
 		now:   time.Now,
 		node:  ring[edge.Event]{size: keptEvents},
@@ -43,45 +43,45 @@ func newJournal(log *slog.Logger) *journal {
 }
 
 // Add gives the event its number and time and keeps it.
-func (j *journal) Add(e edge.Event) {
-	j.mu.Lock()
-	j.seq++
-	e.Seq, e.At = j.seq, j.now()
+func (c *chronicle) Add(e edge.Event) {
+	c.mu.Lock()
+	c.seq++
+	e.Seq, e.At = c.seq, c.now()
 	if isTaskEvent(e.Kind) {
-		j.tasks.add(e)
+		c.tasks.add(e)
 	} else {
-		j.node.add(e)
+		c.node.add(e)
 	}
-	close(j.grown)
-	j.grown = make(chan struct{})
-	j.mu.Unlock()
+	close(c.grown)
+	c.grown = make(chan struct{})
+	c.mu.Unlock()
 
-	j.report(e)
+	c.report(e)
 }
 
 // Refused tells of a document that was not taken. The same refusal again, with nothing
 // between, is told by the first: who sends garbage must not push out what happened.
-func (j *journal) Refused(subject string, err error) {
-	j.mu.Lock()
-	again := j.refusal == err.Error() && j.refusedAt == j.seq
-	j.mu.Unlock()
+func (c *chronicle) Refused(subject string, err error) {
+	c.mu.Lock()
+	again := c.refusal == err.Error() && c.refusedAt == c.seq
+	c.mu.Unlock()
 	if again {
 		return
 	}
-	j.Add(edge.Event{Kind: edge.EventPolicyRefused, Subject: subject, Cause: err.Error()})
-	j.mu.Lock()
-	j.refusal, j.refusedAt = err.Error(), j.seq
-	j.mu.Unlock()
+	c.Add(edge.Event{Kind: edge.EventPolicyRefused, Subject: subject, Cause: err.Error()})
+	c.mu.Lock()
+	c.refusal, c.refusedAt = err.Error(), c.seq
+	c.mu.Unlock()
 }
 
 // report writes the event to the log; what happens to single tasks is detail
 // that a busy node does not want a line for.
-func (j *journal) report(e edge.Event) {
+func (c *chronicle) report(e edge.Event) {
 	level := slog.LevelInfo
 	if isTaskEvent(e.Kind) {
 		level = slog.LevelDebug
 	}
-	if !j.log.Enabled(context.Background(), level) {
+	if !c.log.Enabled(context.Background(), level) {
 		return
 	}
 	facts := make([]any, 0, 2*len(e.Facts)+6)
@@ -92,25 +92,25 @@ func (j *journal) report(e edge.Event) {
 	for _, key := range slices.Sorted(maps.Keys(e.Facts)) {
 		facts = append(facts, key, e.Facts[key])
 	}
-	j.log.Log(context.Background(), level, "event", facts...)
+	c.log.Log(context.Background(), level, "event", facts...)
 }
 
 // Since returns the events after seq that are still kept, oldest first.
-func (j *journal) Since(seq uint64) []edge.Event {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (c *chronicle) Since(seq uint64) []edge.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	after := func(e edge.Event) bool { return e.Seq > seq }
-	events := append(j.node.filter(after), j.tasks.filter(after)...)
+	events := append(c.node.filter(after), c.tasks.filter(after)...)
 	slices.SortFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return events
 }
 
 // Wait returns once there is an event after seq, or when ctx ends.
-func (j *journal) Wait(ctx context.Context, seq uint64) error {
+func (c *chronicle) Wait(ctx context.Context, seq uint64) error {
 	for {
-		j.mu.Lock()
-		latest, grown := j.seq, j.grown
-		j.mu.Unlock()
+		c.mu.Lock()
+		latest, grown := c.seq, c.grown
+		c.mu.Unlock()
 		if latest > seq {
 			return nil
 		}
@@ -123,10 +123,10 @@ func (j *journal) Wait(ctx context.Context, seq uint64) error {
 }
 
 // latest is the number of the latest event.
-func (j *journal) latest() uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.seq
+func (c *chronicle) latest() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seq
 }
 
 func isTaskEvent(kind edge.EventKind) bool {
