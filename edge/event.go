@@ -38,6 +38,12 @@ const (
 	EventPolicyRolledBack EventKind = "policy-rolled-back" // it failed to apply; an earlier one is in force again
 	EventRootFollowed     EventKind = "root-followed"      // a newer root document was taken over
 	EventLeaseEnded       EventKind = "lease-ended"
+	EventCommandTaken     EventKind = "command-taken"
+	EventCommandEnded     EventKind = "command-ended"
+	EventCommandRefused   EventKind = "command-refused" // it was not believed, or not meant for this node
+	EventMessageRefused   EventKind = "message-refused" // something on the link that was of no use
+	EventLinkUp           EventKind = "link-up"
+	EventLinkDown         EventKind = "link-down"
 	EventTaskRefused      EventKind = "task-refused"
 	EventTaskEvicted      EventKind = "task-evicted"
 	EventTaskMissed       EventKind = "task-missed"

@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -71,11 +71,14 @@ func Plan() Rules {
 			"runtime/containerd":     pure("runtime"),
 			"mqtt":                   pure(),
 			"mqtt/outbox":            pure(),
-			"mqtt/journal":           pure("edge/boltfile"),
+			"mqtt/journal":           pure("edge/boltfile", "mqtt/outbox"),
+			"mqtt/commands":          pure("mqtt/journal", "mqtt/outbox"),
+			"mqtt/fleetlink":         pure("mqtt", "mqtt/outbox"),
+			"mqtt/sitelink":          pure("mqtt"),
 			"mqtt/broker":            pure(),
 			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
-		FreeTests: []string{".", "edge/cli", "edge/agent", "mqtt", "build/..."}, // the link is tested with our own broker too
+		FreeTests: []string{".", "edge/cli", "edge/agent", "mqtt", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
 		TestAids:  []string{"build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
 		Homes:     homes(),
 		Unlinked: map[string]string{

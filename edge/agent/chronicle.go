@@ -19,8 +19,9 @@ const keptEvents = 512
 // chronicle remembers the latest events. Task events have a ring of their own, so
 // that a storm of refusals cannot push out why an instance was restarted.
 type chronicle struct {
-	log *slog.Logger
-	now func() time.Time
+	log  *slog.Logger
+	now  func() time.Time
+	tell func(edge.Event) // the fleet; nil: there is none. It does not wait
 
 	mu    sync.Mutex // guards the fields below
 	seq   uint64
@@ -57,6 +58,9 @@ func (c *chronicle) Add(e edge.Event) {
 	c.mu.Unlock()
 
 	c.report(e)
+	if c.tell != nil {
+		c.tell(e)
+	}
 }
 
 // Refused tells of a document that was not taken. The same refusal again, with nothing

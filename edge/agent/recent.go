@@ -16,6 +16,7 @@ const keptTasks = 256
 // did not end well.
 type recent struct {
 	chronicle *chronicle
+	tell      func(edge.Settlement) // the fleet; nil: there is none. It does not wait
 
 	mu    sync.Mutex // guards tasks
 	tasks ring[edge.TaskView]
@@ -32,6 +33,9 @@ func (r *recent) Settled(s edge.Settlement) {
 	r.mu.Lock()
 	r.tasks.add(view)
 	r.mu.Unlock()
+	if r.tell != nil {
+		r.tell(s)
+	}
 	if kind, unwell := eventOf(s.Outcome); unwell {
 		r.chronicle.Add(edge.Event{
 			Kind: kind, Subject: s.Task.ID, Cause: view.Reason,

@@ -25,7 +25,7 @@ type verbs struct {
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
 	deadline   func(edge.Class) time.Duration // of a task that names none
-	chronicle    *chronicle
+	chronicle  *chronicle
 
 	hands  hands
 	images commandImages
