@@ -32,10 +32,10 @@ var example []byte
 type Quorum struct{ Keys, Threshold int }
 
 // DefaultQuorums are those of a fleet that says nothing else: the root survives the
-// loss of one key and the theft of one.
+// loss of one key and the theft of one, and what is dangerous can be commanded by two.
 func DefaultQuorums() map[trust.Role]Quorum {
 	return map[trust.Role]Quorum{
-		trust.RoleRoot: {3, 2}, trust.RolePolicy: {1, 1}, trust.RoleCommand: {1, 1},
+		trust.RoleRoot: {3, 2}, trust.RolePolicy: {1, 1}, trust.RoleCommand: {2, 1},
 		trust.RoleFreshness: {1, 1}, trust.RoleRelease: {1, 1},
 	}
 }

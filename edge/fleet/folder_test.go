@@ -30,8 +30,8 @@ func keyPath(folder, name string) string {
 
 func TestInit(t *testing.T) {
 	folder, made := begin(t)
-	if len(made.Keys) != 7 || len(made.Files) != 3 {
-		t.Errorf("got %+v, want 7 keys and 3 files", made)
+	if len(made.Keys) != 8 || len(made.Files) != 3 {
+		t.Errorf("got %+v, want 8 keys and 3 files", made)
 	}
 	for _, key := range made.Keys {
 		if got := mode(t, key.File); got != 0o600 {
