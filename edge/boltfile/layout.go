@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Layout says what a file of one kind holds. The tree that every file has:
@@ -51,8 +52,7 @@ const (
 func (l Layout) sealed(r Records) (Records, error) {
 	whole := make(Records, len(r)+2)
 	for name, value := range r {
-		bucket := changeOf(name, nil).Bucket
-		if name == keySchema || name == keySeal || bucket != bucketMeta && !slices.Contains(l.Buckets, bucket) {
+		if !l.mayKeep(name) {
 			return nil, fmt.Errorf("cannot keep record %q: it is not its owner's", name)
 		}
 		if value == nil {
@@ -63,6 +63,13 @@ func (l Layout) sealed(r Records) (Records, error) {
 	whole[keySchema] = strconv.AppendInt(nil, int64(l.Schema), 10)
 	whole[keySeal] = whole.seal()
 	return whole, nil
+}
+
+// mayKeep tells whether the owner may have a record of a name.
+func (l Layout) mayKeep(name string) bool {
+	bucket, key, _ := strings.Cut(name, "/")
+	ours := name == keySchema || name == keySeal
+	return key != "" && !ours && (bucket == bucketMeta || slices.Contains(l.Buckets, bucket))
 }
 
 // unseal checks records as they were read, and gives them as the owner knows them.
