@@ -14,9 +14,10 @@ type Class uint8
 const (
 	D0 Class = iota // memory only
 	D1              // memory first, to flash if not acknowledged within Settle
+	D2              // committed before anyone is told: never the spool's, but of the stream beside it
 )
 
-func (c Class) String() string { return [...]string{"D0", "D1"}[min(c, D1)] }
+func (c Class) String() string { return [...]string{"D0", "D1", "D2"}[min(c, D2)] }
 
 // Bounds of one record. An envelope around the largest fits the link's frames of
 // 64 KiB.
