@@ -154,6 +154,7 @@ type TaskView struct {
 type WorkloadView struct {
 	Workload  Workload       `json:"workload"`
 	Ready     int            `json:"ready"`
+	Adjusted  bool           `json:"adjusted,omitempty"` // a command, and not the policy, says how many replicas it has
 	Instances []InstanceView `json:"instances"`
 }
 

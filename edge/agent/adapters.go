@@ -57,7 +57,7 @@ func (n node) Status() edge.Status {
 		Containerd: *n.daemon.Load(),
 		Scheduler:  snapshot.Report,
 		Tenants:    snapshot.Tenants,
-		Workloads:  n.supervisor.Workloads(),
+		Workloads:  n.workloads(),
 		Warnings:   n.warnings.All(),
 		Vitals:     n.vitals.Vitals(),
 	}
@@ -75,10 +75,24 @@ func (n node) Tasks() []edge.TaskView {
 	return slices.Concat(snapshot.Running, snapshot.Waiting, settled)
 }
 
+// workloads lists what should run and what does, and what of it commands have adjusted.
+// The list belongs to whoever asked; what is in it is shared.
+func (n node) workloads() []edge.WorkloadView {
+	views := slices.Clone(n.supervisor.Workloads())
+	if n.governor == nil {
+		return views
+	}
+	under := tenureOf(n.governor.store.Snapshot())
+	for i, view := range views {
+		views[i].Adjusted = n.governor.adjust.Adjusted(under, view.Workload.Key())
+	}
+	return views
+}
+
 // Workloads lists what should run and what does, with what each running instance
 // consumes.
 func (n node) Workloads() []edge.WorkloadView {
-	views := n.supervisor.Workloads()
+	views := n.workloads()
 	if !n.daemon.Load().Connected {
 		return views
 	}

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,21 +64,27 @@ func lastBytes(source io.Reader, most int) (last []byte, cut bool, err error) {
 			return nil, false, err
 		}
 	}
-	if _, rest, found := bytes.Cut(last, []byte("\n")); cut && found {
-		last = rest
+	if cut {
+		last = last[lineStart(last):]
 	}
 	return last, cut, nil
 }
 
-// withoutFirst takes the first eighth of a text away, to the end of a line.
+// withoutFirst takes the first eighth of a text away, and the line it ends in.
 func withoutFirst(text string) string {
 	rest := text[len(text)/8+1:]
-	for i, r := range rest {
-		if r == '\n' {
-			return rest[i+1:]
+	return rest[lineStart(rest):]
+}
+
+// lineStart is where the next line starts in what begins within one. A line that is
+// longer than most of the text is shown in part.
+func lineStart[T string | []byte](text T) int {
+	for i := range len(text) / 8 {
+		if text[i] == '\n' {
+			return i + 1
 		}
 	}
-	return rest
+	return 0
 }
 
 // execResult is what a program said, and how it ended.

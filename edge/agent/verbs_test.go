@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type verbRig struct {
 	hands  *fakeHands
 	store  *fakeImages
 	model  http.HandlerFunc // nil answers
+	onStop atomic.Pointer[func() error]
 	told   []edge.Progress
 	asked  []string // what of the world was called
 }
@@ -72,13 +74,24 @@ func (f *fakeImages) Import(_ context.Context, cause string, archive io.Reader) 
 
 func newVerbRig(t *testing.T, workloads ...edge.Workload) *verbRig {
 	t.Helper()
-	r := &verbRig{hall: newHallRig(t, 0), hands: &fakeHands{}, store: &fakeImages{}}
+	return newVerbRigWith(t, nil, workloads...)
+}
+
+// newVerbRigWith has models that answer as the test says.
+func newVerbRigWith(t *testing.T, model http.HandlerFunc, workloads ...edge.Workload) *verbRig {
+	t.Helper()
+	r := &verbRig{hall: newHallRig(t, 0), hands: &fakeHands{}, store: &fakeImages{}, model: model}
 	r.hall.governor.adjust = newAdjustments(t.TempDir(), r.hall.shown.warnings, r.hall.log)
 	dir, err := os.MkdirTemp("", "hfv") // short, for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.driver = &fake.Driver{Dir: dir, Serve: r.serve}
+	r.driver = &fake.Driver{Dir: dir, Serve: r.serve, StopError: func(string) error {
+		if fail := r.onStop.Load(); fail != nil {
+			return (*fail)()
+		}
+		return nil
+	}}
 	r.verbs = &verbs{
 		governor: r.hall.governor, chronicle: r.hall.chronicle, hands: r.hands, images: r.store, folder: t.TempDir(),
 		deadline: func(c edge.Class) time.Duration { return max(c.DefaultDeadline(), 10*time.Second) },
@@ -270,10 +283,15 @@ func TestVerbs_Do(t *testing.T) {
 		})
 	}
 	t.Run("EveryVerb", func(t *testing.T) {
+		var without []edge.Verb
 		for verb := range edge.Verbs() {
-			if _, known := r.effects()[verb]; !known && verb != edge.VerbCancel {
-				t.Errorf("verb %s has no effect", verb)
+			if _, known := r.effects()[verb]; !known {
+				without = append(without, verb)
 			}
+		}
+		slices.Sort(without)
+		if want := []edge.Verb{edge.VerbCancel, edge.VerbPrune, edge.VerbPull}; !slices.Equal(without, want) {
+			t.Errorf("got verbs %q without an effect, want %q", without, want)
 		}
 	})
 }
@@ -332,6 +350,7 @@ func TestVerbs_StopAndStart(t *testing.T) {
 	t.Run("AgainIsNoChange", func(t *testing.T) {
 		got, err := r.do(t, edge.VerbStop, `{"target":"digits"}`)
 		want(t, got, err, `"running":0`)
+
 		if n := len(r.hall.events(edge.EventWorkloadsChanged)); n != 1 {
 			t.Errorf("got %d events, want one", n)
 		}
@@ -351,18 +370,22 @@ func TestVerbs_StopAndStart(t *testing.T) {
 	got, err = r.do(t, edge.VerbStart, `{"target":"idle"}`)
 	want(t, got, err, `"declared":0`, `"replicas":1`)
 	r.awaitRunning(t, "line/idle", 1)
+	r.told = nil
 	t.Run("TooSlow", func(t *testing.T) {
-		stuck := errors.New("stuck")
-		r.driver.StopError = func(string) error { return stuck }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gaveUp := errors.New("gave up")
-		r.await(t, "stopping", func() bool {
-			go cancel(gaveUp)
-			got, err = r.doIn(ctx, edge.VerbStop, `{"target":"idle"}`)
-			return true
-		})
-		if !errors.Is(err, gaveUp) || !strings.Contains(got, `"replicas":0`) {
+		fail := func() error {
+			cancel(gaveUp)
+			return errors.New("stuck")
+		}
+		r.onStop.Store(&fail)
+		defer r.onStop.Store(nil)
+		got, err = r.doIn(ctx, edge.VerbStop, `{"target":"idle"}`)
+		if !errors.Is(err, gaveUp) || !strings.Contains(got, `"running":1`) {
 			t.Errorf("got %s and %v, want what is left and %v", got, err, gaveUp)
+		}
+		if len(r.told) == 0 || r.told[0] != (edge.Progress{Total: 1, Unit: "instances"}) {
+			t.Errorf("got progress %+v", r.told)
 		}
 	})
 }
