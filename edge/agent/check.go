@@ -5,6 +5,7 @@ import (
 	"os/exec"
 
 	"holdfast/edge/boltfile"
+	"holdfast/mqtt/journal"
 	"holdfast/policycache"
 )
 
@@ -14,12 +15,16 @@ import (
 const CheckVerb = "check-database"
 
 // The kinds of databases.
-const kindState = "state" // the policy cache's state.db
+const (
+	kindState = "state" // the policy cache's state.db
+	kindLink  = "link"  // the journal's link.db
+)
 
 // CheckMain is the main function of that child.
 func CheckMain(args []string) int {
 	return boltfile.CheckMain(map[string]boltfile.Layout{
 		kindState: policycache.Layout(),
+		kindLink:  journal.Layout(),
 	}, args)
 }
 
