@@ -25,8 +25,8 @@
 //
 // A document that is not believed is a *trust.Refusal. When the disk fails, what is in
 // force stays in force in memory, a warning says so, Apply fails, and Run tries to
-// reopen. A failed commit is indeterminate: the file is closed, checked in a child
-// process and opened anew before anything else is written.
+// reopen. What a failed commit, a damaged database or a full disk comes to is
+// edge/boltfile's to say.
 //
 // # Testing
 //
