@@ -55,6 +55,8 @@ func (n node) Status() edge.Status {
 		Draining:   snapshot.Report.Draining,
 		Policy:     policies(n).report(),
 		Containerd: *n.daemon.Load(),
+		Link:       n.linkReport(),
+		Site:       n.siteReport(),
 		Scheduler:  snapshot.Report,
 		Tenants:    snapshot.Tenants,
 		Workloads:  n.workloads(),

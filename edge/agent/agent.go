@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
+	"holdfast/mqtt/sitelink"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
 	"holdfast/scheduler"
@@ -64,6 +66,8 @@ type Agent struct {
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
 	api        *localapi.Server
+	uplink     *uplink        // nil: there is no fleet
+	site       *sitelink.Link // nil: there is no broker of the site
 }
 
 // New builds the agent without touching anything outside the process.
@@ -96,8 +100,11 @@ func (a *Agent) Open(ctx context.Context) error {
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	for _, open := range []func() error{func() error { return a.openPolicies(ctx) }, a.driver.Open, a.api.Open} {
-		if err := open(); err != nil {
+	local := func(open func() error) func(context.Context) error {
+		return func(context.Context) error { return open() }
+	}
+	for _, open := range []func(context.Context) error{a.openPolicies, a.openUplink, local(a.driver.Open), local(a.api.Open)} {
+		if err := open(ctx); err != nil {
 			return errors.Join(err, a.Close())
 		}
 	}
@@ -126,7 +133,7 @@ func (a *Agent) closePolicies() error {
 // Close gives up what Open acquired. It stops no workload.
 func (a *Agent) Close() error {
 	a.api.Close()
-	return errors.Join(a.driver.Close(), a.closePolicies(), a.claim.Close(), a.lock.Close())
+	return errors.Join(a.driver.Close(), a.closeUplink(), a.closePolicies(), a.claim.Close(), a.lock.Close())
 }
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
@@ -142,7 +149,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 
 // services lists what runs, in the order of its start.
 func (a *Agent) services(reload <-chan os.Signal) []service {
-	services := []service{
+	return slices.Concat(a.governing(), []service{
 		{"vitals", a.vitals.Run},
 		{"log rotation", a.driver.Run},
 		{"containerd events", func(ctx context.Context) error { return a.driver.Events(ctx, a.instanceEvent) }},
@@ -152,16 +159,20 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"scheduler", a.scheduler.Run},
 		{"supervisor", a.supervisor.Run},
 		{"local API", a.answer},
+	}, a.linking(), []service{
 		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},
-	}
+	})
+}
+
+// governing is what runs on a node that policies govern.
+func (a *Agent) governing() []service {
 	if a.governor == nil {
-		return services
+		return nil
 	}
-	governing := []service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}, {"image stock", a.governor.Stock}}
-	return append(governing, services...)
+	return []service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}, {"image stock", a.governor.Stock}}
 }
 
 // answer serves the local API from the moment the models are known: before it a

@@ -47,8 +47,10 @@ func (a *Agent) build(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.buildGovernor(c); err != nil {
-		return err
+	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite} {
+		if err := build(c); err != nil {
+			return err
+		}
 	}
 	a.api, err = localapi.New(a.apiOptions(c))
 	return err
@@ -124,14 +126,14 @@ func driverOptions(c config.Config, a *Agent) containerd.Options {
 		Defaults:     c.Limits.Default.Edge(),
 		LogMaxBytes:  int64(c.Logs.MaxSize),
 		LogKeep:      c.Logs.Keep,
-		Policy:       a.governing(),
+		Policy:       a.permitting(),
 		Log:          a.options.Log,
 	}
 }
 
-// governing gives the driver the policy to hold each start against; nil where none
+// permitting gives the driver the policy to hold each start against; nil where none
 // governs the node. A governed node without a policy permits nothing.
-func (a *Agent) governing() func() *edge.Policy {
+func (a *Agent) permitting() func() *edge.Policy {
 	if !a.trust.Governs() {
 		return nil
 	}

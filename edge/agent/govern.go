@@ -20,6 +20,7 @@ type governor struct {
 	store     *policycache.Store
 	rule      func(*edge.Policy)                        // the scheduler: who may submit what; nil: nobody is bounded
 	desire    func([]edge.Workload)                     // the supervisor: what should run
+	trigger   func([]edge.Trigger)                      // the site link: which messages are tasks; nil: there is none
 	settle    func(context.Context) error               // the supervisor shows what it was told
 	supply    func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
 	adjust    *adjustments                              // what commands want of workloads; nil: nothing
@@ -86,8 +87,12 @@ func (g *governor) enforce() {
 // nobody: not knowing what should run is no reason to stop anything.
 func (g *governor) handLocked(now *policycache.Snapshot) {
 	g.rule(now.Policy)
-	if now.Policy != nil {
-		g.desireLocked(now)
+	if now.Policy == nil {
+		return
+	}
+	g.desireLocked(now)
+	if g.trigger != nil {
+		g.trigger(now.Policy.Triggers)
 	}
 }
 

@@ -57,6 +57,9 @@ func (s stamp) on(r outbox.Record) outbox.Record {
 	return r
 }
 
+// put is on in place.
+func (s stamp) put(r *outbox.Record) { *r = s.on(*r) }
+
 // sinceBoot counts the time the machine was suspended too.
 func sinceBoot() time.Duration {
 	var now unix.Timespec
