@@ -55,7 +55,7 @@ func TestStore_BadDisk(t *testing.T) {
 			if fails {
 				return exec.CommandContext(ctx, "/nowhere/checker")
 			}
-			return checker(ctx, path)
+			return filetest.Child("state")(ctx, path)
 		}
 		store := open(t, options)
 		epoch := store.Status().Epoch

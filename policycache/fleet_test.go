@@ -1,14 +1,11 @@
 package policycache_test
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,29 +13,14 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/boltfile"
+	"holdfast/edge/boltfile/filetest"
 	"holdfast/edge/trust"
 	"holdfast/policycache"
 )
 
-// execEnv names the emulator this binary is run with, as go test -exec does, where the
-// kernel cannot start it by itself.
-const execEnv = "HOLDFAST_EXEC"
-
-// checkVerb makes this test binary the child process that checks a database.
-const checkVerb = "check-state"
-
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == checkVerb {
-		os.Exit(boltfile.CheckMain(map[string]boltfile.Layout{"state": policycache.Layout()}, os.Args[2:]))
-	}
+	filetest.BeChild(map[string]boltfile.Layout{"state": policycache.Layout()})
 	goleak.VerifyTestMain(m)
-}
-
-func checker(ctx context.Context, path string) *exec.Cmd {
-	args := append(strings.Fields(os.Getenv(execEnv)), os.Args[0], checkVerb, "state", path)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // under -race it would linger a second
-	return cmd
 }
 
 // built is when the binary under test was built, and the time of its wall clock.
@@ -130,7 +112,7 @@ func (f *fleet) token(t testing.TB, nonce string, at time.Time, policy uint64) [
 // options are those of a node of the fleet whose boot has just begun.
 func (f *fleet) options(dir string) policycache.Options {
 	return policycache.Options{
-		Dir: dir, Root: f.first, Identity: edge.Identity{Node: "gw-1"}, Built: built, Checker: checker,
+		Dir: dir, Root: f.first, Identity: edge.Identity{Node: "gw-1"}, Built: built, Checker: filetest.Child("state"),
 		Wall:     func() time.Time { return built },
 		BootTime: func() time.Duration { return time.Minute },
 		BootID:   func() string { return "boot-1" },

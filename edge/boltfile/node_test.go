@@ -1,11 +1,9 @@
 package boltfile_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,30 +12,12 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/edge/boltfile"
+	"holdfast/edge/boltfile/filetest"
 )
 
-// execEnv names the emulator this binary is run with, as go test -exec does, where the
-// kernel cannot start it by itself.
-const execEnv = "HOLDFAST_EXEC"
-
-// checkVerb makes this test binary the child process that checks a database.
-const checkVerb = "check-database"
-
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == checkVerb {
-		os.Exit(boltfile.CheckMain(map[string]boltfile.Layout{"test": layout(), "next": nextLayout()}, os.Args[2:]))
-	}
+	filetest.BeChild(map[string]boltfile.Layout{"test": layout(), "next": nextLayout()})
 	goleak.VerifyTestMain(m)
-}
-
-// child is the command that checks a file of a kind.
-func child(kind string) func(context.Context, string) *exec.Cmd {
-	return func(ctx context.Context, path string) *exec.Cmd {
-		args := append(strings.Fields(os.Getenv(execEnv)), os.Args[0], checkVerb, kind, path)
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // under -race it would linger a second
-		return cmd
-	}
 }
 
 // layout is that of files in these tests: a version, and parts that all bear it.
@@ -89,7 +69,7 @@ func records(v uint64) boltfile.Records {
 }
 
 func options(dir string) boltfile.Options {
-	return boltfile.Options{Path: filepath.Join(dir, "test.db"), Layout: layout(), Child: child("test")}
+	return boltfile.Options{Path: filepath.Join(dir, "test.db"), Layout: layout(), Child: filetest.Child("test")}
 }
 
 func create(t testing.TB, o boltfile.Options) *boltfile.File {

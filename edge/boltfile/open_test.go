@@ -83,7 +83,7 @@ func TestFile_OpenUntouched(t *testing.T) {
 		"NoChild": {func(o *boltfile.Options) {
 			o.Child = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, "/nowhere/child") }
 		}, t.Context(), boltfile.Failed},
-		"UnknownKind": {func(o *boltfile.Options) { o.Child = child("nobody's") }, t.Context(), boltfile.Failed},
+		"UnknownKind": {func(o *boltfile.Options) { o.Child = filetest.Child("nobody's") }, t.Context(), boltfile.Failed},
 		"Ended":       {func(*boltfile.Options) {}, ended, boltfile.Failed},
 		"DiskReadOnly": {func(o *boltfile.Options) {
 			o.Disk = &filetest.BadDisk{Database: "test.db", Opens: unix.EROFS}
@@ -194,7 +194,7 @@ func (noLinks) Link(string, string) error { return unix.EPERM }
 
 // next are the options of a program of the next schema.
 func next(o boltfile.Options) boltfile.Options {
-	o.Layout, o.Child = nextLayout(), child("next")
+	o.Layout, o.Child = nextLayout(), filetest.Child("next")
 	return o
 }
 
