@@ -175,3 +175,8 @@ func request(id string) []byte {
 func camera() edge.Trigger {
 	return edge.Trigger{MQTT: "cam/+/frame", Model: "vector", Class: edge.Urgent, Deadline: edge.Duration(80 * time.Millisecond), Reply: "cam/+/verdict"}
 }
+
+// linkOptions are the least a session asks for.
+func linkOptions() mqtt.Options {
+	return mqtt.Options{Broker: "tcp://site.test", ClientID: "holdfast-n1"}
+}

@@ -57,7 +57,7 @@ func TestLink_Verdict(t *testing.T) {
 			if got := b.done(); len(got) != 0 {
 				t.Errorf("acknowledged %v before the task had settled, want none", got)
 			}
-			time.Sleep(6 * time.Millisecond) // of the test's own clock
+			<-time.After(6 * time.Millisecond)
 			synctest.Wait()
 			task := f.all()[0]
 			if task.Class != edge.Urgent || task.Model != "vector" || !task.Arrived.Equal(began) || !task.Deadline.Equal(began.Add(80*time.Millisecond)) || task.ID == "" {
@@ -173,7 +173,9 @@ func TestLink_Messages(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, f := &play{}, &tasks{hold: make(chan struct{})}
 			quiet := edge.Trigger{MQTT: "cam/#", Model: "free", Class: edge.Batch}
-			l := stand(t, b, sitelink.Options{Tasks: f}, camera(), quiet, edge.Trigger{MQTT: "other", Model: "free"})
+			loud := camera()
+			loud.Reply = "out/+"
+			l := stand(t, b, sitelink.Options{Tasks: f}, loud, quiet, edge.Trigger{MQTT: "other", Model: "free"})
 			b.deliver(t, 0, "cam/1/frame", []byte("[1,2,3,4]"), 1)
 			synctest.Wait()
 			if got := f.all(); len(got) != 2 || got[0].Class == got[1].Class {
@@ -283,7 +285,7 @@ func TestLink_Bounds(t *testing.T) {
 			if got := l.Status().Messages; got != 40 {
 				t.Errorf("%d messages at once, want a burst of 40", got)
 			}
-			time.Sleep(time.Second) // of the test's own clock
+			<-time.After(time.Second)
 			synctest.Wait()
 			if got := l.Status().Messages; got < 49 || got > 51 {
 				t.Errorf("%d messages after a second, want 10 more", got)

@@ -16,7 +16,7 @@ type pace struct {
 
 func newPace(rate, burst int) pace {
 	every := max(time.Second/time.Duration(rate), 1)
-	return pace{every: every, burst: time.Duration(burst) * every}
+	return pace{every: every, burst: time.Duration(burst-1) * every}
 }
 
 // least is not worth a timer.

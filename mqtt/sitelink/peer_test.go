@@ -26,6 +26,7 @@ const (
 	unsuback    = 0xb0
 	pingreq     = 0xc0
 	pingresp    = 0xd0
+	goodbye     = 0xe0
 
 	duplicate = 8 // flag of a PUBLISH
 	retained  = 1
@@ -123,7 +124,7 @@ func (b *play) dial(context.Context, string, string) (net.Conn, error) {
 		defer theirs.Close()
 		for {
 			got, err := p.read()
-			if err != nil {
+			if err != nil || got.kind == goodbye {
 				return
 			}
 			b.answer(p, got)

@@ -50,14 +50,15 @@ type TriggerStatus struct {
 func (l *Link) Status() Status {
 	p := l.plan.Load()
 	t := &l.tallies
+	waiting, waitingBytes := l.replies.load() // what has grown old is counted below
+	tasks, bytes, known := l.intake.load()
 	s := Status{
+		Tasks: tasks, Bytes: bytes, Known: known, Waiting: waiting, WaitingBytes: waitingBytes,
 		Broker: l.options.Link.Broker, Link: mqtt.State{Phase: mqtt.Idle}, Warnings: slices.Clone(p.warnings),
 		Messages: t.messages.Load(), Retained: t.retained.Load(), Strays: t.strays.Load(), Duplicates: t.duplicates.Load(),
 		Redelivered: t.redelivered.Load(), Oversize: t.oversize.Load(), Full: t.full.Load(), Abandoned: t.abandoned.Load(),
 		Told: t.told.Load(), ToldAgain: t.toldAgain.Load(), Expired: t.expired.Load(), CrowdedOut: t.crowdedOut.Load(), Unsendable: t.unsendable.Load(),
 	}
-	s.Tasks, s.Bytes, s.Known = l.intake.load()
-	s.Waiting, s.WaitingBytes = l.replies.load()
 	if session := l.session.Load(); session != nil {
 		s.Link = session.State()
 	}
