@@ -61,7 +61,8 @@ func Plan() Rules {
 			"edge/host":              pure(),
 			"edge/config":            pure(),
 			"edge/compose":           pure(),
-			"edge/fleet":             pure("edge/compose"), // the operator's hall: there a policy's Compose projects are read
+			"edge/fleet":             pure("edge/compose"),       // the operator's hall: there a policy's Compose projects are read
+			"edge/fleet/desk":        pure("edge/fleet", "mqtt"), // the operator's side of the link
 			"policycache":            pure("edge/boltfile"),
 			"scheduler":              pure(),
 			"scheduler/sim":          pure("scheduler"),
@@ -78,7 +79,7 @@ func Plan() Rules {
 			"mqtt/broker":            pure(),
 			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
-		FreeTests: []string{".", "edge/cli", "edge/agent", "mqtt", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
+		FreeTests: []string{".", "edge/cli", "edge/agent", "edge/fleet/desk", "mqtt", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
 		TestAids:  []string{"build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
 		Homes:     homes(),
 		Unlinked: map[string]string{
@@ -128,5 +129,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

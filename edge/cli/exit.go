@@ -16,7 +16,21 @@ const (
 	ExitUnreachable = 3 // the agent, or what it needs, does not answer
 	ExitRefused     = 4 // the task was not admitted, or was evicted
 	ExitLate        = 5 // the task was accepted and missed its deadline
+
+	// What became of a command of the fleet, besides 0, 1 and 4.
+	ExitExpired       = 6 // it came too late to be begun
+	ExitIndeterminate = 7 // a crash came between, and it must not be repeated
+	ExitNoAnswer      = 8 // not every node has answered in time
+	ExitSuperseded    = 9 // another command ended it
 )
+
+// coded is an error with the exit code it leaves behind.
+type coded struct {
+	code int
+	error
+}
+
+func (c coded) Unwrap() error { return c.error }
 
 // usageError marks a mistake in how the command was called.
 type usageError struct{ error }
@@ -28,10 +42,13 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // ExitCode is the number a verb that ended with err leaves behind.
 func ExitCode(err error) int {
 	var usage usageError
+	var own coded
 	_, refused := edge.AsRefusal(err)
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &own):
+		return own.code
 	case refused:
 		return ExitRefused
 	case errors.Is(err, edge.ErrDeadline):

@@ -1,0 +1,314 @@
+package desk
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/fleet"
+	"holdfast/edge/trust"
+	"holdfast/mqtt"
+)
+
+// Attendance is what Attend needs.
+type Attendance struct {
+	Folder    *Folder
+	Freshness ed25519.PrivateKey
+	Root      *trust.Root // nil: what the folder holds is believed
+	// Once ends the attendance when nothing has come for Quiet; without it, ctx does.
+	Once bool
+	// Tell is called for what a person may want to see; never twice at a time.
+	Tell func(Deed)
+}
+
+// Deed is something an attendance did.
+type Deed struct {
+	Node   string `json:"node"`
+	What   string `json:"what"` // fresh, policy, root, command, confirmed
+	Detail string `json:"detail,omitempty"`
+}
+
+const (
+	// maxBatch is how many messages are written together, at most.
+	maxBatch = 512
+	// confirmEvery is how often a stream that goes on is confirmed: each confirmation is
+	// some 500 bytes on the node's link.
+	confirmEvery = time.Second
+)
+
+// Attend stands by for the fleet until ctx ends: it keeps every envelope of every node
+// of the site and only then confirms it, answers hellos with freshness tokens, and
+// brings nodes the policies, roots and commands that their hellos show missing.
+func (d *Desk) Attend(ctx context.Context, a Attendance) error {
+	release, err := a.Folder.attended()
+	if err != nil {
+		return err
+	}
+	defer release()
+	name, err := a.Folder.clientID(d.options.Site)
+	if err != nil {
+		return err
+	}
+	at := newAttendant(d, a)
+	o := d.session(name, d.filters("", mqtt.UpPresence, mqtt.UpHello, mqtt.UpEvent, mqtt.UpReply))
+	o.Clean = false // while we are away the broker keeps what comes
+	o.Handle = at.handle
+	o.OnUp = func(context.Context) { ring(at.up) }
+	if at.session, err = mqtt.New(o); err != nil {
+		return err
+	}
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	ended := make(chan error, 1)
+	go func() { ended <- at.session.Run(ctx) }()
+	err = at.run(ctx)
+	leave()
+	return errors.Join(err, <-ended)
+}
+
+// clientID is the name under which the broker keeps what comes while nobody attends.
+func (f *Folder) clientID(site string) (string, error) {
+	path := filepath.Join(f.path, "attendant."+site)
+	name, err := readBounded(path, 64)
+	if errors.Is(err, fs.ErrNotExist) {
+		name = []byte(randomName())
+		err = fleet.Write(path, name)
+	}
+	if err == nil && !edge.IsName(string(name)) {
+		err = fmt.Errorf("cannot use client id in %q: it is no name: %w", path, edge.ErrInvalid)
+	}
+	return string(name), err
+}
+
+// item is one message on its way from the session to the attendant.
+type item struct {
+	said Said
+	ack  func()
+}
+
+// attendant is one attendance: a goroutine that owns all below but the channels.
+type attendant struct {
+	Attendance
+	desk     *Desk
+	session  *mqtt.Session
+	items    chan item // as long as a batch, so that one is gathered while another is flushed
+	up       chan struct{}
+	registry *Registry
+	history  *history
+	shelf    *shelf
+	due      map[streamID]uint64 // to be confirmed: by what was confirmed last
+	acks     []func()
+	wrote    int
+}
+
+func newAttendant(d *Desk, a Attendance) *attendant {
+	log := d.options.Log
+	return &attendant{
+		Attendance: a, desk: d, items: make(chan item, maxBatch), up: make(chan struct{}, 1), registry: NewRegistry(),
+		history: newHistory(filepath.Join(a.Folder.path, historyFolder), log),
+		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]uint64{},
+	}
+}
+
+// handle passes a message on. What waits here is not acknowledged, so it comes again
+// if the connection ends first.
+func (at *attendant) handle(ctx context.Context, m mqtt.Delivery) {
+	topic, err := mqtt.ParseTopic(m.Topic)
+	if err != nil || topic.Node == "" || topic.Site != at.desk.options.Site {
+		m.Ack()
+		return
+	}
+	select {
+	case at.items <- item{Said{topic, m.Payload, m.Retained, time.Now()}, m.Ack}:
+	case <-ctx.Done():
+	}
+}
+
+// run takes what comes in batches: what one flush of the disk takes, the next gathers.
+func (at *attendant) run(ctx context.Context) error {
+	confirm := time.NewTicker(confirmEvery)
+	defer confirm.Stop()
+	quiet, stopQuiet := at.quiet()
+	defer stopQuiet()
+	for {
+		select {
+		case <-ctx.Done():
+			return at.flush()
+		case i := <-at.items:
+			if err := at.batch(ctx, i); err != nil {
+				return err
+			}
+		case <-at.up:
+		case <-confirm.C:
+			at.confirmAll(ctx)
+			continue
+		case <-quiet.C:
+			return at.leave(ctx)
+		}
+		if at.Once {
+			quiet.Reset(at.desk.options.Quiet)
+		}
+	}
+}
+
+// quiet is when an attendance that is only for once ends: long enough after it has
+// begun to connect, then Quiet after what came last.
+func (at *attendant) quiet() (timer *time.Timer, stop func()) {
+	timer = time.NewTimer(at.desk.options.Patience)
+	if !at.Once {
+		timer.Stop()
+	}
+	return timer, func() { timer.Stop() }
+}
+
+// leave ends an attendance that was for once.
+func (at *attendant) leave(ctx context.Context) error {
+	at.confirmAll(ctx)
+	if state := at.session.State(); state.Connections == 0 {
+		if state.Failure != nil {
+			return unreachable(at.desk.options.Broker, state.Failure)
+		}
+		return fmt.Errorf("cannot reach broker %q in time: %w", at.desk.options.Broker, edge.ErrUnavailable)
+	}
+	return nil
+}
+
+// batch takes a message and those behind it, then flushes.
+func (at *attendant) batch(ctx context.Context, first item) error {
+	for i, n := first, 1; ; n++ {
+		if err := at.take(ctx, i); err != nil {
+			return err
+		}
+		if n == maxBatch {
+			return at.flush()
+		}
+		select {
+		case i = <-at.items:
+		default:
+			return at.flush()
+		}
+	}
+}
+
+// flush brings to the disk what was taken, and acknowledges it to the broker.
+func (at *attendant) flush() error {
+	if err := at.history.flush(); err != nil {
+		return err
+	}
+	for _, ack := range at.acks {
+		ack()
+	}
+	at.acks = nil
+	return nil
+}
+
+// take deals with one message. Only what keeps history from being written is an error.
+func (at *attendant) take(ctx context.Context, i item) error {
+	at.acks = append(at.acks, i.ack)
+	switch i.said.Topic.Kind {
+	case mqtt.UpEvent, mqtt.UpReply:
+		return at.takeEnvelope(i.said)
+	}
+	if err := at.registry.Take(i.said); err != nil {
+		at.desk.options.Log.Warn("message not taken", "err", err)
+		return nil
+	}
+	switch i.said.Topic.Kind {
+	case mqtt.UpPresence:
+		return at.hearPresence(i.said)
+	case mqtt.UpHello:
+		return at.hearHello(ctx, i.said)
+	}
+	return nil
+}
+
+func (at *attendant) takeEnvelope(s Said) error {
+	u, err := mqtt.DecodeEnvelope(s.Payload)
+	if err == nil && u.Node != s.Topic.Node {
+		err = fmt.Errorf("it names node %q: %w", u.Node, edge.ErrInvalid)
+	}
+	var n span
+	if err == nil {
+		n, err = spanOf(u)
+	}
+	if err != nil {
+		at.desk.options.Log.Warn("envelope not taken", "node", s.Topic.Node, "err", err)
+		return nil
+	}
+	id := streamID{u.Node, u.Epoch}
+	taken, err := at.history.take(id, n, s.Payload)
+	if taken {
+		at.wrote++
+	}
+	if k := at.history.streams[id]; err == nil && k != nil && n.to <= k.through {
+		at.owe(id, !taken)
+	}
+	return err
+}
+
+// owe notes that a stream is to be confirmed; again even if nothing is new, when the
+// node has shown that it did not hear the last time.
+func (at *attendant) owe(id streamID, again bool) {
+	if _, is := at.due[id]; !is || again {
+		at.due[id] = 0
+	}
+}
+
+// confirmAll says what lies on the disk. What cannot be said now is said when the node
+// shows that it has not heard: nothing is lost by it.
+func (at *attendant) confirmAll(ctx context.Context) {
+	for id := range at.due {
+		if at.session.State().Phase != mqtt.Up {
+			return
+		}
+		delete(at.due, id)
+		seq, err := at.history.through(id)
+		if err != nil || seq == 0 {
+			continue
+		}
+		if err := at.confirm(ctx, id, seq); err != nil {
+			at.desk.options.Log.Warn("confirmation not sent", "node", id.node, "err", err)
+		}
+	}
+}
+
+func (at *attendant) confirm(ctx context.Context, id streamID, seq uint64) error {
+	payload, err := trust.EncodeConfirmation(edge.Confirmation{Node: id.node, Epoch: id.epoch, Seq: seq})
+	if err != nil {
+		return err
+	}
+	envelope, err := trust.Sign(trust.TypeConfirmation, payload, at.Freshness)
+	if err != nil {
+		return err
+	}
+	at.tell(id.node, "confirmed", fmt.Sprintf("%s through %d", id.epoch, seq))
+	return at.send(ctx, mqtt.Message{Topic: at.desk.topic(id.node, mqtt.DownAck), Payload: envelope})
+}
+
+// send gives a message to the link. That there is none is no error: the node says
+// hello again.
+func (at *attendant) send(ctx context.Context, m mqtt.Message) error {
+	err := at.session.Send(ctx, m, func(error) {})
+	if errors.Is(err, mqtt.ErrDown) {
+		return nil
+	}
+	return err
+}
+
+func (at *attendant) tell(node, what, detail string) {
+	if at.Tell != nil {
+		at.Tell(Deed{node, what, detail})
+	}
+}
+
+// isEpoch tells whether text may name a file of history.
+func isEpoch(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == 8
+}

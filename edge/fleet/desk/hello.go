@@ -1,0 +1,145 @@
+package desk
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/trust"
+	"holdfast/mqtt"
+)
+
+// hearPresence takes from a birth where the node's streams stand.
+func (at *attendant) hearPresence(s Said) error {
+	var p edge.Presence
+	if json.Unmarshal(s.Payload, &p) != nil || !p.Online {
+		return nil // cleared, or gone
+	}
+	return at.baselines(p.Node, p.Outbox)
+}
+
+// baselines notes what nodes were done with before their history was kept here: it
+// does not come any more.
+func (at *attendant) baselines(node string, streams []edge.StreamReport) error {
+	for _, r := range streams[:min(len(streams), maxNamed)] {
+		if !isEpoch(r.Epoch) || r.Confirmed > maxSeq {
+			continue
+		}
+		if err := at.history.skip(streamID{node, r.Epoch}, r.Confirmed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// maxNamed is how many streams a node may name; it has two.
+	maxNamed = 4
+	// maxSeq is what every reader of JSON holds exactly.
+	maxSeq = 1<<53 - 1
+)
+
+// hearHello answers a node that has come back: it is told what of its streams is kept,
+// that the fleet is there and what its news is, and gets what it lacks.
+func (at *attendant) hearHello(ctx context.Context, s Said) error {
+	var hello edge.Hello
+	if json.Unmarshal(s.Payload, &hello) != nil {
+		return nil // the registry would have refused it
+	}
+	if err := at.baselines(hello.Node, hello.Streams); err != nil {
+		return err
+	}
+	if err := at.flush(); err != nil {
+		return err
+	}
+	for _, r := range hello.Streams[:min(len(hello.Streams), maxNamed)] {
+		if id := (streamID{hello.Node, r.Epoch}); isEpoch(r.Epoch) && r.Next > r.Confirmed+1 {
+			at.owe(id, true)
+		}
+	}
+	if err := at.answer(ctx, hello); err != nil {
+		at.desk.options.Log.Warn("hello not answered", "node", hello.Node, "err", err)
+	}
+	return nil
+}
+
+// answer sends the token first: it counts also where the rest does not arrive.
+func (at *attendant) answer(ctx context.Context, hello edge.Hello) error {
+	at.shelf.look(time.Now())
+	node, _ := at.registry.Node(hello.Node)
+	who := node.Identity()
+	policy := at.shelf.policyFor(who)
+	roots, newest := at.shelf.rootsAfter(hello.RootVersion)
+	if err := at.answerFresh(ctx, hello, policy.version, newest); err != nil {
+		return err
+	}
+	for _, root := range roots {
+		at.tell(hello.Node, "root", fmt.Sprintf("version %d up to %d", hello.RootVersion+1, newest))
+		if err := at.send(ctx, mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownPolicy), Payload: root}); err != nil {
+			return err
+		}
+	}
+	if policy.version > hello.PolicyVersion {
+		at.tell(hello.Node, "policy", fmt.Sprintf("version %d, it has %d", policy.version, hello.PolicyVersion))
+		m := mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownPolicy), Payload: policy.envelope, Retained: true}
+		if err := at.send(ctx, m); err != nil {
+			return err
+		}
+	}
+	return at.resend(ctx, who, hello)
+}
+
+func (at *attendant) answerFresh(ctx context.Context, hello edge.Hello, policy, root uint64) error {
+	if hello.Nonce == "" {
+		return nil
+	}
+	token := trust.Token{
+		Nonce: hello.Nonce, Node: hello.Node, Time: time.Now(),
+		PolicyVersion: policy, RootVersion: root,
+	}
+	payload, err := token.Encode()
+	if err != nil {
+		return err
+	}
+	envelope, err := trust.Sign(trust.TypeFreshness, payload, at.Freshness)
+	if err != nil {
+		return err
+	}
+	at.tell(hello.Node, "fresh", fmt.Sprintf("policy %d, root %d", policy, root))
+	return at.send(ctx, mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownFresh), Payload: envelope})
+}
+
+// maxResent is how many commands one hello brings: the next brings more.
+const maxResent = 64
+
+func (at *attendant) resend(ctx context.Context, who edge.Identity, hello edge.Hello) error {
+	missing := at.shelf.commandsFor(who, hello)
+	for _, c := range missing[:min(len(missing), maxResent)] {
+		at.tell(hello.Node, "command", c.command.ID)
+		if err := at.send(ctx, mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownCommand), Payload: c.envelope}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckFreshness tells whether nodes that trust a root believe tokens and confirmations
+// of a key.
+func CheckFreshness(root *trust.Root, private ed25519.PrivateKey) error {
+	key, err := trust.KeyOf(private)
+	if err != nil {
+		return err
+	}
+	grant := root.Roles[trust.RoleFreshness]
+	switch {
+	case !slices.Contains(grant.KeyIDs, key.ID):
+		return fmt.Errorf("cannot attend: key %.12s does not have the role freshness in root version %d: %w", key.ID, root.Version, edge.ErrInvalid)
+	case grant.Threshold > 1:
+		return fmt.Errorf("cannot attend: the role freshness needs %d signatures in root version %d, and one key is here: %w", grant.Threshold, root.Version, edge.ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package desk
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+)
+
+// history is the files in which the streams of all nodes lie, one line each envelope:
+// history/{node}/{epoch}.jsonl. A line of the desk's own says of a stretch that the
+// node was done with it before its history was kept here.
+type history struct {
+	dir     string
+	log     *slog.Logger
+	streams map[streamID]*kept
+	dirty   map[streamID]*kept // with lines to be written
+	used    uint64             // counts uses, for the oldest to go
+}
+
+// streamID names one stream of one node.
+type streamID struct{ node, epoch string }
+
+// kept is a stream with its file.
+type kept struct {
+	stream
+	size    int64 // of the file, as far as it is good
+	used    uint64
+	pending []byte // lines to be written; their numbers are in the stream already
+	flushed uint64 // stream.through when nothing was pending last
+}
+
+// Bounds of what is held and made.
+const (
+	// maxStreams in memory are two for each of 4,000 nodes; others are read again.
+	maxStreams = 8192
+	// maxEpochs is how many stores a node may have had. An epoch is drawn when a node's
+	// store is made; more than this is somebody filling the disk.
+	maxEpochs = 256
+	// maxLine is the longest line of a file.
+	maxLine = mqtt.DefaultFrame
+)
+
+// TypeGap is the type of envelopes that stand for numbers whose records are lost.
+const TypeGap = "gap"
+
+func newHistory(dir string, log *slog.Logger) *history {
+	return &history{dir: dir, log: log, streams: map[streamID]*kept{}, dirty: map[streamID]*kept{}}
+}
+
+// baseline is a line of the desk's own.
+type baseline struct {
+	Desk string `json:"desk"` // "baseline"
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
+// spanOf is the numbers an envelope stands for.
+func spanOf(u mqtt.Envelope) (span, error) {
+	if u.Type != TypeGap {
+		return span{u.Seq, u.Seq}, nil
+	}
+	var gap struct{ From, To uint64 }
+	if err := json.Unmarshal(u.Body, &gap); err != nil || gap.From == 0 || gap.From > gap.To || gap.To != u.Seq {
+		return span{}, fmt.Errorf("cannot read gap at %d: %w", u.Seq, edge.ErrInvalid)
+	}
+	return span{gap.From, gap.To}, nil
+}
+
+// take notes an envelope to be written; false when it is kept already or there is no
+// place for it. Nothing counts as kept before flush.
+func (h *history) take(id streamID, n span, text []byte) (taken bool, err error) {
+	k, err := h.open(id)
+	if err != nil || k == nil || k.holds(n) {
+		return false, err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return false, fmt.Errorf("cannot keep envelope: %w", err)
+	}
+	if !k.add(n) {
+		h.log.Warn("history has too many holes", "node", id.node, "epoch", id.epoch, "seq", n.from)
+		return false, nil
+	}
+	h.append(id, k, line.Bytes())
+	return true, nil
+}
+
+// skip notes that a node was done with everything up to a number before.
+func (h *history) skip(id streamID, to uint64) error {
+	k, err := h.open(id)
+	if err != nil || k == nil || to <= k.through {
+		return err
+	}
+	line, err := json.Marshal(baseline{"baseline", k.through + 1, to})
+	if err != nil {
+		return err
+	}
+	h.log.Warn("history begins later", "node", id.node, "epoch", id.epoch, "from", k.through+1, "to", to)
+	h.append(id, k, line)
+	k.add(span{k.through + 1, to}) // never refused: it is no island
+	return nil
+}
+
+func (h *history) append(id streamID, k *kept, line []byte) {
+	k.pending = append(append(k.pending, line...), '\n')
+	h.dirty[id] = k
+}
+
+// flush writes what was taken, and returns after it lies on the disk.
+func (h *history) flush() error {
+	for id, k := range h.dirty {
+		if err := h.write(id, k); err != nil {
+			return fmt.Errorf("cannot keep history of node %q: %w", id.node, err)
+		}
+		delete(h.dirty, id)
+	}
+	return nil
+}
+
+func (h *history) write(id streamID, k *kept) (err error) {
+	path := h.path(id)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := file.WriteAt(k.pending, k.size); err != nil {
+		return errors.Join(err, file.Truncate(k.size))
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if k.size == 0 {
+		if err := syncFolders(filepath.Dir(path), h.dir); err != nil {
+			return err
+		}
+	}
+	k.size += int64(len(k.pending))
+	k.pending, k.flushed = nil, k.through
+	return nil
+}
+
+// through is up to where a stream lies on the disk without a hole.
+func (h *history) through(id streamID) (uint64, error) {
+	k, err := h.open(id)
+	if err != nil || k == nil {
+		return 0, err
+	}
+	return k.flushed, nil
+}
+
+func (h *history) path(id streamID) string {
+	return filepath.Join(h.dir, id.node, id.epoch+".jsonl")
+}
+
+// open finds a stream in memory or reads it from its file; nil when the node has had
+// more stores than it may.
+func (h *history) open(id streamID) (*kept, error) {
+	h.used++
+	if k := h.streams[id]; k != nil {
+		k.used = h.used
+		return k, nil
+	}
+	folder := filepath.Join(h.dir, id.node)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot keep history: %w", err)
+	}
+	if _, err := os.Lstat(h.path(id)); err != nil {
+		if entries, err := os.ReadDir(folder); err != nil || len(entries) >= maxEpochs {
+			h.log.Warn("history not kept", "node", id.node, "epoch", id.epoch, "epochs", len(entries))
+			return nil, err
+		}
+	}
+	k, err := h.read(id)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read history of node %q: %w", id.node, err)
+	}
+	k.used = h.used
+	if len(h.streams) >= maxStreams {
+		h.forget()
+	}
+	h.streams[id] = k
+	return k, nil
+}
+
+// forget drops from memory the quarter that was not used for longest.
+func (h *history) forget() {
+	oldest := h.used - uint64(maxStreams)*3/4
+	for id, k := range h.streams {
+		if k.used < oldest && len(k.pending) == 0 {
+			delete(h.streams, id)
+		}
+	}
+}
+
+// read finds out what a file holds. The rest of a line that a crash cut off is dropped,
+// and what is left is flushed: a process that was killed may not have come to that.
+func (h *history) read(id streamID) (_ *kept, err error) {
+	k := &kept{}
+	file, err := os.OpenFile(h.path(id), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	lines := bufio.NewReaderSize(file, maxLine)
+	for {
+		line, err := readLine(lines)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		k.size += int64(len(line))
+		if n, err := spanOfLine(id, line); err == nil {
+			k.add(n)
+		} else {
+			h.log.Warn("line of history not readable", "node", id.node, "epoch", id.epoch, "at", k.size-int64(len(line)), "err", err)
+		}
+	}
+	k.flushed = k.through
+	return k, errors.Join(file.Truncate(k.size), file.Sync())
+}
+
+// readLine reads one whole line; io.EOF also for one without an end.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var whole []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if err == nil && whole == nil {
+			return part, nil
+		}
+		whole = append(whole, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return whole, err
+		}
+		if len(whole) > 2*maxLine {
+			return nil, fmt.Errorf("a line of more than %d bytes: %w", 2*maxLine, edge.ErrInvalid)
+		}
+	}
+}
+
+// spanOfLine is the numbers a line stands for.
+func spanOfLine(id streamID, line []byte) (span, error) {
+	if strings.HasPrefix(string(line[:min(len(line), 8)]), `{"desk":`) {
+		var b baseline
+		if err := json.Unmarshal(line, &b); err != nil || b.Desk != "baseline" || b.From == 0 || b.To < b.From {
+			return span{}, fmt.Errorf("cannot read baseline: %w", edge.ErrInvalid)
+		}
+		return span{b.From, b.To}, nil
+	}
+	u, err := mqtt.DecodeEnvelope(bytes.TrimSpace(line))
+	if err != nil {
+		return span{}, err
+	}
+	if u.Node != id.node || u.Epoch != id.epoch {
+		return span{}, fmt.Errorf("it belongs to node %q, epoch %s: %w", u.Node, u.Epoch, edge.ErrInvalid)
+	}
+	return spanOf(u)
+}
+
+// syncFolders makes names last.
+func syncFolders(paths ...string) error {
+	for _, path := range paths {
+		folder, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

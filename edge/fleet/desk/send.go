@@ -1,0 +1,232 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+)
+
+// Order is a signed command on its way.
+type Order struct {
+	Envelope []byte
+	Wait     time.Duration // for final replies; 0: until the broker has it
+	// Tell is called with every answer that says something new; never twice at a time.
+	Tell func(Answer)
+}
+
+// Answer is how far a node has come with a command.
+type Answer struct {
+	Node  string     `json:"node"`
+	Reply edge.Reply `json:"reply"` // the latest; its stage is empty while nothing was heard
+	// Connection of the node, as far as it is known.
+	Connection Connection `json:"connection"`
+}
+
+// TypeProgress is the type of envelopes that say how far a running command is.
+const TypeProgress = "progress"
+
+// Send publishes a command and waits until every node it is for has said what became of
+// it. The answers that came come back in any case.
+func (d *Desk) Send(ctx context.Context, o Order) ([]Answer, error) {
+	command, _, err := OpenCommand(o.Envelope)
+	if err != nil {
+		return nil, fmt.Errorf("cannot send command: %w", err)
+	}
+	if len(o.Envelope) > mqtt.DefaultFrame-mqtt.MaxTopic {
+		return nil, fmt.Errorf("cannot send command %q: %d bytes do not fit a frame: %w", command.ID, len(o.Envelope), edge.ErrInvalid)
+	}
+	w := &errand{Order: o, command: command, registry: NewRegistry(), answers: map[string]Answer{}, told: map[string]string{}}
+	take := d.into(w.registry)
+	hear := func(s Said) {
+		if s.Topic.Kind == mqtt.UpReply || s.Topic.Kind == mqtt.UpEvent {
+			w.reply(s)
+			return
+		}
+		take(s)
+	}
+	filters := d.filters(command.Audience.Node, mqtt.UpPresence, mqtt.UpHello, mqtt.UpReply, mqtt.UpEvent)
+	err = d.visit(ctx, filters, hear, w.carry)
+	return w.all(), err
+}
+
+// errand is one Send under way.
+type errand struct {
+	Order
+	command  *edge.Command
+	registry *Registry
+	names    []string          // whose answers are waited for
+	told     map[string]string // the last that was told of each
+
+	mu      sync.Mutex // guards answers
+	answers map[string]Answer
+}
+
+func (w *errand) carry(ctx context.Context, v *visit) error {
+	if err := v.settle(ctx); err != nil {
+		return err
+	}
+	names, err := choose(w.registry.Nodes(), &w.command.Audience, Wanted{Node: w.command.Audience.Node})
+	if err != nil {
+		return fmt.Errorf("cannot send command %q: %w", w.command.ID, err)
+	}
+	w.mu.Lock()
+	w.names = names
+	w.mu.Unlock()
+	if err := w.publish(ctx, v); err != nil || w.Wait <= 0 {
+		return err
+	}
+	return w.wait(ctx, v)
+}
+
+// publish sends the command once for all, or to each node where labels say whose it is.
+func (w *errand) publish(ctx context.Context, v *visit) error {
+	topics := []string{mqtt.Topic{Site: v.desk.options.Site, Group: w.command.Audience.Group, Kind: mqtt.GroupCommand}.String()}
+	if w.command.Audience.Group == "" {
+		topics = nil
+		for _, name := range w.names {
+			topics = append(topics, v.desk.topic(name, mqtt.DownCommand))
+		}
+	}
+	for _, topic := range topics {
+		if err := v.publish(ctx, mqtt.Message{Topic: topic, Payload: w.Envelope}); err != nil {
+			return fmt.Errorf("cannot publish command %q: %w", w.command.ID, err)
+		}
+	}
+	return nil
+}
+
+func (w *errand) wait(ctx context.Context, v *visit) error {
+	over := time.NewTimer(w.Wait)
+	defer over.Stop()
+	for !w.look() {
+		select {
+		case <-v.heard:
+		case <-v.ups: // a reply may have been lost; the same bytes get the same reply again
+			if err := w.publish(ctx, v); err != nil {
+				return err
+			}
+		case <-over.C:
+			w.look()
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// look tells what is new, and whether every node is done.
+func (w *errand) look() (done bool) {
+	done = true
+	for _, a := range w.all() {
+		said := fmt.Sprint(a.Reply.Stage, progressWords(a.Reply.Progress))
+		if w.Tell != nil && a.Reply.Stage != "" && w.told[a.Node] != said {
+			w.Tell(a)
+		}
+		w.told[a.Node] = said
+		done = done && a.Done()
+	}
+	return done
+}
+
+// Done tells whether the node has said its last about the command.
+func (a Answer) Done() bool { return a.Reply.Stage != "" && a.Reply.Stage.Final() }
+
+func (w *errand) all() []Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := map[string]bool{}
+	for _, name := range w.names {
+		names[name] = true
+	}
+	for name := range w.answers {
+		names[name] = true // it knows better than we that it was meant
+	}
+	all := make([]Answer, 0, len(names))
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		node, _ := w.registry.Node(name)
+		a := w.answers[name]
+		a.Node, a.Connection = name, node.Connection
+		all = append(all, a)
+	}
+	return all
+}
+
+// reply takes up a node's word about the command. Nothing follows a final one, and
+// what comes late goes nowhere.
+func (w *errand) reply(s Said) {
+	u, err := mqtt.DecodeEnvelope(s.Payload)
+	if err != nil || u.Node != s.Topic.Node || s.Topic.Kind == mqtt.UpEvent && u.Type != TypeProgress {
+		return
+	}
+	var r edge.Reply
+	err = json.Unmarshal(u.Body, &r)
+	if r.Stage == "" && r.Progress != nil {
+		r.Stage = edge.StageStarted
+	}
+	if err != nil || r.Command != w.command.ID || !isStage(r.Stage) {
+		return
+	}
+	if r.Issuer != "" && (r.Issuer != w.command.Issuer || r.Counter != w.command.Counter) {
+		return // another command under the same id
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, heard := w.answers[u.Node]
+	if last.Done() || rank(r) < rank(last.Reply) || !heard && len(w.answers) >= maxNodes {
+		return
+	}
+	r.Progress = cmp.Or(r.Progress, last.Reply.Progress)
+	w.answers[u.Node] = Answer{Node: u.Node, Reply: r}
+}
+
+func isStage(s edge.Stage) bool {
+	switch s {
+	case edge.StageReceived, edge.StageStarted, edge.StageSucceeded, edge.StageFailed, edge.StageRefused,
+		edge.StageExpired, edge.StageSuperseded, edge.StageIndeterminate:
+		return true
+	}
+	return false
+}
+
+// rank orders replies as they follow each other.
+func rank(r edge.Reply) int {
+	switch {
+	case r.Stage == "":
+		return 0
+	case r.Stage == edge.StageReceived:
+		return 1
+	case r.Stage == edge.StageStarted:
+		return 2
+	}
+	return 3
+}
+
+// progressWords says how far a command is.
+func progressWords(p *edge.Progress) string {
+	if p == nil {
+		return ""
+	}
+	words := fmt.Sprint(p.Done)
+	if p.Total > 0 {
+		words += fmt.Sprintf(" of %d (%.0f %%)", p.Total, float64(p.Done)/float64(p.Total)*100)
+	}
+	if p.Unit != "" {
+		words += " " + p.Unit
+	}
+	if p.Note != "" {
+		words += ", " + p.Note
+	}
+	return words
+}
+
+// ProgressWords says how far a command is, empty where it has not said so.
+func (a Answer) ProgressWords() string { return progressWords(a.Reply.Progress) }
