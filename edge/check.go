@@ -179,7 +179,18 @@ func (t Trigger) check(c *checker, at string) {
 	c.require(t.Glob == "" || t.Dir != "" && err == nil && !strings.Contains(t.Glob, "/"), at+"glob", "must be a pattern of file names in dir")
 	c.require(IsName(t.Model), at+"model", nameRule)
 	c.span(t.Deadline, longestDeadline, at+"deadline")
-	c.require(t.Reply == "" || isTopicFilter(t.Reply) && !strings.ContainsAny(t.Reply, "+#"), at+"reply", quoteShort(t.Reply)+" is not a topic")
+	wild := wildcards(t.Reply) // each stands for what the one of mqtt has matched
+	c.require(t.Reply == "" || isTopicFilter(t.Reply) && (wild == "" || wild == wildcards(t.MQTT)), at+"reply", quoteShort(t.Reply)+" is not a topic")
+}
+
+// wildcards are those of a topic filter, in order.
+func wildcards(filter string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '+' || r == '#' {
+			return r
+		}
+		return -1
+	}, filter)
 }
 
 // isTopicFilter follows MQTT 3.1.1: wildcards fill a level, # only the last.
