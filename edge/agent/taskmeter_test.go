@@ -143,7 +143,7 @@ func TestTelemetry_Tell(t *testing.T) {
 	t.Run("SaysWhenARecordIsLost", func(t *testing.T) {
 		var said strings.Builder
 		kept := &told{err: errors.New("no room")}
-		newTold(kept, time.Time{}, slog.New(slog.NewTextHandler(&said, nil))).Progress(edge.Reply{Command: "c"})
+		newTold(kept, time.Time{}, slog.New(slog.NewTextHandler(&said, nil))).Reply(edge.Reply{Command: "c"})
 		if !strings.Contains(said.String(), "record-lost") || kept.records[0].Class != outbox.D0 {
 			t.Errorf("said %q of %+v, want that a record of memory was lost", said.String(), kept.records)
 		}

@@ -20,6 +20,7 @@ const (
 	recordTask     = "task"     // one settled task, without what was in it
 	recordTasks    = "tasks"    // how many more there were
 	recordVitals   = "vitals"   // an edge.Vitals
+	recordReply    = "reply"    // an edge.Reply that is not kept
 	recordProgress = "progress" // an edge.Reply of a command that is still carried out
 )
 
@@ -82,9 +83,6 @@ func (t *telemetry) Event(e edge.Event) {
 		t.tell(outbox.D1, recordEvent, e)
 	}
 }
-
-// Progress tells how far a command has come. It is worth nothing later.
-func (t *telemetry) Progress(r edge.Reply) { t.tell(outbox.D0, recordProgress, r) }
 
 // Settled takes note of a task. It is called on the scheduler's loop.
 func (t *telemetry) Settled(s edge.Settlement) {

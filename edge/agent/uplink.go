@@ -12,6 +12,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/trust"
 	"holdfast/mqtt"
+	"holdfast/mqtt/commands"
 	"holdfast/mqtt/fleetlink"
 	"holdfast/mqtt/journal"
 	"holdfast/mqtt/outbox"
@@ -28,6 +29,7 @@ type uplink struct {
 
 	// Nil where no policy governs the node: it then believes nobody's commands.
 	journal *journal.Journal
+	runner  *commands.Runner
 }
 
 // patience is how long the fleet may be out of reach before that is a warning: a
@@ -88,8 +90,11 @@ func (a *Agent) buildCommands(c config.Config, u *uplink, options *fleetlink.Opt
 	if err != nil {
 		return err
 	}
+	if err := a.buildRunner(c, u); err != nil {
+		return err
+	}
 	options.Control, options.Memory, options.Meter = fleetlink.Named("control", u.journal), u.journal, meter{u.journal}
-	options.Freshness = a.governor.store
+	options.Commands, options.Freshness = linkCommands{u.runner}, a.governor.store
 	options.Policies = overLink{a.governor}
 	options.Confirm = a.confirm
 	return nil
@@ -210,7 +215,7 @@ func (a *Agent) linking() (services []service) {
 		service{"state", func(ctx context.Context) error { return watchState(ctx, a.chronicle, u.state) }},
 	)
 	if u.journal != nil {
-		services = append(services, service{"journal", u.journal.Run})
+		services = append(services, service{"journal", u.journal.Run}, service{"commands", u.runner.Run})
 	}
 	return append(services,
 		service{"link", u.link.Run},

@@ -155,7 +155,7 @@ type Workloads struct {
 // API socket are filled in by Load.
 func Default() Config {
 	return Config{
-		Node:   Node{Site: "site"},
+		Node:   Node{Site: "default"},
 		Link:   Link{Tasks: 10, Vitals: Duration(time.Minute), Reboot: "deny"},
 		Policy: Policy{Root: "/etc/holdfast/trust/root.json", Factory: "/etc/holdfast/factory-policy.json", Trial: Duration(time.Minute)},
 		Paths:  Paths{State: "/var/lib/holdfast", Run: "/run/holdfast"},
