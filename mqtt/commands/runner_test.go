@@ -132,7 +132,7 @@ func TestRunner_Accept(t *testing.T) {
 	})
 	t.Run("GivenUp", func(t *testing.T) {
 		inBubble(t, f, nil, func(n *node) {
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(n.Context())
 			cancel()
 			if err := n.runner.Accept(ctx, f.sign(f.order("c-1", 1, edge.VerbRestart))); !errors.Is(err, context.Canceled) {
 				t.Errorf("Accept = %v, want %v", err, context.Canceled)
