@@ -31,12 +31,13 @@ type Capacity struct {
 }
 
 // StreamReport is one of a node's streams of envelopes: numbers after Confirmed up to
-// Next, exclusive, are still to be confirmed or sent.
+// Next, exclusive, are still to be confirmed or sent. Not all of them are entries.
 type StreamReport struct {
 	Name      string `json:"name"` // control or telemetry
 	Epoch     string `json:"epoch"`
 	Next      uint64 `json:"next"`
 	Confirmed uint64 `json:"confirmed"`
+	Waiting   uint64 `json:"waiting"` // entries behind Confirmed
 }
 
 // Hello is what a node knows when it comes back, and a question only the fleet can

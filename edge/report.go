@@ -86,9 +86,7 @@ type LinkReport struct {
 // Waiting is how many entries the fleet is still to get.
 func (l LinkReport) Waiting() (n uint64) {
 	for _, s := range l.Streams {
-		if s.Next > s.Confirmed+1 {
-			n += s.Next - s.Confirmed - 1
-		}
+		n += s.Waiting
 	}
 	return n
 }

@@ -175,7 +175,7 @@ func (l *Link) topic(kind mqtt.Kind) string {
 func (l *Link) reports() []edge.StreamReport {
 	var all []edge.StreamReport
 	for _, f := range l.flows {
-		all = append(all, f.stream.Report())
+		all = append(all, f.report())
 	}
 	return all
 }

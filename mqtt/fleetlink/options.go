@@ -183,6 +183,19 @@ func (n named) Report() edge.StreamReport {
 	return edge.StreamReport{Name: n.name, Epoch: status.Epoch, Next: status.Next, Confirmed: status.Acked}
 }
 
+// Waiting counts what is not confirmed; numbers are an upper bound where the store
+// cannot tell.
+func (n named) Waiting() uint64 {
+	if store, counts := n.Store.(counter); counts {
+		return store.Waiting()
+	}
+	status := n.Status()
+	return status.Next - min(status.Next, status.Acked+1)
+}
+
+// counter is a stream that knows how many entries it has. Not every number is one.
+type counter interface{ Waiting() uint64 }
+
 var (
 	_ Stream = named{}
 	_ Store  = (*outbox.Spool)(nil)

@@ -75,8 +75,18 @@ func (l *Link) Status() Status {
 	return s
 }
 
-func (f *flow) status() StreamStatus {
+// report is what the stream says of itself, with how much there is to tell. It may read
+// all of that.
+func (f *flow) report() edge.StreamReport {
 	report := f.stream.Report()
+	if stream, counts := f.stream.(counter); counts {
+		report.Waiting = stream.Waiting()
+	}
+	return report
+}
+
+func (f *flow) status() StreamStatus {
+	report := f.report()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := StreamStatus{StreamReport: report, Arrived: report.Confirmed, Sent: f.sent}

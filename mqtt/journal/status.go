@@ -36,6 +36,19 @@ func (j *Journal) Status() outbox.Status {
 	}
 }
 
+// Waiting counts the entries that are not acknowledged.
+func (j *Journal) Waiting() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	acked, n := j.ackedLocked(), uint64(0)
+	for _, e := range j.state.stream.entries {
+		if e.Seq > acked {
+			n++
+		}
+	}
+	return n
+}
+
 // report says what the file went through.
 func (j *Journal) report(found boltfile.Found) {
 	j.mu.Lock()

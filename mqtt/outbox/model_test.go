@@ -135,12 +135,15 @@ func (m *model) check(spool *outbox.Spool, must func(modelled) bool) {
 	m.t.Helper()
 	counts := m.spool.Status().Counts
 	lost, before, next := uint64(0), spool.Status().Acked, 0
-	full := uint64(0)
+	full, records := uint64(0), uint64(0)
 	for _, e := range all(m.t, spool, 64) {
 		if e.Seq <= before || e.Gap != nil && e.Gap.From != before+1 || e.Gap == nil && e.Seq != before+1 {
 			m.note("behind %d follows %d (%+v)", before, e.Seq, e.Gap)
 		}
 		before = e.Seq
+		if e.Gap == nil {
+			records++
+		}
 		if e.Gap != nil && e.Gap.Why == outbox.WhyFull {
 			full = e.Gap.To
 		}
@@ -161,6 +164,9 @@ func (m *model) check(spool *outbox.Spool, must func(modelled) bool) {
 		if must(m.records[next]) && m.records[next].seq > full {
 			lost++
 		}
+	}
+	if got := spool.Waiting(); got != records {
+		m.note("says that %d records wait, and gives %d", got, records)
 	}
 	if lost > counts.LostMemory {
 		m.note("%d records are gone without being counted (%+v)", lost, counts)

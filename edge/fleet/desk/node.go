@@ -71,9 +71,7 @@ func (n Node) Models() (ready, known int) {
 func (n Node) Backlog() uint64 {
 	var total uint64
 	for _, s := range n.Presence.Outbox {
-		if s.Next > s.Confirmed+1 {
-			total += s.Next - s.Confirmed - 1
-		}
+		total += s.Waiting
 	}
 	return total
 }
