@@ -154,11 +154,19 @@ func (l *Link) will() *mqtt.Message {
 	_, _ = rand.Read(b[:]) // never fails
 	session := hex.EncodeToString(b[:])
 	l.drawn.Store(&session)
-	m, err := l.document(mqtt.UpPresence, true, edge.Presence{Node: l.options.Node, Session: session})
+	m, err := l.document(mqtt.UpPresence, true, l.death(session))
 	if err != nil {
-		return nil // two names and a number always encode
+		return nil // what a birth says always encodes
 	}
 	return &m
+}
+
+// death is the presence of a node that is gone. It still says who the node is: while it
+// is away, that is all its fleet has to know it by.
+func (l *Link) death(session string) edge.Presence {
+	p := l.options.Birth()
+	p.Node, p.Session, p.Online, p.Since, p.Outbox = l.options.Node, session, false, nil, nil
+	return p
 }
 
 // document is a message that holds one document.

@@ -73,7 +73,7 @@ func (t *talk) live(ctx context.Context) {
 // goodbye says at an orderly end that we are gone; at any other there is nobody to say
 // it to.
 func (t *talk) goodbye(ctx context.Context) {
-	m, err := t.link.document(mqtt.UpPresence, true, edge.Presence{Node: t.link.options.Node, Session: t.session})
+	m, err := t.link.document(mqtt.UpPresence, true, t.link.death(t.session))
 	if err != nil {
 		return
 	}
