@@ -79,7 +79,7 @@ func Plan() Rules {
 			"mqtt/broker":            pure(),
 			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 		},
-		FreeTests: []string{".", "edge/cli", "edge/agent", "edge/fleet/desk", "mqtt", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
+		FreeTests: []string{".", "edge/cli", "edge/agent", "edge/fleet/desk", "mqtt", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
 		TestAids:  []string{"build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
 		Homes:     homes(),
 		Unlinked: map[string]string{

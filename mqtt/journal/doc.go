@@ -37,7 +37,9 @@
 //
 // A file that is lost takes the seen window with it: a new epoch begins, NeedFull says
 // so, and only the expiry of an old command keeps it from being taken again. When only
-// the last commit is lost, commands that were received count as started.
+// the last commit is lost, the epoch ends too, and commands that were received count as
+// started. One loss goes unseen: a file whose newest meta page alone has rotted looks
+// like one whose last commit the power cut off.
 //
 // # Testing
 //
