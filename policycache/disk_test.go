@@ -230,6 +230,8 @@ func TestStore_OpenOlderMeta(t *testing.T) {
 	}
 }
 
+// TestStore_OpenHangs: a check that comes to no end is waited for within the time of a
+// start, and in the end held against the file.
 func TestStore_OpenHangs(t *testing.T) {
 	t.Parallel()
 	fleet := newFleet(t)
@@ -241,8 +243,16 @@ func TestStore_OpenHangs(t *testing.T) {
 		t.Errorf("Open took %v, want at most 10 s", took)
 	}
 	wantState(t, store, policycache.OriginCurrent, 2)
-	if !warned(store, "state-rebuilt") {
-		t.Errorf("warnings = %+v, want state-rebuilt", store.Status().Warnings)
+	if !warned(store, "state-storage-failed") {
+		t.Errorf("warnings = %+v, want state-storage-failed", store.Status().Warnings)
+	}
+	if err := store.Apply(t.Context(), fleet.policy(t, 3, 0)); !errors.Is(err, edge.ErrUnavailable) {
+		t.Errorf("Apply = %v, want %v", err, edge.ErrUnavailable)
+	}
+	must(t, store.Apply(t.Context(), fleet.policy(t, 3, 0)))
+	wantState(t, store, policycache.OriginCurrent, 3)
+	if !warned(store, "state-rebuilt") || !store.Status().Kept {
+		t.Errorf("status = %+v, want the database rebuilt", store.Status())
 	}
 }
 

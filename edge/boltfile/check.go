@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
 )
@@ -42,8 +43,11 @@ func CheckMain(kinds map[string]Layout, args []string) int {
 	}
 	// If the file makes this process eat memory, it is the one to go.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // best effort
-	// Should the parent die first, a file that hangs must not keep a processor busy.
-	time.AfterFunc(2*checkLimit, func() { os.Exit(checkDamaged) })
+	// Whatever comes of it, a file that hangs must not keep a processor busy.
+	if err := limitProcessor(args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return checkNoFile
+	}
 	err := checkDatabase(layout, args[1])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -89,17 +93,58 @@ func checkDatabase(layout Layout, path string) error {
 	return err
 }
 
-// errUnchecked: the check itself could not be made, so nothing is known.
-var errUnchecked = errors.New("the database could not be checked")
+// processorTime is what the check of a file may use. Slow ones read and hash 20 MB a
+// second; a second goes into starting.
+func processorTime(size int64) time.Duration {
+	return 2*time.Second + time.Duration(size>>23)*time.Second
+}
+
+// waitLimit is how long the check of a file is waited for.
+func waitLimit(size int64) time.Duration { return processorTime(size) + time.Second }
+
+// limitProcessor has the kernel end this process once it has used its time.
+func limitProcessor(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	seconds := uint64(processorTime(info.Size()) / time.Second)
+	return unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})
+}
+
+// patience is how often in a row a check may come to no end without using its time
+// before that is held against the file.
+const patience = 3
+
+var (
+	// errUnchecked: the check itself could not be made, so nothing is known.
+	errUnchecked = errors.New("the database could not be checked")
+	// errSlow: the machine, or the disk, may be too busy. Or the file is to blame.
+	errSlow = fmt.Errorf("%w in time", errUnchecked)
+)
 
 // check runs the child on a file. It gives nil, ErrDamaged, ErrNewer,
 // edge.ErrLocked or errUnchecked, wrapped.
 func (f *File) check(ctx context.Context, path string) error {
 	limit := f.options.Layout.MaxBytes
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > int64(limit) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > int64(limit) {
 		return fmt.Errorf("%w: not a file of at most %d bytes", ErrDamaged, limit)
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	err = f.runChild(ctx, path, info.Size())
+	switch {
+	case !errors.Is(err, errSlow):
+		f.slow = 0
+	case f.slow+1 < patience:
+		f.slow++
+	default:
+		return fmt.Errorf("%w: checked %d times: %v", ErrDamaged, patience, err)
+	}
+	return err
+}
+
+func (f *File) runChild(ctx context.Context, path string, size int64) error {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit(size))
 	defer cancel()
 	cmd := f.options.Child(ctx, path)
 	said := &strings.Builder{}
@@ -109,7 +154,21 @@ func (f *File) check(ctx context.Context, path string) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	err := cmd.Run()
+	if err != nil && ctx.Err() == nil && wasKilled(cmd.ProcessState, processorTime(size)) {
+		return fmt.Errorf("%w: the check was killed", errSlow)
+	}
 	return verdict(ctx, err, firstLine(said.String()))
+}
+
+// wasKilled tells whether a process was killed though it had time left: memory may be
+// short, and then a check is the first to go.
+func wasKilled(process *os.ProcessState, limit time.Duration) bool {
+	if process == nil {
+		return false
+	}
+	status, ok := process.Sys().(syscall.WaitStatus)
+	used := process.UserTime() + process.SystemTime()
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && used < limit/2
 }
 
 func verdict(ctx context.Context, err error, said string) error {
@@ -120,7 +179,7 @@ func verdict(ctx context.Context, err error, said string) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%w: %v", errUnchecked, ctx.Err())
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: the check took longer than %v", ErrDamaged, checkLimit)
+		return errSlow
 	case !errors.As(err, &exit):
 		return fmt.Errorf("%w: %v", errUnchecked, err)
 	}

@@ -6,8 +6,9 @@
 //
 //   - a commit is there whole or not at all, whatever happens while it is made, and
 //     once Commit returned without an error it is there;
-//   - Open ends within 8 seconds whatever the file looks like, and what it finds are
-//     records of one commit, the latest or the one before, and never a mixture;
+//   - Open ends within 8 seconds whatever a file below 8 MiB looks like, and within
+//     two more for every further 8 MiB; what it finds are records of one commit, the
+//     latest or the one before, and never a mixture;
 //   - a file that a newer program wrote, or that could not be checked, is not touched;
 //   - values that did not change are not written.
 //

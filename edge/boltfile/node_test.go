@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	filetest.BeChild(map[string]boltfile.Layout{"test": layout(), "next": nextLayout()})
+	filetest.BeChild(map[string]boltfile.Layout{"test": layout(), "next": nextLayout(), "loop": loopLayout()})
 	goleak.VerifyTestMain(m)
 }
 
@@ -38,6 +38,17 @@ func nextLayout() boltfile.Layout {
 			return nil
 		},
 	}
+}
+
+// loopLayout is one whose records are never read to their end.
+func loopLayout() boltfile.Layout {
+	l := layout()
+	l.Check = func(r boltfile.Records) error {
+		for len(r) > 0 { // and nobody takes any out
+		}
+		return nil
+	}
+	return l
 }
 
 // checkRecords refuses a mixture of versions.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -58,13 +58,88 @@ func TestFile_Open(t *testing.T) {
 			t.Errorf("lost because of %v, want %v", found.Why, errForTest)
 		}
 	})
-	t.Run("Hangs", func(t *testing.T) {
-		o := options(filled(t, 3))
-		o.Child = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, "sleep", "60") }
+}
+
+// sleeps is a child that comes to no end and does nothing.
+func sleeps(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, "sleep", "60") }
+
+// openUntil opens a file that cannot be checked in time, until that is held against it.
+func openUntil(t *testing.T, file *boltfile.File, openings int) {
+	t.Helper()
+	for i := range openings {
 		began := time.Now()
-		open(t, o, boltfile.Lost)
+		found, err := file.Open(t.Context())
+		must(t, err)
 		if took := time.Since(began); took > 8*time.Second {
 			t.Errorf("Open took %v, want at most 8 s", took)
+		}
+		if found.Rung == boltfile.Lost {
+			return
+		}
+		wantRung(t, found, boltfile.Failed)
+		if i == openings-1 {
+			t.Errorf("after %d openings: %v, want the file lost", openings, found.Why)
+		}
+	}
+}
+
+func TestFile_OpenHangs(t *testing.T) {
+	t.Parallel()
+	t.Run("Loops", func(t *testing.T) { // its processor time ends, or ours, three times
+		t.Parallel()
+		o := options(filled(t, 3))
+		o.Child = filetest.Child("loop")
+		openUntil(t, create(t, o), 3)
+	})
+	t.Run("Sleeps", func(t *testing.T) {
+		t.Parallel()
+		o := options(filled(t, 3))
+		o.Child = sleeps
+		before := read(t, o.Path)
+		file := create(t, o)
+		found, err := file.Open(t.Context())
+		must(t, err)
+		wantRung(t, found, boltfile.Failed)
+		wantAlone(t, filepath.Dir(o.Path), before)
+		openUntil(t, file, 2)
+	})
+	t.Run("Killed", func(t *testing.T) {
+		t.Parallel()
+		o := options(filled(t, 3))
+		o.Child = func(ctx context.Context, _ string) *exec.Cmd {
+			return exec.CommandContext(ctx, "sh", "-c", "kill -KILL $$")
+		}
+		before := read(t, o.Path)
+		file := create(t, o)
+		open := func() {
+			t.Helper()
+			found, err := file.Open(t.Context())
+			must(t, err)
+			wantRung(t, found, boltfile.Failed)
+			wantAlone(t, filepath.Dir(o.Path), before)
+		}
+		open()
+		open()
+		openUntil(t, file, 1)
+	})
+	t.Run("BusyForAWhile", func(t *testing.T) {
+		t.Parallel()
+		o := options(filled(t, 3))
+		looks := 0
+		o.Child = func(ctx context.Context, path string) *exec.Cmd {
+			if looks++; looks%3 == 0 {
+				return filetest.Child("test")(ctx, path)
+			}
+			return exec.CommandContext(ctx, "sh", "-c", "kill -KILL $$")
+		}
+		file := create(t, o)
+		for range 3 { // twice in vain each time
+			for _, want := range []boltfile.Rung{boltfile.Failed, boltfile.Failed, boltfile.Intact} {
+				found, err := file.Open(t.Context())
+				must(t, err)
+				wantRung(t, found, want)
+			}
+			must(t, file.Close())
 		}
 	})
 }
@@ -134,7 +209,7 @@ func TestFile_Read(t *testing.T) {
 	found, err = file.Read(t.Context())
 	must(t, err)
 	wantRung(t, found, boltfile.Failed)
-	wantAlone(t, o.Path[:strings.LastIndex(o.Path, "/")], "no database")
+	wantAlone(t, filepath.Dir(o.Path), "no database")
 }
 
 // spoiled is a folder in which the commit of version 3 went bad, and the file there.
@@ -213,13 +288,13 @@ func TestFile_OpenNewer(t *testing.T) {
 		if !errors.Is(found.Why, boltfile.ErrNewer) {
 			t.Errorf("found because of %v, want %v", found.Why, boltfile.ErrNewer)
 		}
-		wantAlone(t, o.Path[:strings.LastIndex(o.Path, "/")], content)
+		wantAlone(t, filepath.Dir(o.Path), content)
 	})
 	t.Run("Damaged", func(t *testing.T) { // so it is for the newer program to help
 		spoilLast(t, o.Path, before)
 		content := read(t, o.Path)
 		open(t, o, boltfile.Newer)
-		wantAlone(t, o.Path[:strings.LastIndex(o.Path, "/")], content)
+		wantAlone(t, filepath.Dir(o.Path), content)
 	})
 }
 

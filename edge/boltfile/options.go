@@ -21,11 +21,8 @@ type Options struct {
 	Log  *slog.Logger // nil: silent
 }
 
-// Times. An opening may take two checks and two locks.
-const (
-	checkLimit = 3 * time.Second // one look at a file in a child; 8 MiB take 0.1 s on slow flash
-	lockLimit  = time.Second     // a program that is just stopping lets go within it
-)
+// lockLimit is within what a program that is just stopping lets go.
+const lockLimit = time.Second
 
 // New checks options. It touches no file.
 func New(o Options) (*File, error) {
