@@ -40,6 +40,7 @@ type connection struct {
 	lining sync.Mutex
 	line   chan *entry   // taken, not yet with the library; as long as the window
 	inbox  chan Delivery // bounds what waits for Handle
+	unread atomic.Int64  // bytes of payload in it
 	missed atomic.Bool   // the inbox was full once
 	ending chan struct{} // closed when nothing more is sent
 	gone   chan struct{} // closed when the library has ended

@@ -9,7 +9,7 @@
 //     connection ends. Nothing is sent by itself a second time: an outbox does that.
 //   - A message from the broker that nobody acknowledged comes again.
 //   - Whatever bytes the broker sends, nothing panics, and memory stays within two
-//     packets and Inbox × MaxFrame.
+//     packets and Inbox × MaxFrame, or InboxBytes.
 //   - A connection that stands while nobody is there is noticed within KeepAlive +
 //     PingTimeout + 5 s, and Run tries again for ever, each time after a jittered wait.
 //

@@ -172,13 +172,27 @@ func (c *connection) arrived(_ paho.Client, m paho.Message) {
 		counts.confirmed.Add(1)
 		m.Ack()
 	})
-	select {
-	case c.inbox <- d:
-	default:
+	if !c.accept(d) {
 		counts.overflowed.Add(1)
 		if m.Qos() > 0 {
 			c.missed.Store(true)
 		}
+	}
+}
+
+// accept puts a message into the inbox if there is room.
+func (c *connection) accept(d Delivery) bool {
+	size, most := int64(len(d.Payload)), int64(c.session.options.InboxBytes)
+	if unread := c.unread.Add(size); most > 0 && unread > most && unread > size {
+		c.unread.Add(-size)
+		return false
+	}
+	select {
+	case c.inbox <- d:
+		return true
+	default:
+		c.unread.Add(-size)
+		return false
 	}
 }
 
@@ -192,6 +206,7 @@ func (c *connection) deliver(ctx context.Context) {
 			if ctx.Err() != nil {
 				return // it comes again
 			}
+			c.unread.Add(-int64(len(d.Payload)))
 			c.session.counts.received.Add(1)
 			c.session.options.Handle(ctx, d)
 			if len(c.inbox) == 0 && c.missed.Load() {

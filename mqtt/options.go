@@ -83,7 +83,8 @@ type Options struct {
 	WriteTimeout   time.Duration // for one packet to leave: 10 s
 	PingTimeout    time.Duration // for an answer to our question after silence: 10 s
 	AckTimeout     time.Duration // for the broker to acknowledge a message: 60 s
-	Inbox          int           // messages waiting for Handle, 64; in bytes at most Inbox × MaxFrame
+	Inbox          int           // messages waiting for Handle, 64; in bytes at most Inbox × MaxFrame,
+	InboxBytes     int           // or this, when it is not 0: a message that finds the inbox empty always fits
 
 	// Dial opens the transport below TLS; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

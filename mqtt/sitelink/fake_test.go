@@ -19,6 +19,8 @@ type tasks struct {
 	hold   chan struct{}                                        // if there is one, until it is closed
 	settle func(t edge.Task) (edge.Answer, edge.Outcome, error) // nil: completed with answer
 
+	forgets bool // the tasks it has seen
+
 	mu     sync.Mutex // guards the rest
 	seen   []edge.Task
 	inside int
@@ -30,7 +32,9 @@ const answer = `{"model_name":"vector","outputs":[{"name":"out","shape":[1],"dat
 
 func (f *tasks) Infer(ctx context.Context, t edge.Task) edge.Settlement {
 	f.mu.Lock()
-	f.seen = append(f.seen, t)
+	if !f.forgets {
+		f.seen = append(f.seen, t)
+	}
 	f.inside++
 	f.most = max(f.most, f.inside)
 	f.mu.Unlock()
@@ -40,11 +44,12 @@ func (f *tasks) Infer(ctx context.Context, t edge.Task) edge.Settlement {
 		f.mu.Unlock()
 	}()
 	s := edge.Settlement{Task: t, Queue: 40 * time.Microsecond, Compute: 350 * time.Microsecond}
-	if !f.wait(ctx) {
+	switch waited := f.wait(ctx); {
+	case !waited:
 		s.Outcome, s.Err = edge.Cancelled, edge.ErrCancelled
-	} else if f.settle != nil {
+	case f.settle != nil:
 		s.Answer, s.Outcome, s.Err = f.settle(t)
-	} else {
+	default:
 		s.Answer = edge.Answer{Payload: edge.Payload{Body: []byte(answer)}, Model: t.Model, Route: "local"}
 	}
 	s.At = time.Now()
@@ -148,6 +153,20 @@ func start(tb testing.TB, o sitelink.Options, triggers ...edge.Trigger) running 
 	})
 	tb.Cleanup(stop)
 	return running{l, stop}
+}
+
+// await waits, with a real broker, until the status is as asked.
+func (r running) await(tb testing.TB, asked func(sitelink.Status) bool) {
+	tb.Helper()
+	tick, timeout := time.NewTicker(time.Millisecond), time.After(60*time.Second)
+	defer tick.Stop()
+	for !asked(r.Status()) {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			tb.Fatalf("status is %+v", r.Status())
+		}
+	}
 }
 
 func isUp(s sitelink.Status) bool { return s.Link.Phase == mqtt.Up }

@@ -40,7 +40,7 @@ func New(o Options) (*Link, error) {
 	o.fill()
 	l := &Link{
 		options: o, prefix: "s" + rand.Text()[:8] + "-", intake: newIntake(o),
-		pace: newPace(o.Rate, o.Link.Inbox), changed: make(chan struct{}), former: map[string]struct{}{},
+		pace: newPace(o.Rate, min(o.Link.Inbox, mostBurst)), changed: make(chan struct{}), former: map[string]struct{}{},
 	}
 	l.replies = newReplies(o, &l.tallies, l.intake.told)
 	l.plan.Store(newPlan(nil, nil))

@@ -48,7 +48,8 @@ type Options struct {
 	// Link is the session with the broker: address, client id, credentials, TLS,
 	// tuning. What the link itself decides must be empty: Subscriptions, Unsubscribe,
 	// Handle, OnUp, OnDown and Oversize. Messages larger than Tuning.MaxFrame (64 KiB,
-	// at most 1 MiB) are refused. Zero Inbox is chosen from MaxBytes.
+	// at most 1 MiB) are refused. By default 1,024 messages of at most MaxBytes wait in
+	// the inbox.
 	Link mqtt.Options
 	// Former are filters that earlier processes of the node may have subscribed to with
 	// this client id, at most 64; those not in force are given up at the first connection.
@@ -70,12 +71,10 @@ type Options struct {
 	Log *slog.Logger // nil discards
 }
 
-// Bounds of Inbox. A broker with a window of 20, as mosquitto has, never fills the
-// smaller.
-const (
-	leastInbox = 32
-	mostInbox  = 256
-)
+// inbox is how many messages may wait to be examined. A broker with a window of 20, as
+// mosquitto has, was seen to send 290 at once when they came fast; and each time the
+// inbox is full the connection is made anew.
+const inbox = 1024
 
 func (o *Options) check() error {
 	var problems []error
@@ -119,7 +118,10 @@ func (o *Options) fill() {
 		o.Link.Tuning.MaxFrame = mqtt.DefaultFrame
 	}
 	if o.Link.Inbox == 0 {
-		o.Link.Inbox = min(max(int(o.MaxBytes/int64(o.Link.Tuning.MaxFrame)), leastInbox), mostInbox)
+		o.Link.Inbox = inbox
+	}
+	if o.Link.InboxBytes == 0 {
+		o.Link.InboxBytes = int(min(o.MaxBytes, 1<<30))
 	}
 	if o.DefaultDeadline == nil {
 		o.DefaultDeadline = edge.Class.DefaultDeadline

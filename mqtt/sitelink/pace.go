@@ -14,6 +14,9 @@ type pace struct {
 	next  time.Time
 }
 
+// mostBurst is how many messages may pass at once.
+const mostBurst = 128
+
 func newPace(rate, burst int) pace {
 	every := max(time.Second/time.Duration(rate), 1)
 	return pace{every: every, burst: time.Duration(burst-1) * every}
