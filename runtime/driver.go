@@ -50,6 +50,21 @@ type ImageStore interface {
 	Images(ctx context.Context) ([]edge.Image, error)
 }
 
+// ImageKeeper gets images from where they come from, and lets go of them.
+type ImageKeeper interface {
+	// Pull fetches the image that ref names by its digest from its registry, unless the
+	// node has it: then the registry is not asked. fetched is how many bytes came.
+	// told hears how many of how many bytes there are, one call at a time.
+	//
+	// What has come is kept for a day when the way to the registry fails, so that the
+	// next Pull goes on from there.
+	Pull(ctx context.Context, ref string, told func(done, total int64)) (image edge.Image, fetched int64, err error)
+	// RemoveImages takes the images with these digests from the store, under whatever
+	// names they are there, with all that nothing else needs, and tells how many bytes
+	// that freed. Digests that are not there are passed over.
+	RemoveImages(ctx context.Context, digests []string) (freed int64, err error)
+}
+
 // DaemonWatcher reports the daemon's comings and goings and what ends in it.
 type DaemonWatcher interface {
 	// Watch calls changed with the daemon's report each time the connection to it

@@ -24,6 +24,7 @@ var (
 	_ runtime.Driver        = (*Driver)(nil)
 	_ runtime.Execer        = (*Driver)(nil)
 	_ runtime.ImageStore    = (*Driver)(nil)
+	_ runtime.ImageKeeper   = (*Driver)(nil)
 	_ runtime.DaemonWatcher = (*Driver)(nil)
 	_ runtime.EventSource   = (*Driver)(nil)
 )
@@ -49,6 +50,10 @@ type Options struct {
 
 	AskEvery     time.Duration // how often the daemon is asked whether it answers; default 5 s
 	AnswerWithin time.Duration // it hangs if it takes longer; default 3 s
+
+	// PullStall is how long a registry may say nothing before a pull from it is given
+	// up; default 30 s.
+	PullStall time.Duration
 
 	Log *slog.Logger // default discards
 }
@@ -95,6 +100,7 @@ func New(opts Options) (*Driver, error) {
 	opts.LogEvery = cmp.Or(opts.LogEvery, time.Second)
 	opts.AskEvery = cmp.Or(opts.AskEvery, 5*time.Second)
 	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
+	opts.PullStall = cmp.Or(opts.PullStall, 30*time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}

@@ -56,6 +56,12 @@ func (i *imageCache) keepImage(img image) {
 	i.known[img.digest] = img
 }
 
+func (i *imageCache) forgetImage(target digest.Digest) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.known, target)
+}
+
 // resolve finds an image on the node by name or digest.
 func (d *Driver) resolve(ctx context.Context, c *client.Client, ref string) (image, error) {
 	record, err := findImage(ctx, c, ref)
@@ -173,7 +179,7 @@ func readJSON(ctx context.Context, store content.Provider, desc ocispec.Descript
 		return native(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("cannot decode blob %s: %w", desc.Digest, err)
+		return fmt.Errorf("cannot decode blob %s: %w: %w", desc.Digest, err, edge.ErrInvalid)
 	}
 	return nil
 }
