@@ -9,8 +9,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -25,6 +27,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".run", "folder of the demonstration's state")
 	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
 	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
+	flag.StringVar(&o.broker, "broker", "127.0.0.1:7483", "loopback address of the fleet's broker")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:7433", "loopback address of the agent's API")
 	flag.BoolVar(&o.clean, "clean", false, "only take down what an interrupted demonstration left")
 	flag.Parse()
@@ -52,11 +55,13 @@ type options struct {
 	binary string
 	image  string
 	listen string
+	broker string
 }
 
 // show is the demonstration while it runs.
 type show struct {
 	options options
+	fleet   *fleet
 	stand   *stand.Stand
 	client  *localapi.Client
 	samples []sample
@@ -71,12 +76,17 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Compose: "build/demo/line.yaml", Listen: o.listen})
+	f, err := newFleet(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Set: f.settings(), Listen: o.listen})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	s := &show{options: o, stand: node, client: node.Client(), samples: samples}
+	s := &show{options: o, fleet: f, stand: node, client: node.Client(), samples: samples}
 	for _, act := range []struct {
 		title string
 		play  func(context.Context) error
@@ -86,6 +96,9 @@ func run(ctx context.Context, o options) (err error) {
 		{"How often the models are right", s.measureAccuracy},
 		{"More than the node can do", s.overload},
 		{"The agent is killed in the middle of a stream", s.kill},
+		{"The node finds its fleet", s.meetFleet},
+		{"A policy and a command over MQTT", s.governFromAfar},
+		{"The cable is pulled", s.cutOff},
 	} {
 		fmt.Printf("\n== %s\n", act.title)
 		if err := act.play(ctx); err != nil {
@@ -101,23 +114,32 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// comeUp starts the agent, hands it the image and waits until the model answers.
+// comeUp starts the agent of a node that was flashed with whom to believe, a policy
+// and the image that the policy runs, and waits until the model answers.
 func (s *show) comeUp(ctx context.Context) error {
+	if err := s.flash(); err != nil {
+		return err
+	}
+	fmt.Printf("the node has a root document, a factory policy and the image %s; there is no network\n", s.options.image)
 	begun := time.Now()
 	if err := s.stand.StartAgent(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("agent answers on %s after %v\n", s.stand.Socket(), since(begun))
-	imported := time.Now()
-	if err := s.stand.Import(ctx, s.options.image); err != nil {
-		return err
-	}
-	fmt.Printf("image %s imported in %v\n", s.options.image, since(imported))
 	if err := s.awaitModels(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("models ready %v after the agent's start\n", since(begun))
 	return s.printInstances(ctx)
+}
+
+// flash puts the image where a node's own are.
+func (s *show) flash() error {
+	folder := filepath.Join(s.stand.StateFolder(), "images")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.Link(s.options.image, filepath.Join(folder, "digits.oci.tar"))
 }
 
 // awaitModels waits for all instances; a model that does not come up in half a
@@ -151,7 +173,17 @@ The node stays up until Ctrl-C. It answers at http://%s and on %s. Try, in anoth
   curl -s http://%s/v2/models/digits/infer -d @testdata/digits/7.json
   %s workloads
   %s events -f
-`, s.options.listen, s.stand.Socket(), holdfast, holdfast, s.options.listen, holdfast, holdfast)
+  mosquitto_sub -h 127.0.0.1 -p %s -t 'hf/#' -v
+  %s fleet nodes --broker tcp://%s --site %s
+  %s fleet command %s vitals --key %s --broker tcp://%s --site %s
+`, s.options.listen, s.stand.Socket(), holdfast, holdfast, s.options.listen, holdfast, holdfast,
+		port(s.fleet.broker), s.options.binary, s.fleet.broker, siteName,
+		s.options.binary, nodeName, s.fleet.key("command-1"), s.fleet.broker, siteName)
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }
 
 func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Microsecond) }

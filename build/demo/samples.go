@@ -60,6 +60,7 @@ func readSamples(path string) ([]sample, error) {
 
 // answer is what came back for one sample.
 type answer struct {
+	task   string // its id on the node
 	label  int64
 	params oip.Parameters
 }
@@ -81,7 +82,7 @@ func (s *show) ask(ctx context.Context, model string, in sample, options localap
 		if err := json.Unmarshal(output.Data, &labels); err != nil || len(labels) != 1 {
 			return answer{}, fmt.Errorf("cannot read label %s: %w", output.Data, edge.ErrModel)
 		}
-		return answer{label: labels[0], params: response.Parameters}, nil
+		return answer{task: result.Task, label: labels[0], params: response.Parameters}, nil
 	}
 	return answer{}, fmt.Errorf("answer has no label: %w", edge.ErrModel)
 }

@@ -100,11 +100,8 @@ func (a *Agent) Open(ctx context.Context) error {
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	local := func(open func() error) func(context.Context) error {
-		return func(context.Context) error { return open() }
-	}
-	for _, open := range []func(context.Context) error{a.openPolicies, a.openUplink, local(a.driver.Open), local(a.api.Open)} {
-		if err := open(ctx); err != nil {
+	for _, open := range []func() error{func() error { return a.openPolicies(ctx) }, a.driver.Open, a.api.Open} {
+		if err := open(); err != nil {
 			return errors.Join(err, a.Close())
 		}
 	}
@@ -133,7 +130,7 @@ func (a *Agent) closePolicies() error {
 // Close gives up what Open acquired. It stops no workload.
 func (a *Agent) Close() error {
 	a.api.Close()
-	return errors.Join(a.driver.Close(), a.closeUplink(), a.closePolicies(), a.claim.Close(), a.lock.Close())
+	return errors.Join(a.driver.Close(), a.closePolicies(), a.claim.Close(), a.lock.Close())
 }
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.

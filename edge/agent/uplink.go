@@ -173,12 +173,47 @@ func (m meter) Save(u fleetlink.Usage) error {
 	return m.SetNote(context.Background(), meterNote, text)
 }
 
-// openUplink finds what is still to be told.
-func (a *Agent) openUplink(ctx context.Context) error {
+// linking is what runs on a node that has brokers to talk to.
+func (a *Agent) linking() (services []service) {
+	if a.site != nil {
+		services = append(services, service{"site link", a.site.Run})
+	}
+	if a.uplink != nil {
+		services = append(services, service{"link", a.runUplink})
+	}
+	return services
+}
+
+// runUplink finds what is still to be told, and tells it until ctx ends. What happens
+// before that waits in memory: no task, and no policy, waits for the fleet's sake.
+func (a *Agent) runUplink(ctx context.Context) error {
 	u := a.uplink
-	if u == nil {
+	if err := u.open(ctx); err != nil {
+		return errors.Join(unless(ctx.Err(), err), u.close())
+	}
+	services := []service{
+		{"outbox", u.spool.Run},
+		{"telemetry", u.telemetry.Run},
+		{"state", func(ctx context.Context) error { return watchState(ctx, a.chronicle, u.state) }},
+	}
+	if u.journal != nil {
+		services = append(services, service{"journal", u.journal.Run}, service{"commands", u.runner.Run})
+	}
+	services = append(services,
+		service{"session", u.link.Run},
+		service{"link watch", func(ctx context.Context) error { return u.watch(ctx, a.chronicle) }})
+	return errors.Join(runServices(ctx, services), u.close())
+}
+
+// unless is err, but for what follows from the end of a context.
+func unless(ended, err error) error {
+	if ended != nil {
 		return nil
 	}
+	return err
+}
+
+func (u *uplink) open(ctx context.Context) error {
 	if u.journal != nil {
 		if err := u.journal.Open(ctx); err != nil {
 			return err
@@ -187,40 +222,13 @@ func (a *Agent) openUplink(ctx context.Context) error {
 	return u.spool.Open(ctx)
 }
 
-// closeUplink keeps what is still to be told.
-func (a *Agent) closeUplink() error {
-	u := a.uplink
-	if u == nil {
-		return nil
-	}
+// close keeps what is still to be told.
+func (u *uplink) close() error {
 	err := u.spool.Close()
 	if u.journal != nil {
 		err = errors.Join(err, u.journal.Close())
 	}
 	return err
-}
-
-// linking is what runs on a node that has brokers to talk to.
-func (a *Agent) linking() (services []service) {
-	if a.site != nil {
-		services = append(services, service{"site link", a.site.Run})
-	}
-	u := a.uplink
-	if u == nil {
-		return services
-	}
-	services = append(services,
-		service{"outbox", u.spool.Run},
-		service{"telemetry", u.telemetry.Run},
-		service{"state", func(ctx context.Context) error { return watchState(ctx, a.chronicle, u.state) }},
-	)
-	if u.journal != nil {
-		services = append(services, service{"journal", u.journal.Run}, service{"commands", u.runner.Run})
-	}
-	return append(services,
-		service{"link", u.link.Run},
-		service{"link watch", func(ctx context.Context) error { return u.watch(ctx, a.chronicle) }},
-	)
 }
 
 // watch tells of the link's comings and goings, and carries its warnings into the
