@@ -111,8 +111,12 @@ func fail(queue []*change, err error) {
 	}
 }
 
-// refuse lets through what changes nothing.
+// refuse lets through what changes nothing, as far as anything is known.
 func (j *Journal) refuse(queue []*change, why error) {
+	if !j.loaded {
+		fail(queue, why)
+		return
+	}
 	for _, c := range queue {
 		d := j.draft()
 		if c.err = c.do(d); c.err == nil && d.changed {
