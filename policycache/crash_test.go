@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"holdfast/edge/boltfile/filetest"
-	"holdfast/policycache"
 )
 
 // record runs a node through its versions and returns the journal.
@@ -64,13 +63,12 @@ func TestStore_Crash(t *testing.T) {
 		},
 		States: 100,
 		Open: func(ctx context.Context, dir string) (uint64, error) {
-			store, err := policycache.New(fleet.options(dir))
+			store, _, err := openPatiently(ctx, fleet.options(dir))
 			if err != nil {
 				return 0, err
 			}
 			defer store.Close()
-			err = store.Open(ctx)
-			return store.Snapshot().Version, err
+			return store.Snapshot().Version, nil
 		},
 	}.Run(t)
 }

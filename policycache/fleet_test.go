@@ -1,11 +1,13 @@
 package policycache_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +128,30 @@ func open(t testing.TB, options policycache.Options) *policycache.Store {
 	must(t, store.Open(t.Context()))
 	t.Cleanup(func() { store.Close() })
 	return store
+}
+
+// openPatiently opens a store anew while the machine is too busy to check its database
+// in time, which it says and which is not the store's doing. It gives the time of the
+// last opening.
+func openPatiently(ctx context.Context, options policycache.Options) (*policycache.Store, time.Duration, error) {
+	busy := func(w edge.Warning) bool {
+		return w.Code == "state-storage-failed" && strings.Contains(w.Detail, "could not be checked in time")
+	}
+	for tries := 1; ; tries++ {
+		store, err := policycache.New(options)
+		if err != nil {
+			return nil, 0, err
+		}
+		began := time.Now()
+		err = store.Open(ctx)
+		took := time.Since(began)
+		if err != nil || tries == 5 || !slices.ContainsFunc(store.Status().Warnings, busy) {
+			return store, took, err
+		}
+		if err := store.Close(); err != nil {
+			return nil, 0, err
+		}
+	}
 }
 
 // filled is a folder in which versions 1 to newest were applied.

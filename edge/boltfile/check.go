@@ -112,8 +112,8 @@ func limitProcessor(path string) error {
 	return unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})
 }
 
-// patience is how often in a row a check may come to no end without using its time
-// before that is held against the file.
+// patience is how often checks may come to no end without using their time, and none
+// end well, before that is held against the file.
 const patience = 3
 
 var (
@@ -133,12 +133,12 @@ func (f *File) check(ctx context.Context, path string) error {
 	}
 	err = f.runChild(ctx, path, info.Size())
 	switch {
-	case !errors.Is(err, errSlow):
+	case err == nil:
 		f.slow = 0
-	case f.slow+1 < patience:
-		f.slow++
-	default:
-		return fmt.Errorf("%w: checked %d times: %v", ErrDamaged, patience, err)
+	case errors.Is(err, errSlow):
+		if f.slow++; f.slow >= patience {
+			return fmt.Errorf("%w: checked %d times: %v", ErrDamaged, f.slow, err)
+		}
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package boltfile_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"holdfast/edge/boltfile"
@@ -56,13 +55,12 @@ func TestFile_Crash(t *testing.T) {
 		},
 		States: 150,
 		Open: func(ctx context.Context, dir string) (uint64, error) {
-			file, err := boltfile.New(options(dir))
+			file, found, _, err := openPatiently(ctx, options(dir))
 			if err != nil {
 				return 0, err
 			}
 			defer file.Close()
-			found, err := file.Open(ctx)
-			return version(found.Records), errors.Join(err, checkRecords(found.Records))
+			return version(found.Records), checkRecords(found.Records)
 		},
 	}.Run(t)
 }

@@ -12,7 +12,7 @@ type File struct {
 	db      *database // nil: closed
 	whole   Records   // as the file has them
 	records Records   // as its owner knows them
-	slow    int       // checks in a row that came to no end
+	slow    int       // checks that came to no end since one ended well
 }
 
 // ErrLost says that the file was gone or beyond help when it was to be opened anew.
