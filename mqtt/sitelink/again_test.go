@@ -3,6 +3,7 @@ package sitelink_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,20 +150,47 @@ func TestLink_Away(t *testing.T) {
 			}
 		})
 	})
-	t.Run("TheOldestGiveWay", func(t *testing.T) {
+	t.Run("MessagesWaitForPlaces", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			b, f := &play{}, &tasks{hold: make(chan struct{})}
+			b, f := &play{deaf: true}, &tasks{}
 			l := stand(t, b, sitelink.Options{Tasks: f, MaxVerdicts: 3}, camera())
 			for id := range uint16(8) {
 				b.deliver(t, 0, "cam/1/frame", request(fmt.Sprint(id)), id+1)
 			}
 			synctest.Wait()
+			if got := l.Status(); got.Waiting != 3 || len(f.all()) != 3 {
+				t.Errorf("%d verdicts wait of %d tasks, want 3: the others have no place yet", got.Waiting, len(f.all()))
+			}
+			b.with(func() { b.deaf = false })
+			reconnect(t, b, l)
+			for id := range uint16(8) {
+				b.deliver(t, duplicate, "cam/1/frame", request(fmt.Sprint(id)), id+1)
+			}
+			synctest.Wait()
+			if got := l.Status(); got.Told != 8 || got.CrowdedOut != 0 || len(f.all()) != 8 {
+				t.Errorf("%d told of %d tasks, want 8", got.Told, len(f.all()))
+			}
+		})
+	})
+	t.Run("TheOldestGiveWayForBytes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b, f := &play{}, &tasks{hold: make(chan struct{})}
+			f.settle = func(edge.Task) (edge.Answer, edge.Outcome, error) {
+				long := `{"outputs":[{"name":"o","shape":[1],"datatype":"BYTES","data":["` + strings.Repeat("x", 60<<10) + `"]}]}`
+				return edge.Answer{Payload: edge.Payload{Body: []byte(long)}}, edge.Completed, nil
+			}
+			l := stand(t, b, sitelink.Options{Tasks: f, MaxBytes: 160 << 10}, camera())
+			for id := range uint16(5) {
+				b.deliver(t, 0, "cam/1/frame", request(fmt.Sprint(id)), id+1)
+			}
+			synctest.Wait()
 			b.with(func() { b.refuses = true })
 			b.cut()
+			synctest.Wait()
 			close(f.hold)
 			synctest.Wait()
-			if got := l.Status(); got.Waiting != 3 || got.CrowdedOut != 5 || got.Bytes == 0 {
-				t.Errorf("%d wait and %d were crowded out, want 3 and 5", got.Waiting, got.CrowdedOut)
+			if got := l.Status(); got.Waiting != 2 || got.CrowdedOut != 3 || got.WaitingBytes > 160<<10 {
+				t.Errorf("%d wait with %d bytes and %d were crowded out, want 2 and 3", got.Waiting, got.WaitingBytes, got.CrowdedOut)
 			}
 		})
 	})

@@ -70,7 +70,7 @@ func watch(l running) (stop func() (tasks int, bytes int64, waiting int, waiting
 // TestLink_Flood: a site that sends without end, garbage among it, meets the bounds,
 // the refusals come at once, and memory does not grow.
 func TestLink_Flood(t *testing.T) {
-	const messages, maxTasks, maxBytes, maxVerdicts = 5_000, 8, 1 << 20, 64
+	const messages, maxTasks, maxBytes, maxVerdicts = 2_500, 8, 1 << 20, 64
 	m := startMosquitto(t)
 	f := &tasks{takes: 20 * time.Millisecond, forgets: true}
 	o := sitelink.Options{Tasks: f, MaxTasks: maxTasks, MaxBytes: maxBytes, MaxVerdicts: maxVerdicts, Rate: 100_000}
@@ -127,8 +127,8 @@ func TestLink_Flood(t *testing.T) {
 		}
 	}
 	// Every message has one for each trigger, whatever became of it then.
-	if want := uint64(len(triggers)) * (got.Messages - got.Duplicates); verdicts != want {
-		t.Errorf("%d verdicts for %d messages and %d triggers, want %d", verdicts, got.Messages, len(triggers), want)
+	if want := uint64(len(triggers)) * messages; verdicts < want || got.Told != verdicts {
+		t.Errorf("%d verdicts, %d told, for %d messages and %d triggers, want at least %d and all told", verdicts, got.Told, got.Messages, len(triggers), want)
 	}
 	t.Logf("%d messages, %d verdicts, %d told, %d crowded out; at most %d tasks, %d bytes, %d verdicts", got.Messages, verdicts, got.Told, got.CrowdedOut, tasks, held, waiting)
 }

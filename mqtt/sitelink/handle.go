@@ -32,6 +32,9 @@ func (l *Link) handle(connected, ctx context.Context, d mqtt.Delivery) {
 		l.tallies.duplicates.Add(1)
 		return
 	}
+	if !l.replies.reserve(connected, replied(rules)) {
+		return // it comes again
+	}
 	if d.Duplicate {
 		l.tallies.redelivered.Add(1)
 	}
@@ -47,6 +50,16 @@ func (l *Link) handle(connected, ctx context.Context, d mqtt.Delivery) {
 		r.counts.messages.Add(1)
 		l.serve(ctx, d, m, r)
 	}
+}
+
+// replied counts the verdicts that somebody is to hear.
+func replied(rules []*rule) (n int) {
+	for _, r := range rules {
+		if r.Reply != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // stray is a message nobody asks for: the broker remembers a subscription of former
@@ -193,6 +206,9 @@ func (e *errand) run(ctx context.Context, t edge.Task) {
 	if ctx.Err() != nil && s.Outcome == edge.Cancelled {
 		e.link.tallies.abandoned.Add(1)
 		e.link.intake.abandon(e.message)
+		if e.rule.Reply != "" {
+			e.link.replies.release()
+		}
 		return
 	}
 	if !t.HasDeadline() {

@@ -64,7 +64,7 @@ type Options struct {
 
 	MaxTasks    int           // inside at a time, 64
 	MaxBytes    int64         // of messages and of requests made from them, 8 MiB; as much again for verdicts
-	MaxVerdicts int           // waiting for the broker, 256; the oldest gives way
+	MaxVerdicts int           // waiting for the broker or still to come, 256; messages wait for room
 	VerdictLife time.Duration // how long after its deadline a verdict is still of use, 30 s
 	Rate        int           // messages examined in a second, 1,000; more wait at the broker
 

@@ -34,23 +34,59 @@ type replies struct {
 	maxBytes int64
 	tallies  *tallies
 	told     func(*message)
-	wake     chan struct{} // something has changed
+	wake     chan struct{} // something has changed, for deliver
+	room     chan struct{} // and for reserve
 
-	mu     sync.Mutex // guards the rest
-	last   uint64
-	queue  []*letter // in order of seq
-	flying int
-	bytes  int64     // of both
-	ended  []*letter // told, by the goroutine that must not wait
+	mu       sync.Mutex // guards the rest
+	last     uint64
+	queue    []*letter // in order of seq
+	flying   int
+	reserved int       // verdicts that are still to come
+	bytes    int64     // of queue and flying
+	ended    []*letter // told, by the goroutine that must not wait
 }
 
 func newReplies(o Options, t *tallies, told func(*message)) *replies {
-	return &replies{maxCount: o.MaxVerdicts, maxBytes: o.MaxBytes, tallies: t, told: told, wake: make(chan struct{}, 1)}
+	return &replies{maxCount: o.MaxVerdicts, maxBytes: o.MaxBytes, tallies: t, told: told,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// add takes a verdict; the oldest that are not on their way make room for it.
+// reserve waits until there is room for n more verdicts; false when ctx ended first.
+// So no verdict gives way to another for want of a place: the broker has to wait. There
+// is one caller at a time.
+func (r *replies) reserve(ctx context.Context, n int) bool {
+	n = min(n, r.maxCount)
+	for {
+		r.mu.Lock()
+		fits := len(r.queue)+r.flying+r.reserved+n <= r.maxCount
+		if fits {
+			r.reserved += n
+		}
+		r.mu.Unlock()
+		if fits {
+			return true
+		}
+		select {
+		case <-r.room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// release gives back the place of a verdict that does not come.
+func (r *replies) release() {
+	r.mu.Lock()
+	r.reserved = max(r.reserved-1, 0)
+	r.mu.Unlock()
+	r.rouse()
+}
+
+// add takes a verdict for which there is a place. The oldest that are not on their way
+// make room for its bytes.
 func (r *replies) add(l *letter) {
 	r.mu.Lock()
+	r.reserved = max(r.reserved-1, 0)
 	r.last++
 	l.seq = r.last
 	r.queue = append(r.queue, l)
@@ -66,9 +102,11 @@ func (r *replies) add(l *letter) {
 }
 
 func (r *replies) rouse() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	for _, to := range []chan struct{}{r.wake, r.room} {
+		select {
+		case to <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -111,6 +149,9 @@ func (r *replies) untold(out []*letter) {
 	for _, l := range out {
 		l.counts.untold.Add(1)
 		r.conclude(l)
+	}
+	if len(out) > 0 {
+		r.rouse()
 	}
 }
 

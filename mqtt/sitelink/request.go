@@ -146,9 +146,9 @@ func payloadError(format string, args ...any) error {
 
 // array takes a JSON array, however nested, for the tensor's data.
 func array(message []byte, input oip.TensorMetadata) (edge.Payload, error) {
-	count, err := leaves(message)
-	if err != nil {
-		return edge.Payload{}, err
+	count, ok := leaves(message)
+	if !ok || !json.Valid(message) {
+		return edge.Payload{}, payloadError("is no JSON array of numbers, or of true and false")
 	}
 	shape, ok := shapeFor(input.Shape, count)
 	if !ok {
@@ -157,43 +157,25 @@ func array(message []byte, input oip.TensorMetadata) (edge.Payload, error) {
 	return encode(oip.Tensor{Name: input.Name, Datatype: input.Datatype, Shape: shape, Data: message}, nil)
 }
 
-// leaves counts what stands in a JSON array that is nothing but numbers, true and
-// false, in arrays no deeper than a tensor may be.
-func leaves(message []byte) (count int64, err error) {
-	decoder := json.NewDecoder(bytes.NewReader(message))
-	decoder.UseNumber()
-	for depth := 0; ; {
-		token, err := decoder.Token()
-		if err != nil {
-			return 0, payloadError("is no JSON array: %v", err)
-		}
-		switch value := token.(type) {
-		case json.Number, bool:
-			count++
-		case json.Delim:
-			if value == '[' {
-				depth++
-			} else {
-				depth--
-			}
-			if value == '{' || depth > maxNesting {
-				return 0, payloadError("must be an array of numbers, nested no deeper than %d levels", maxNesting)
-			}
+// leaves counts what stands between brackets and commas; false when there are strings
+// or objects. Whether it is JSON is not looked at.
+func leaves(message []byte) (count int64, ok bool) {
+	inside := false
+	for _, b := range message {
+		switch b {
+		case '[', ']', ',', ' ', '\t', '\r', '\n':
+			inside = false
+		case '"', '{', '}', ':':
+			return 0, false
 		default:
-			return 0, payloadError("must be an array of numbers")
-		}
-		if depth == 0 { // the outermost bracket was closed
-			break
+			if !inside {
+				count++
+			}
+			inside = true
 		}
 	}
-	if decoder.More() || len(bytes.TrimSpace(message[decoder.InputOffset():])) > 0 {
-		return 0, payloadError("goes on behind its JSON array")
-	}
-	return count, nil
+	return count, true
 }
-
-// maxNesting is the most dimensions a tensor may have.
-const maxNesting = 16
 
 // numbers takes the message for raw numbers.
 func numbers(message []byte, input oip.TensorMetadata) (edge.Payload, error) {

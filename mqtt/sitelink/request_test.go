@@ -116,11 +116,11 @@ func TestReadRequest_Refused(t *testing.T) {
 		{"BareNumber", "free", "23.5", "payload", "write numbers as a JSON array", ""}, // four bytes, as one float has
 		{"Figures", "free", "1,2,3,45", "payload", "write numbers as a JSON array", ""},
 		{"Object", "free", `{"temp": 55}`, "payload", "write numbers as a JSON array", ""},
-		{"ArrayOfStrings", "free", `["a"]`, "payload", "must be an array of numbers", ""},
-		{"ArrayOfObjects", "free", `[{}]`, "payload", "must be an array of numbers", ""},
-		{"ArrayBrokenOff", "image", `[1,2,3`, "payload", "is no JSON array", ""}, // six bytes, as the image has
-		{"ArrayAndMore", "free", `[1] 2`, "payload", "goes on behind", ""},
-		{"ArrayTooDeep", "free", strings.Repeat("[", 20) + "1" + strings.Repeat("]", 20), "payload", "nested no deeper", ""},
+		{"ArrayOfStrings", "free", `["a"]`, "payload", "is no JSON array of numbers", ""},
+		{"ArrayOfObjects", "free", `[{}]`, "payload", "is no JSON array of numbers", ""},
+		{"ArrayBrokenOff", "image", `[1,2,3`, "payload", "is no JSON array of numbers", ""}, // six bytes, as the image has
+		{"ArrayAndMore", "free", `[1] 2`, "payload", "is no JSON array of numbers", ""},
+		{"ArrayTooDeep", "free", strings.Repeat("[", 40) + "1" + strings.Repeat("]", 40), "inputs[0].data", "nested deeper", ""},
 		{"BoolsForNumbers", "free", "[true]", "inputs[0].data", "must hold nothing but numbers", ""},
 		{"SeveralOpen", "open", "[1,2,3,4,5,6]", "payload", "has 6 elements", ""},
 		{"TwoStrings", "files", "x", "payload", "is one value", ""},

@@ -32,7 +32,7 @@ type Status struct {
 	Told       uint64 // verdicts the broker has acknowledged
 	ToldAgain  uint64 // verdicts sent more than once
 	Expired    uint64 // verdicts of no more use
-	CrowdedOut uint64 // verdicts that gave way to newer ones
+	CrowdedOut uint64 // verdicts that gave way to newer ones for want of bytes
 	Unsendable uint64 // verdicts no broker would take: topic or size
 }
 

@@ -1,0 +1,86 @@
+package sitelink_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+	"holdfast/mqtt/sitelink"
+)
+
+// The benchmarks run a task that takes no time, for the same request of four numbers:
+// through a mosquitto on the loopback to the verdict, and called directly.
+
+func BenchmarkLink_Verdict(b *testing.B) {
+	m := startMosquitto(b)
+	f := &tasks{forgets: true}
+	o := sitelink.Options{Tasks: f, Rate: 1 << 20}
+	o.Link.Broker = "tcp://" + m.at
+	l := start(b, o, edge.Trigger{MQTT: "in", Model: "vector", Class: edge.Normal, Deadline: edge.Duration(time.Minute), Reply: "out"})
+	l.await(b, isUp)
+	heard := make(chan struct{}, 1<<12)
+	session(b, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "ear", Subscriptions: []string{"out"}, Inbox: 1 << 12, Handle: func(_ context.Context, d mqtt.Delivery) {
+		d.Ack()
+		heard <- struct{}{}
+	}})
+	mouth := session(b, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "mouth"})
+	message := mqtt.Message{Topic: "in", Payload: request("1")}
+	places := make(chan struct{}, 16) // on their way at a time, below mosquitto's window
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() {
+		for range b.N {
+			places <- struct{}{}
+			if err := mouth.Send(b.Context(), message, func(error) {}); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	}()
+	for range b.N {
+		<-heard
+		<-places
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "verdicts/s")
+}
+
+// BenchmarkTasks_Infer is the work alone: the request read, the task run, the verdict
+// not even written.
+func BenchmarkTasks_Infer(b *testing.B) {
+	f, message, all := &tasks{forgets: true}, request("1"), catalogue()
+	b.ReportAllocs()
+	for range b.N {
+		p, err := sitelink.ReadRequest(message, "vector", all)
+		if err != nil {
+			b.Fatal(err)
+		}
+		f.Infer(b.Context(), edge.Task{Model: "vector", Arrived: time.Now(), Input: p})
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// BenchmarkReadRequest is what a message costs before it is a task.
+func BenchmarkReadRequest(b *testing.B) {
+	image := make([]byte, 60<<10)
+	list := append([]byte("[0"), make([]byte, 0, 60<<10)...)
+	for range 15 << 10 {
+		list = append(list, ",12"...)
+	}
+	all := models{"file": input("file", "BYTES", -1), "raw": input("raw", "UINT8", -1), "list": input("list", "FP32", -1)}
+	for _, c := range []struct {
+		model   string
+		message []byte
+	}{{"file", image}, {"raw", image}, {"list", append(list, ']')}} {
+		b.Run(c.model, func(b *testing.B) {
+			b.SetBytes(int64(len(c.message)))
+			b.ReportAllocs()
+			for range b.N {
+				if _, err := sitelink.ReadRequest(c.message, c.model, all); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
