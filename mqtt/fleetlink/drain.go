@@ -72,12 +72,15 @@ func (p *pace) arrive(began time.Time, err error) {
 	}
 }
 
-// ready tells whether the next burst may begin; if not, when, unless that is when
-// the last entry of this one has arrived.
+// ready tells whether the next burst may begin, and if not, when; zero is when the last
+// entry of this one has arrived.
 func (p *pace) ready(now time.Time) (bool, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pending == 0 && !now.Before(p.until), p.until
+	if p.pending > 0 || !now.Before(p.until) {
+		return p.pending == 0, time.Time{}
+	}
+	return false, p.until
 }
 
 // forget ends the burst of a connection that ended.
@@ -179,64 +182,77 @@ func (t *talk) pass(ctx context.Context, f *flow) (int, error) {
 	if paced {
 		most = t.link.burst()
 	}
-	batch, err := f.read(most)
+	batch, era, err := f.read(most)
 	t.link.readable(f, err)
 	if err != nil {
 		return 0, nil // a warning says so, and it is tried again
 	}
-	defer f.probed()
+	defer f.probed(era)
 	if len(batch.Entries) == 0 {
 		return 0, nil
 	}
-	began := time.Time{}
+	p := parcel{flow: f, epoch: batch.Epoch, era: era}
 	if paced {
-		began = time.Now()
-		t.link.pace.begin(began)
+		p.began = time.Now()
+		t.link.pace.begin(p.began)
 	}
 	for i, e := range batch.Entries {
-		if err := t.send(ctx, f, batch.Epoch, e, began); err != nil {
+		if err := t.send(ctx, p, e); err != nil {
 			return i, err
 		}
 	}
 	return len(batch.Entries), nil
 }
 
-// send gives one entry to the session. began is set when it belongs to a burst.
-func (t *talk) send(ctx context.Context, f *flow, epoch string, e outbox.Entry, began time.Time) error {
+// parcel is what entries of one batch have in common.
+type parcel struct {
+	flow  *flow
+	epoch string
+	era   int
+	began time.Time // of the burst; zero: there is none
+}
+
+// send gives one entry to the session.
+func (t *talk) send(ctx context.Context, p parcel, e outbox.Entry) error {
 	l := t.link
-	historical := e.Seq < f.historicBelow()
-	m, err := l.message(f, epoch, e, historical)
+	historical := e.Seq < p.flow.historicBelow()
+	m, err := l.message(p.flow, p.epoch, e, historical)
 	if err != nil {
 		return err
 	}
-	err = t.give(ctx, f, e.Seq, m, began)
+	err = t.give(ctx, p, e.Seq, m)
 	if !errors.Is(err, edge.ErrInvalid) || e.Gap != nil {
 		return err
 	}
-	if m, err = l.unsayable(f, epoch, e, historical, err); err != nil { // larger than this link's frames
+	if m, err = l.unsayable(p.flow, p.epoch, e, historical, err); err != nil { // larger than this link's frames
 		return err
 	}
-	return t.give(ctx, f, e.Seq, m, began)
+	return t.give(ctx, p, e.Seq, m)
 }
 
-func (t *talk) give(ctx context.Context, f *flow, seq uint64, m mqtt.Message, began time.Time) error {
-	l := t.link
-	mark := f.depart(seq)
-	if !began.IsZero() {
+// give hands a message over, unless something else is to be sent first.
+func (t *talk) give(ctx context.Context, p parcel, seq uint64, m mqtt.Message) error {
+	l, f := t.link, p.flow
+	mark := f.depart(seq, p.era)
+	if mark == nil {
+		return nil
+	}
+	arrived := func(err error) {
+		if !p.began.IsZero() {
+			l.pace.arrive(p.began, err)
+		}
+	}
+	if !p.began.IsZero() {
 		l.pace.depart(len(m.Payload))
 	}
 	err := l.session.Send(ctx, m, func(err error) {
 		f.arrive(mark, err)
-		if !began.IsZero() {
-			l.pace.arrive(began, err)
-		}
+		arrived(err)
 		nudge(l.wake)
 	})
 	if err != nil {
 		f.retract(mark)
-		if !began.IsZero() {
-			l.pace.arrive(began, err)
-		}
+		arrived(err)
 	}
 	return err
 }

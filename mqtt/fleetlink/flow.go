@@ -77,20 +77,19 @@ func (f *flow) isPaced() bool {
 	return f.probing || f.cursor.Seq+1 < f.paced
 }
 
-// read returns what is to be sent next.
-func (f *flow) read(most int) (outbox.Batch, error) {
+// read returns what is to be sent next, and the era in which that holds.
+func (f *flow) read(most int) (batch outbox.Batch, era int, err error) {
 	f.mu.Lock()
-	after, probing := f.cursor, f.probing
-	f.mu.Unlock()
-	if probing {
+	after, era := f.cursor, f.era
+	if f.probing {
 		after = outbox.Position{} // what follows the confirmed
 	}
-	batch, err := f.stream.Read(after, most)
+	f.mu.Unlock()
+	batch, err = f.stream.Read(after, most)
 	if err != nil || len(batch.Entries) == 0 || batch.Epoch == f.epoch() {
-		return batch, err
+		return batch, era, err
 	}
-	f.moved(batch.Epoch, f.stream.Report())
-	return batch, nil
+	return batch, f.moved(batch.Epoch, f.stream.Report()), nil
 }
 
 func (f *flow) epoch() string {
@@ -100,7 +99,7 @@ func (f *flow) epoch() string {
 }
 
 // moved begins anew in another epoch: the stream has found its store.
-func (f *flow) moved(epoch string, report edge.StreamReport) {
+func (f *flow) moved(epoch string, report edge.StreamReport) (era int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.era++
@@ -111,12 +110,17 @@ func (f *flow) moved(epoch string, report edge.StreamReport) {
 	}
 	f.cursor.Seq, f.arrived, f.acked = report.Confirmed, report.Confirmed, report.Confirmed
 	f.historic, f.paced, f.waiting = report.Next, report.Next, time.Time{}
+	return f.era
 }
 
-// depart notes that an entry is given to the session now.
-func (f *flow) depart(seq uint64) *mark {
+// depart notes that an entry is given to the session now. It is nil when something else
+// is to be sent first, because the fleet has just said what it lacks.
+func (f *flow) depart(seq uint64, era int) *mark {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if era != f.era {
+		return nil
+	}
 	m := &mark{seq: seq, era: f.era}
 	f.flight = append(f.flight, m)
 	f.cursor.Seq = max(f.cursor.Seq, seq)
@@ -142,10 +146,10 @@ func (f *flow) retract(m *mark) {
 }
 
 // probed notes that what follows the confirmed was sent once more.
-func (f *flow) probed() {
+func (f *flow) probed(era int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.probing {
+	if f.probing && era == f.era {
 		f.probing, f.doubted = false, true
 	}
 }

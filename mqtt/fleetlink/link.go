@@ -154,12 +154,20 @@ func (l *Link) will() *mqtt.Message {
 	_, _ = rand.Read(b[:]) // never fails
 	session := hex.EncodeToString(b[:])
 	l.drawn.Store(&session)
-	m, err := l.document(mqtt.UpPresence, true, l.death(session))
+	death := l.death(session)
+	m, err := l.document(mqtt.UpPresence, true, death)
+	if err == nil && len(m.Payload) > maxWill {
+		death.Labels, death.Models, death.Groups = nil, nil, nil
+		m, err = l.document(mqtt.UpPresence, true, death)
+	}
 	if err != nil {
 		return nil // what a birth says always encodes
 	}
 	return &m
 }
+
+// maxWill leaves room in a CONNECT of the smallest frame that anybody would choose.
+const maxWill = 8 << 10
 
 // death is the presence of a node that is gone. It still says who the node is: while it
 // is away, that is all its fleet has to know it by.

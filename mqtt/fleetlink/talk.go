@@ -13,7 +13,8 @@ import (
 
 // Times of what is said without being asked.
 const (
-	// helloEvery is how often a standing link asks for freshness; a lease is longer.
+	// helloEvery is how often a standing link asks for freshness, and says everything
+	// anew; a lease is longer.
 	helloEvery = 6 * time.Hour
 	// settleFor is how long an echo may take to follow the will it comes after.
 	settleFor = time.Second
@@ -129,17 +130,24 @@ func (t *talk) say(ctx context.Context, kind mqtt.Kind, retained bool, document 
 	return t.link.session.Send(ctx, m, func(error) {})
 }
 
-// keepGreeting says hello again.
+// keepGreeting says hello again, and now and then birth and state too: a broker may
+// have lost what it acknowledged.
 func (t *talk) keepGreeting(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		next := time.NewTimer(t.link.around(helloEvery))
 		select {
 		case <-ctx.Done():
-		case <-next.C:
+			next.Stop()
+			return
 		case <-t.link.greet:
+		case <-next.C:
+			if t.birth(ctx) != nil {
+				return
+			}
+			nudge(t.link.retell)
 		}
 		next.Stop()
-		if ctx.Err() == nil && t.hello(ctx) != nil {
+		if t.hello(ctx) != nil {
 			return
 		}
 	}
