@@ -171,6 +171,10 @@ func (d *door) sendCommand(ctx context.Context, f *fleetLink, envelope []byte, w
 
 func (d *door) tellAnswer(a desk.Answer) {
 	r := a.Reply
+	if r.Stage == "" {
+		fmt.Fprintf(d.progress(), "%s  is %s\n", a.Node, a.Connection)
+		return
+	}
 	words := fmt.Sprintf("%s  %s", a.Node, r.Stage)
 	for _, more := range [...]string{r.Reason, r.Detail} {
 		if more != "" {

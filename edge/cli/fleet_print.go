@@ -15,7 +15,7 @@ type saidLine struct {
 	Node     string          `json:"node"`
 	Kind     string          `json:"kind"`
 	Retained bool            `json:"retained"`
-	Said     json.RawMessage `json:"said,omitempty"`   // if it is JSON
+	Said     json.RawMessage `json:"said,omitempty"`    // if it is JSON
 	Garbage  int             `json:"garbage,omitempty"` // its bytes, if it is not
 }
 

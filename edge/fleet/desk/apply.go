@@ -122,11 +122,12 @@ func (w *application) carry(ctx context.Context, v *visit) (err error) {
 // publish gives the broker the document for each node: a policy to remember, so that
 // nodes that are away find it.
 func (w *application) publish(ctx context.Context, v *visit) error {
+	var messages []mqtt.Message
 	for _, name := range w.names {
-		m := mqtt.Message{Topic: v.desk.topic(name, mqtt.DownPolicy), Payload: w.Document.Signed(), Retained: w.Document.Policy != nil}
-		if err := v.publish(ctx, m); err != nil {
-			return fmt.Errorf("cannot publish %s: %w", w.Document.Name(), err)
-		}
+		messages = append(messages, mqtt.Message{Topic: v.desk.topic(name, mqtt.DownPolicy), Payload: w.Document.Signed(), Retained: w.Document.Policy != nil})
+	}
+	if err := v.publish(ctx, messages...); err != nil {
+		return fmt.Errorf("cannot publish %s: %w", w.Document.Name(), err)
 	}
 	return nil
 }
@@ -137,7 +138,11 @@ func (w *application) wait(ctx context.Context, v *visit) error {
 	for !w.look() {
 		select {
 		case <-v.heard:
-		case <-v.ups: // the connection was lost in between; perhaps so was the document
+		case <-v.ups:
+			if !v.lost() {
+				continue
+			}
+			// perhaps the document was lost with the connection
 			if err := w.publish(ctx, v); err != nil {
 				return err
 			}

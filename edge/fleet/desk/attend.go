@@ -30,7 +30,7 @@ type Attendance struct {
 // Deed is something an attendance did.
 type Deed struct {
 	Node   string `json:"node"`
-	What   string `json:"what"` // fresh, policy, root, command, confirmed
+	What   string `json:"what"` // fresh, policy, root, command, confirmed, hole
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -63,10 +63,10 @@ func (d *Desk) Attend(ctx context.Context, a Attendance) error {
 	if at.session, err = mqtt.New(o); err != nil {
 		return err
 	}
-	ctx, leave := context.WithCancel(ctx)
+	linked, leave := context.WithCancel(context.WithoutCancel(ctx)) // what is on the disk is still confirmed at the end
 	defer leave()
 	ended := make(chan error, 1)
-	go func() { ended <- at.session.Run(ctx) }()
+	go func() { ended <- at.session.Run(linked) }()
 	err = at.run(ctx)
 	leave()
 	return errors.Join(err, <-ended)
@@ -102,9 +102,9 @@ type attendant struct {
 	registry *Registry
 	history  *history
 	shelf    *shelf
-	due      map[streamID]uint64 // to be confirmed: by what was confirmed last
+	due      map[streamID]struct{} // to be confirmed
 	acks     []func()
-	wrote    int
+	grumble  grumble
 }
 
 func newAttendant(d *Desk, a Attendance) *attendant {
@@ -112,7 +112,7 @@ func newAttendant(d *Desk, a Attendance) *attendant {
 	return &attendant{
 		Attendance: a, desk: d, items: make(chan item, maxBatch), up: make(chan struct{}, 1), registry: NewRegistry(),
 		history: newHistory(filepath.Join(a.Folder.path, historyFolder), log),
-		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]uint64{},
+		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]struct{}{},
 	}
 }
 
@@ -139,7 +139,7 @@ func (at *attendant) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return at.flush()
+			return at.farewell(ctx)
 		case i := <-at.items:
 			if err := at.batch(ctx, i); err != nil {
 				return err
@@ -165,6 +165,17 @@ func (at *attendant) quiet() (timer *time.Timer, stop func()) {
 		timer.Stop()
 	}
 	return timer, func() { timer.Stop() }
+}
+
+// farewell flushes and confirms what came, at an orderly end.
+func (at *attendant) farewell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmEvery)
+	defer cancel()
+	err := at.flush()
+	if err == nil {
+		at.confirmAll(ctx)
+	}
+	return err
 }
 
 // leave ends an attendance that was for once.
@@ -216,7 +227,7 @@ func (at *attendant) take(ctx context.Context, i item) error {
 		return at.takeEnvelope(i.said)
 	}
 	if err := at.registry.Take(i.said); err != nil {
-		at.desk.options.Log.Warn("message not taken", "err", err)
+		at.complain(i.said, err)
 		return nil
 	}
 	switch i.said.Topic.Kind {
@@ -238,26 +249,51 @@ func (at *attendant) takeEnvelope(s Said) error {
 		n, err = spanOf(u)
 	}
 	if err != nil {
-		at.desk.options.Log.Warn("envelope not taken", "node", s.Topic.Node, "err", err)
+		at.complain(s, err)
 		return nil
 	}
 	id := streamID{u.Node, u.Epoch}
-	taken, err := at.history.take(id, n, s.Payload)
-	if taken {
-		at.wrote++
+	_, err = at.history.take(id, n, s.Payload)
+	k := at.history.streams[id]
+	if err != nil || k == nil {
+		return err
 	}
-	if k := at.history.streams[id]; err == nil && k != nil && n.to <= k.through {
-		at.owe(id, !taken)
+	if n.to <= k.through {
+		at.due[id] = struct{}{} // also for one that came again: the node has not heard
 	}
-	return err
+	if missing, is := k.hole(); is && missing.from != k.missing {
+		k.missing = missing.from
+		at.tell(id.node, "hole", fmt.Sprintf("%s: %d to %d are missing, nothing beyond is confirmed", id.epoch, missing.from, missing.to))
+	}
+	return nil
 }
 
-// owe notes that a stream is to be confirmed; again even if nothing is new, when the
-// node has shown that it did not hear the last time.
-func (at *attendant) owe(id streamID, again bool) {
-	if _, is := at.due[id]; !is || again {
-		at.due[id] = 0
+// complain tells of a message that is of no use, a few times a minute at most.
+func (at *attendant) complain(s Said, err error) {
+	if left := at.grumble.allows(s.At); left > 0 {
+		at.desk.options.Log.Warn("message not taken", "node", s.Topic.Node, "kind", string(s.Topic.Kind), "err", err)
+		if left == 1 {
+			at.desk.options.Log.Warn("more of them are not logged for a minute")
+		}
 	}
+}
+
+// grumble bounds lines in the log that others can cause.
+type grumble struct {
+	since time.Time
+	said  int
+}
+
+// maxGrumbles is how many lines a minute may have.
+const maxGrumbles = 10
+
+// allows counts a line and tells how many may still be said, this one included.
+func (g *grumble) allows(now time.Time) int {
+	if now.Sub(g.since) >= time.Minute {
+		g.since, g.said = now, 0
+	}
+	g.said++
+	return maxGrumbles + 1 - g.said
 }
 
 // confirmAll says what lies on the disk. What cannot be said now is said when the node

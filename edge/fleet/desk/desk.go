@@ -52,15 +52,19 @@ func New(o Options) (*Desk, error) {
 	return d, nil
 }
 
-// inbox holds what a broker without a window sends at once for some thousand nodes.
-const inbox = 8192
+// inbox holds what a broker without a window sends at once for some thousand nodes, and
+// inboxBytes bounds it where those are large.
+const (
+	inbox      = 8192
+	inboxBytes = 16 << 20
+)
 
 // session are the options of a connection under a name.
 func (d *Desk) session(name string, filters []string) mqtt.Options {
 	o := d.options
 	return mqtt.Options{
 		Broker: o.Broker, ClientID: name, Clean: true, TLS: o.TLS, Credentials: o.Credentials,
-		Subscriptions: filters, Inbox: inbox, Dial: o.Dial,
+		Subscriptions: filters, Inbox: inbox, InboxBytes: inboxBytes, Dial: o.Dial,
 		Tuning: mqtt.Tuning{MaxFrame: mqtt.PolicyFrame, Window: window},
 		Log:    o.Log,
 	}

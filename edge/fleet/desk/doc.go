@@ -13,7 +13,7 @@
 //   - Attend confirms a number of a stream only after everything up to it lies in a
 //     file and was flushed, or a gap record of the node says that it is lost.
 //   - Whatever a broker or a node sends, nothing panics or waits without a bound, and
-//     memory stays within Inbox × PolicyFrame and the bounds of the registry.
+//     memory stays within an inbox of 16 MiB and the bounds of the registry.
 //
 // The desk believes what it hears: replies and reports are not signed by nodes, so the
 // broker's access rules say who may speak for whom. What it says itself is signed.

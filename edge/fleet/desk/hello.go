@@ -58,7 +58,7 @@ func (at *attendant) hearHello(ctx context.Context, s Said) error {
 	}
 	for _, r := range hello.Streams[:min(len(hello.Streams), maxNamed)] {
 		if id := (streamID{hello.Node, r.Epoch}); isEpoch(r.Epoch) && r.Next > r.Confirmed+1 {
-			at.owe(id, true)
+			at.due[id] = struct{}{}
 		}
 	}
 	if err := at.answer(ctx, hello); err != nil {
@@ -74,6 +74,9 @@ func (at *attendant) answer(ctx context.Context, hello edge.Hello) error {
 	who := node.Identity()
 	policy := at.shelf.policyFor(who)
 	roots, newest := at.shelf.rootsAfter(hello.RootVersion)
+	if at.Root != nil {
+		newest = max(newest, at.Root.Version)
+	}
 	if err := at.answerFresh(ctx, hello, policy.version, newest); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/edge"
 	"holdfast/mqtt"
 )
@@ -37,6 +39,7 @@ type kept struct {
 	used    uint64
 	pending []byte // lines to be written; their numbers are in the stream already
 	flushed uint64 // stream.through when nothing was pending last
+	missing uint64 // the hole that was told of, by its first number
 }
 
 // Bounds of what is held and made.
@@ -116,38 +119,46 @@ func (h *history) append(id streamID, k *kept, line []byte) {
 	h.dirty[id] = k
 }
 
+// fewFiles are flushed each for itself; beyond that one flush of the file system is
+// cheaper, whatever else is on it.
+const fewFiles = 16
+
 // flush writes what was taken, and returns after it lies on the disk.
 func (h *history) flush() error {
+	few := len(h.dirty) <= fewFiles
 	for id, k := range h.dirty {
-		if err := h.write(id, k); err != nil {
+		if err := h.write(id, k, few); err != nil {
 			return fmt.Errorf("cannot keep history of node %q: %w", id.node, err)
 		}
-		delete(h.dirty, id)
 	}
+	if !few {
+		if err := syncFileSystem(h.dir); err != nil {
+			return fmt.Errorf("cannot keep history: %w", err)
+		}
+	}
+	for _, k := range h.dirty {
+		k.size += int64(len(k.pending))
+		k.pending, k.flushed = nil, k.through
+	}
+	clear(h.dirty)
 	return nil
 }
 
-func (h *history) write(id streamID, k *kept) (err error) {
+// write appends to a file, and flushes it and the names that lead to it if it should.
+func (h *history) write(id streamID, k *kept, sync bool) (err error) {
 	path := h.path(id)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.WriteAt(k.pending, k.size); err != nil {
-		return errors.Join(err, file.Truncate(k.size))
-	}
-	if err := file.Sync(); err != nil {
+	if _, err := file.WriteAt(k.pending, k.size); err != nil || !sync {
 		return err
 	}
-	if k.size == 0 {
-		if err := syncFolders(filepath.Dir(path), h.dir); err != nil {
-			return err
-		}
+	if err := file.Sync(); err != nil || k.size > 0 {
+		return err
 	}
-	k.size += int64(len(k.pending))
-	k.pending, k.flushed = nil, k.through
-	return nil
+	return syncFolders(filepath.Dir(path), h.dir)
 }
 
 // through is up to where a stream lies on the disk without a hole.
@@ -270,6 +281,14 @@ func spanOfLine(id streamID, line []byte) (span, error) {
 		return span{}, fmt.Errorf("it belongs to node %q, epoch %s: %w", u.Node, u.Epoch, edge.ErrInvalid)
 	}
 	return spanOf(u)
+}
+
+func syncFileSystem(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(folder.Fd())), folder.Close())
 }
 
 // syncFolders makes names last.

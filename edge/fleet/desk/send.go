@@ -18,7 +18,8 @@ import (
 type Order struct {
 	Envelope []byte
 	Wait     time.Duration // for final replies; 0: until the broker has it
-	// Tell is called with every answer that says something new; never twice at a time.
+	// Tell is called with every answer that says something new, and once for a node that
+	// is offline; never twice at a time.
 	Tell func(Answer)
 }
 
@@ -50,6 +51,7 @@ func (d *Desk) Send(ctx context.Context, o Order) ([]Answer, error) {
 			w.reply(s)
 			return
 		}
+		w.greeted(s)
 		take(s)
 	}
 	filters := d.filters(command.Audience.Node, mqtt.UpPresence, mqtt.UpHello, mqtt.UpReply, mqtt.UpEvent)
@@ -65,8 +67,9 @@ type errand struct {
 	names    []string          // whose answers are waited for
 	told     map[string]string // the last that was told of each
 
-	mu      sync.Mutex // guards answers
+	mu      sync.Mutex // guards below
 	answers map[string]Answer
+	back    bool // a node that has not answered came back since the command was published
 }
 
 func (w *errand) carry(ctx context.Context, v *visit) error {
@@ -78,7 +81,7 @@ func (w *errand) carry(ctx context.Context, v *visit) error {
 		return fmt.Errorf("cannot send command %q: %w", w.command.ID, err)
 	}
 	w.mu.Lock()
-	w.names = names
+	w.names = names // from now on not changed
 	w.mu.Unlock()
 	if err := w.publish(ctx, v); err != nil || w.Wait <= 0 {
 		return err
@@ -95,32 +98,67 @@ func (w *errand) publish(ctx context.Context, v *visit) error {
 			topics = append(topics, v.desk.topic(name, mqtt.DownCommand))
 		}
 	}
+	w.mu.Lock()
+	w.back = false
+	w.mu.Unlock()
+	var messages []mqtt.Message
 	for _, topic := range topics {
-		if err := v.publish(ctx, mqtt.Message{Topic: topic, Payload: w.Envelope}); err != nil {
-			return fmt.Errorf("cannot publish command %q: %w", w.command.ID, err)
-		}
+		messages = append(messages, mqtt.Message{Topic: topic, Payload: w.Envelope})
+	}
+	if err := v.publish(ctx, messages...); err != nil {
+		return fmt.Errorf("cannot publish command %q: %w", w.command.ID, err)
 	}
 	return nil
 }
 
+// againEvery is how often at most a command is said again to nodes that come back.
+const againEvery = time.Second
+
+// wait hears answers, and says the command again where it may have been lost: with our
+// connection, or with what the broker kept for a node. The same bytes have one effect,
+// and get the same reply again.
 func (w *errand) wait(ctx context.Context, v *visit) error {
 	over := time.NewTimer(w.Wait)
 	defer over.Stop()
+	again := time.NewTicker(againEvery)
+	defer again.Stop()
 	for !w.look() {
+		due := false
 		select {
 		case <-v.heard:
-		case <-v.ups: // a reply may have been lost; the same bytes get the same reply again
-			if err := w.publish(ctx, v); err != nil {
-				return err
-			}
+		case <-v.ups:
+		case <-again.C:
+			due = w.cameBack()
 		case <-over.C:
 			w.look()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if v.lost() || due {
+			if err := w.publish(ctx, v); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// greeted notes that a node whose answer is waited for has come back.
+func (w *errand) greeted(s Said) {
+	if s.Topic.Kind != mqtt.UpHello {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, heard := w.answers[s.Topic.Node]
+	w.back = w.back || !heard && slices.Contains(w.names, s.Topic.Node)
+}
+
+func (w *errand) cameBack() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.back
 }
 
 // look tells what is new, and whether every node is done.
@@ -128,7 +166,10 @@ func (w *errand) look() (done bool) {
 	done = true
 	for _, a := range w.all() {
 		said := fmt.Sprint(a.Reply.Stage, progressWords(a.Reply.Progress))
-		if w.Tell != nil && a.Reply.Stage != "" && w.told[a.Node] != said {
+		if a.Reply.Stage == "" && a.Connection == Offline {
+			said = string(Offline)
+		}
+		if w.Tell != nil && said != "" && w.told[a.Node] != said {
 			w.Tell(a)
 		}
 		w.told[a.Node] = said

@@ -16,6 +16,7 @@ type visit struct {
 	ups     chan struct{} // rung whenever the connection comes up
 	heard   chan struct{} // rung whenever something was heard
 	desk    *Desk
+	said    uint64 // the connection on which the message was said, counted
 }
 
 // visit connects, lets do work, and goes. hear takes every message of the site, one
@@ -106,12 +107,18 @@ func (v *visit) settle(ctx context.Context) error {
 	}
 }
 
-// publish sends a message. That the connection is down is no error: the next one
-// rings, and the caller says it again.
-func (v *visit) publish(ctx context.Context, m mqtt.Message) error {
-	err := v.session.Publish(ctx, m)
-	if errors.Is(err, mqtt.ErrDown) || errors.Is(err, mqtt.ErrUnacknowledged) {
-		return nil
+// publish sends messages. That the connection is down is no error: the next one rings,
+// and lost tells that they are to be said again.
+func (v *visit) publish(ctx context.Context, messages ...mqtt.Message) error {
+	v.said = v.session.State().Connections
+	for _, m := range messages {
+		err := v.session.Publish(ctx, m)
+		if err != nil && !errors.Is(err, mqtt.ErrDown) && !errors.Is(err, mqtt.ErrUnacknowledged) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
+
+// lost tells whether there is another connection than the one on which was published.
+func (v *visit) lost() bool { return v.session.State().Connections != v.said }

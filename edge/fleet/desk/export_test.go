@@ -1,0 +1,41 @@
+package desk
+
+import (
+	"encoding/json"
+	"log/slog"
+)
+
+// Stream is a stream's numbers for tests.
+type Stream struct{ s stream }
+
+// MaxSpans is how many stretches may lie beyond a hole.
+const MaxSpans = maxSpans
+
+// Add notes a stretch.
+func (s *Stream) Add(from, to uint64) bool { return s.s.add(span{from, to}) }
+
+// Holds tells whether all of a stretch is kept.
+func (s *Stream) Holds(from, to uint64) bool { return s.s.holds(span{from, to}) }
+
+// Through is up to where all is kept.
+func (s *Stream) Through() uint64 { return s.s.through }
+
+// Hole is the first that is missing.
+func (s *Stream) Hole() (from, to uint64, is bool) {
+	n, is := s.s.hole()
+	return n.from, n.to, is
+}
+
+// MergePatch applies a merge patch.
+func MergePatch(target, patch string) (string, error) {
+	merged, err := mergePatch(json.RawMessage(target), json.RawMessage(patch))
+	return string(merged), err
+}
+
+// KeptThrough reads a file of history anew.
+func KeptThrough(folder *Folder, node, epoch string) (uint64, error) {
+	return newHistory(folder.path+"/"+historyFolder, slog.New(slog.DiscardHandler)).through(streamID{node, epoch})
+}
+
+// DigestOf is what a node reports of a policy.
+func DigestOf(payload []byte) string { return digestOf(payload) }
