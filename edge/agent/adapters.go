@@ -204,16 +204,22 @@ type images struct {
 // Import reads an archive into the store.
 func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
 	imported, err := i.ImageStore.Import(ctx, archive)
-	for _, image := range imported {
+	i.tell(imported)
+	return imported, err
+}
+
+// tell makes events of images that came, and has starts tried again which may have
+// waited for them.
+func (i images) tell(came []edge.Image) {
+	for _, image := range came {
 		i.agent.chronicle.Add(edge.Event{
 			Kind: edge.EventImageImported, Subject: image.Name, Cause: i.cause,
 			Facts: map[string]string{"digest": image.Digest},
 		})
 	}
-	if len(imported) > 0 {
-		i.agent.supervisor.Retry() // it may have been what a start waited for
+	if len(came) > 0 {
+		i.agent.supervisor.Retry()
 	}
-	return imported, err
 }
 
 // admitImages lets images in only while the policy lets new ones in.

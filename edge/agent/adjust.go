@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,6 @@ import (
 type adjustments struct {
 	path     string
 	warnings *warnings
-	log      *slog.Logger
 
 	writing chan struct{} // capacity 1: one change at a time
 	kept    atomic.Pointer[adjusted]
@@ -53,9 +51,9 @@ const codeAdjustments = "adjustments-unreadable"
 
 const adjustedName = "adjusted.json"
 
-func newAdjustments(state string, w *warnings, log *slog.Logger) *adjustments {
+func newAdjustments(state string, w *warnings) *adjustments {
 	a := &adjustments{
-		path: filepath.Join(state, adjustedName), warnings: w, log: log,
+		path: filepath.Join(state, adjustedName), warnings: w,
 		writing: make(chan struct{}, 1),
 	}
 	a.kept.Store(&adjusted{})

@@ -15,7 +15,7 @@ import (
 func newAdjustRig(t *testing.T, dir string) (*adjustments, *warnings) {
 	t.Helper()
 	w := newWarnings(newChronicle(slog.New(slog.DiscardHandler)))
-	a := newAdjustments(dir, w, slog.New(slog.DiscardHandler))
+	a := newAdjustments(dir, w)
 	a.Open()
 	return a, w
 }

@@ -116,6 +116,7 @@ func (a *Agent) openPolicies(ctx context.Context) error {
 	if err := a.governor.store.Open(ctx); err != nil {
 		return err
 	}
+	a.governor.adjust.Open() // before anything is told what should run
 	a.governor.enforce()
 	return nil
 }

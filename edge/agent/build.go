@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"time"
 
@@ -61,13 +60,14 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	if a.trust.Root == nil {
 		return nil
 	}
-	stock := newStock(filepath.Join(c.Paths.State, "images"), a.options.Log)
+	stock := newStock(a.imageFolder(), a.options.Log)
 	stock.images, stock.load = a.listImages, images{a.driver, a, "stock"}.Import
 	g := &governor{
 		rule:      a.rule,
 		desire:    a.supervisor.Apply,
 		settle:    a.supervisor.Settle,
 		supply:    stock.Supply,
+		adjust:    newAdjustments(c.Paths.State, a.warnings),
 		chronicle: a.chronicle,
 		log:       a.options.Log,
 		back:      make(chan uint64, 1),

@@ -103,14 +103,23 @@ func (g *governor) desireLocked(now *policycache.Snapshot) {
 	g.desire(g.adjust.Over(tenureOf(now), wanted))
 }
 
-// Readjust tells the supervisor again what should run, after a command has adjusted it.
-func (g *governor) Readjust(ctx context.Context) error {
+// Readjust tells the supervisor again what should run, after a command has adjusted it,
+// and waits until it shows that.
+func (g *governor) Readjust(ctx context.Context) {
 	g.mu.Lock()
 	if g.inForce != nil && g.inForce.Policy != nil {
 		g.desireLocked(g.inForce)
 	}
 	g.mu.Unlock()
-	return g.settle(ctx)
+	g.settled(ctx)
+}
+
+// settled waits until the supervisor shows what it was told, so that whoever asks next
+// sees it. It is told either way.
+func (g *governor) settled(ctx context.Context) {
+	if err := g.settle(ctx); err != nil {
+		g.log.Warn("supervisor-busy", "error", err.Error())
+	}
 }
 
 func (g *governor) tell(s *policycache.Snapshot) {
@@ -171,10 +180,7 @@ func (g *governor) take(ctx context.Context, envelope []byte) error {
 		return err
 	}
 	g.enforce()
-	// So that whoever asks next is shown what is wanted now. It is in force either way.
-	if err := g.settle(ctx); err != nil {
-		g.log.Warn("supervisor-busy", "error", err.Error())
-	}
+	g.settled(ctx)
 	return nil
 }
 

@@ -15,8 +15,9 @@ import (
 
 // verbs are the effects of the fleet's commands. Whether a command is believed, counts
 // and is not too late is settled before; what a policy permits is settled here. What
-// they return becomes the reply: a result within edge.MaxResult, also beside an error
-// where there is something to show, and an error of which verdictOf tells the rest.
+// they return becomes the reply: an error that says what kind it is, by the sentinels of
+// edge or by a refusal, and what to do about it; and a result within edge.MaxResult, also
+// beside an error where there is something to show.
 //
 // Do may be called for several commands at once. What changes which policy is in force,
 // or what it needs, takes turns with the local API.
@@ -77,8 +78,8 @@ func (v *verbs) effects() map[edge.Verb]effect {
 		edge.VerbApply: v.apply, edge.VerbRollback: v.rollback,
 		edge.VerbStart: v.start, edge.VerbStop: v.stop, edge.VerbScale: v.scale, edge.VerbRestart: v.restart,
 		edge.VerbDrain: v.drain, edge.VerbUndrain: v.undrain,
-		edge.VerbImport: v.importArchive,
-		edge.VerbInfer:  v.infer, edge.VerbLogs: v.logs, edge.VerbExec: v.exec,
+		edge.VerbPull: v.pull, edge.VerbImport: v.importArchive, edge.VerbPrune: v.prune,
+		edge.VerbInfer: v.infer, edge.VerbLogs: v.logs, edge.VerbExec: v.exec,
 		edge.VerbVitals: v.tellVitals, edge.VerbDiagnose: v.diagnose,
 		edge.VerbRefresh: v.sayHello, edge.VerbReboot: v.startAnew,
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/host"
@@ -12,7 +13,16 @@ func (v *verbs) tellVitals(_ context.Context, o order) (any, error) {
 	if _, err := argsOf[noArgs](o.Command); err != nil {
 		return nil, err
 	}
-	return v.vitals(), nil
+	now := v.vitals()
+	return vitalsResult{Vitals: now, UptimeS: int64(now.Uptime.Seconds())}, nil
+}
+
+// vitalsResult tells the uptime in seconds: in nanoseconds it is more, after a hundred
+// days, than every reader of JSON keeps exact, and no reply carries that.
+type vitalsResult struct {
+	edge.Vitals
+	Uptime  time.Duration `json:"uptimeNs,omitempty"` // stands in the other's place, and is never set
+	UptimeS int64         `json:"uptime_s"`
 }
 
 // diagnosis is the doctor's examination.

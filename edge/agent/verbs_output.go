@@ -97,6 +97,14 @@ type execResult struct {
 	Truncated bool   `json:"truncated,omitempty"` // it said more
 }
 
+// exitError is the end of a program that did not succeed.
+type exitError struct{ edge.Exit }
+
+func (e exitError) Error() string { return "the program " + e.String() }
+
+// Reason is what a reply calls it.
+func (e exitError) Reason() string { return "exit_code" }
+
 // maxSaid is what is kept of each of a program's outputs: as much as may fit.
 const maxSaid = edge.MaxResult / 2
 

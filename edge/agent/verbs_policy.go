@@ -14,7 +14,7 @@ func (v *verbs) apply(ctx context.Context, o order) (any, error) {
 		return nil, err
 	}
 	report, err := v.governor.Apply(ctx, args.Document)
-	return report, err
+	return reportedPolicy(report), err
 }
 
 // rollback puts the policy before the one in force into force again. The one that was
@@ -23,7 +23,8 @@ func (v *verbs) rollback(ctx context.Context, o order) (any, error) {
 	if _, err := argsOf[noArgs](o.Command); err != nil {
 		return nil, err
 	}
-	return v.governor.RollBack(ctx, o.cause())
+	report, err := v.governor.RollBack(ctx, o.cause())
+	return reportedPolicy(report), err
 }
 
 // RollBack takes the policy in force back because somebody asks for it, unless there is
@@ -56,8 +57,6 @@ func (g *governor) RollBack(ctx context.Context, why string) (edge.PolicyReport,
 	})
 	g.enforce()
 	g.shown.share(g.store.Status().Warnings)
-	if err := g.settle(ctx); err != nil {
-		g.log.Warn("supervisor-busy", "error", err.Error())
-	}
+	g.settled(ctx)
 	return g.report(), nil
 }

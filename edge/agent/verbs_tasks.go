@@ -164,8 +164,13 @@ func unanswered(settled edge.Settlement) error {
 	want := map[edge.Outcome]error{
 		edge.Missed: edge.ErrDeadline, edge.Cancelled: edge.ErrCancelled, edge.Failed: edge.ErrModel,
 	}[settled.Outcome]
-	if _, reason := verdictOf(err); want == nil || reason != reasonInternal {
+	if want == nil || errors.Is(err, want) || isTold(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", want, err)
+}
+
+// isTold tells whether an error says already what kind it is.
+func isTold(err error) bool {
+	return errors.Is(err, edge.ErrModel) || errors.Is(err, edge.ErrUnavailable) || errors.Is(err, edge.ErrInvalid) || errors.Is(err, edge.ErrNotFound)
 }

@@ -84,9 +84,7 @@ func (v *verbs) adjust(ctx context.Context, o order, target string, wanted func(
 			Facts: map[string]string{"replicas": fmt.Sprint(n), "before": fmt.Sprint(now)},
 		})
 	}
-	if err := v.governor.Readjust(ctx); err != nil {
-		return nil, err
-	}
+	v.governor.Readjust(ctx)
 	if !tenureOf(v.governor.store.Snapshot()).is(under) {
 		return nil, fmt.Errorf("cannot adjust workload %q: another policy has come into force meanwhile: %w", w.Key(), edge.ErrUnavailable)
 	}

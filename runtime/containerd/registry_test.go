@@ -50,7 +50,8 @@ func serveImage(t testing.TB, p pack) (r *fakeRegistry, ref string) {
 	}
 	r.Server = httptest.NewServer(r)
 	t.Cleanup(r.Close)
-	return r, r.name(target.String())
+	ref = r.name(target.String())
+	return r, ref
 }
 
 // name is a reference to content of the registry.
@@ -95,7 +96,7 @@ func (r *fakeRegistry) requests() []string {
 	return asked
 }
 
-// layerOf is the largest content there is.
+// layer is the largest content there is.
 func (r *fakeRegistry) layer() (sum string, content []byte) {
 	sum = largest(r.blobs)
 	return sum, r.blobs[sum]
