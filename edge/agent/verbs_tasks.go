@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -102,17 +103,22 @@ func (v *verbs) infer(ctx context.Context, o order) (any, error) {
 		return result, edge.WithHint(fmt.Errorf("the answer of model %q has raw data, which no reply carries: %w", task.Model, edge.ErrInvalid),
 			"leave binary_data_output and binary_data out of the request")
 	}
+	bounds := edge.JSONBounds{Size: math.MaxInt, Depth: maxAnswerDepth}
+	if err := edge.CheckJSON(settled.Answer.Payload.Body, bounds); err != nil {
+		return result, fmt.Errorf("%w: what model %q answered is nothing that a reply carries: %v", edge.ErrModel, task.Model, err)
+	}
 	result.Response = settled.Answer.Payload.Body
 	err = fitting(&result, func() bool {
 		whole := !result.Truncated
 		result.Response, result.Truncated = nil, true
 		return whole
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: model %q gave what is no answer: %w", edge.ErrModel, task.Model, err)
-	}
-	return result, nil
+	return result, err
 }
+
+// maxAnswerDepth is what of a reply's levels is left to an answer, whose own are four
+// and those of its tensors' data.
+const maxAnswerDepth = 10
 
 // taskOf checks the request against what the model says of itself.
 func (v *verbs) taskOf(o order, args inferArgs) (edge.Task, error) {

@@ -79,6 +79,11 @@ func TestVerbs_Infer_Answers(t *testing.T) {
 	answer <- fmt.Sprintf(form, 20000, strings.Repeat("7,", 19999)+"7")
 	got, err := r.do(t, edge.VerbInfer, asking(""))
 	want(t, got, err, `"outcome":"completed"`, `"truncated":true`)
+	answer <- fmt.Sprintf(form, 1, strings.Repeat("[", 20)+"7"+strings.Repeat("]", 20))
+	got, err = r.do(t, edge.VerbInfer, asking(""))
+	if wantNo(t, err, "model", ""); !strings.Contains(got, `"outcome"`) {
+		t.Errorf("got %s, want the outcome", got)
+	}
 	answer <- ""
 	_, err = r.do(t, edge.VerbInfer, asking(""))
 	wantNo(t, err, "model", "")

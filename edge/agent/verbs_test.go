@@ -260,12 +260,15 @@ func kindOf(err error) string {
 	if errors.As(err, &named) {
 		return named.Reason()
 	}
-	for sentinel, name := range map[error]string{
-		edge.ErrModel: "model", edge.ErrDeadline: "deadline", edge.ErrCancelled: "cancelled", context.Canceled: "cancelled",
-		edge.ErrUnavailable: "unavailable", edge.ErrInvalid: "invalid", edge.ErrNotFound: "not_found",
+	for _, known := range []struct {
+		is   error
+		name string
+	}{
+		{edge.ErrModel, "model"}, {edge.ErrDeadline, "deadline"}, {edge.ErrCancelled, "cancelled"}, {context.Canceled, "cancelled"},
+		{edge.ErrUnavailable, "unavailable"}, {edge.ErrInvalid, "invalid"}, {edge.ErrNotFound, "not_found"},
 	} {
-		if errors.Is(err, sentinel) {
-			return name
+		if errors.Is(err, known.is) {
+			return known.name
 		}
 	}
 	return "unknown"

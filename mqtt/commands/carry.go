@@ -138,7 +138,11 @@ func (r *Runner) outcome(j *job, result json.RawMessage, err error) edge.Reply {
 	case err != nil && r.isSuperseded(j):
 		return failure(id, edge.StageSuperseded, "superseded", fmt.Errorf("%w: %s", errSuperseded, j.by))
 	case err != nil:
-		return failure(id, edge.StageFailed, reasonOf(err), err)
+		said := failure(id, edge.StageFailed, reasonOf(err), err)
+		if bad == nil && len(result) > 0 && result[0] == '{' {
+			said.Result = result // what there is to show all the same
+		}
+		return said
 	case len(result) == 0:
 		return edge.Reply{Command: id, Stage: edge.StageSucceeded}
 	case len(result) > edge.MaxResult:
@@ -166,13 +170,17 @@ func clip(text string, most int) string {
 	return strings.ToValidUTF8(text, "�")
 }
 
-// reasonOf names an error for programs.
+// reasonOf names an error for programs, as it names itself or by what kind it is.
 func reasonOf(err error) string {
 	if refusal, is := edge.AsRefusal(err); is {
 		return string(refusal.Reason)
 	}
 	if reason := trust.ReasonOf(err); reason != "" {
 		return string(reason)
+	}
+	var named interface{ Reason() string }
+	if errors.As(err, &named) {
+		return named.Reason()
 	}
 	for _, known := range [...]struct {
 		is     error

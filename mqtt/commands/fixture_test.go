@@ -191,15 +191,14 @@ func (n *node) effect(ctx context.Context, c edge.Command, progress func(edge.Pr
 	if n.far != nil {
 		n.far(c, progress)
 	}
-	if n.do != nil {
-		if err := n.do(ctx, c); err != nil {
-			return nil, err
-		}
-	}
+	var result json.RawMessage
 	if n.result != nil {
-		return n.result(c), nil
+		result = n.result(c)
 	}
-	return nil, nil
+	if n.do != nil {
+		return result, n.do(ctx, c)
+	}
+	return result, nil
 }
 
 func (n *node) effects() []string {

@@ -178,6 +178,13 @@ func TestRunner_Objections(t *testing.T) {
 	}
 }
 
+// exited is an error with a name of its own.
+type exited int
+
+func (e exited) Error() string { return fmt.Sprintf("code %d", int(e)) }
+
+func (exited) Reason() string { return "exit_code" }
+
 func TestRunner_Outcome(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -193,6 +200,8 @@ func TestRunner_Outcome(t *testing.T) {
 		{"Invalid", edge.ErrInvalid, nil, "failed invalid"},
 		{"Refusal", &edge.Refusal{Reason: edge.ReasonDraining}, nil, "failed draining"},
 		{"Other", errors.New("no"), nil, "failed failed"},
+		{"Named", fmt.Errorf("it ended: %w", exited(3)), object(3), "failed exit_code"},
+		{"FailedAndNoObject", edge.ErrNotFound, json.RawMessage(`[`), "failed not_found"},
 		{"Trust", &trust.Refusal{Reason: trust.ReasonRollback}, nil, "failed rollback"},
 		{"Nothing", nil, nil, "succeeded"},
 		{"Largest", nil, object(edge.MaxResult - 8), "succeeded"},
@@ -213,6 +222,9 @@ func TestRunner_Outcome(t *testing.T) {
 				said := n.said()
 				if got := strings.TrimPrefix(said[len(said)-1], "c-1 "); got != c.want {
 					t.Errorf("said %q, want %q", got, c.want)
+				}
+				if got := n.final("c-1").Result; c.name == "Named" && string(got) != string(c.result) {
+					t.Errorf("result = %s, want %s though it failed", got, c.result)
 				}
 				if got := n.final("c-1").Remedy; got != edge.HintOf(c.err) {
 					t.Errorf("remedy = %q, want %q", got, edge.HintOf(c.err))
