@@ -53,7 +53,28 @@ type broker struct {
 	era      int // of what it remembers
 	connects []time.Time
 	packets  map[byte]int
+	listens  bool // remembers what was said
+	said     []said
 	ended    sync.WaitGroup
+}
+
+// said is what a node published.
+type said struct {
+	topic   string
+	payload []byte
+	at      time.Time
+}
+
+// heard returns what was published on a topic.
+func (b *broker) heard(topic string) (all []said) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.said {
+		if s.topic == topic {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // session is what it remembers of a client.
@@ -81,7 +102,7 @@ type guest struct {
 
 func newBroker(seed uint64) *broker {
 	return &broker{
-		random: rand.New(rand.NewPCG(seed, 7)), sessions: map[string]*session{},
+		random: rand.New(rand.NewPCG(seed, 7)), sessions: map[string]*session{}, listens: true,
 		retained: map[string][]byte{}, open: map[*guest]bool{}, packets: map[byte]int{},
 	}
 }
@@ -205,6 +226,9 @@ func (b *broker) take(g *guest, kind byte, body []byte) bool {
 	case publish:
 		topic, rest := text(body)
 		id := binary.BigEndian.Uint16(rest)
+		if b.listens {
+			b.said = append(b.said, said{topic, append([]byte(nil), rest[2:]...), time.Now()})
+		}
 		if !b.chance(b.faults.dropAfter) {
 			b.routeLocked(topic, rest[2:], kind&1 != 0)
 		}

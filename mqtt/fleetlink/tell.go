@@ -68,6 +68,7 @@ func (t *talk) tellFirst(ctx context.Context) (told chan error, err error) {
 	}
 	if err == nil {
 		teller.note(&w)
+		teller.at = time.Time{} // what the fleet has us change now is told at once
 	}
 	return told, err
 }

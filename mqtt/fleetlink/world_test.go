@@ -35,6 +35,7 @@ type world struct {
 
 func newWorld(tb testing.TB, seed uint64, alter func(*process, *fleetlink.Options)) *world {
 	b := newBroker(seed)
+	b.listens = false
 	b.set(faults{delay: 20 * time.Millisecond})
 	w := &world{tb: tb, random: rand.New(rand.NewPCG(seed, 3)), broker: b, fleet: newFleet(b), flash: newFlash(), alter: alter, calm: faults{delay: 20 * time.Millisecond}}
 	w.start()

@@ -1,0 +1,166 @@
+package fleetlink_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+	"holdfast/mqtt/fleetlink"
+)
+
+// received counts what the broker still waits to be acknowledged.
+func (b *broker) unacknowledged() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sessions {
+		n += len(s.waiting)
+	}
+	return n
+}
+
+// TestLink_Garbage: whatever comes on whatever topic is counted and acknowledged, and
+// the node goes on.
+func TestLink_Garbage(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		random := rand.New(rand.NewPCG(1, 2))
+		garbage := func() []byte {
+			samples := []string{
+				"", "{", "null", "[]", seal, seal + "{}", seal + "null", seal + `{"Version":-1}`, strings.Repeat("[", 9000), strings.Repeat("x", 60<<10),
+				`{"online":true,"session":7}`, seal + `{"node":"other","epoch":"00000000c0ffee00","seq":1}`,
+				seal + `{"node":"n1","epoch":"00000000c0ffee00","seq":9007199254740991}`, "\x00\xff\xfe",
+			}
+			return []byte(samples[random.IntN(len(samples))])
+		}
+		topics := []string{
+			topic(mqtt.DownPolicy), topic(mqtt.DownCommand), topic(mqtt.DownFresh), topic(mqtt.DownAck), topic(mqtt.UpPresence),
+			"hf/v1/s/n1/down/other", "hf/v1/s/group/presses/command",
+		}
+		sent := 0
+		for range 400 {
+			at := topics[random.IntN(len(topics))]
+			s.broker.publish(at, garbage(), random.IntN(3) == 0)
+			sent++
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		status := s.node.Status()
+		if status.Phase != string(mqtt.Up) || status.Up != 1 || status.Refused < uint64(sent)/2 {
+			t.Errorf("status is %+v, want the first connection up and most of %d refused", status, sent)
+		}
+		if n := s.broker.unacknowledged(); n > 0 {
+			t.Errorf("%d messages were not acknowledged", n)
+		}
+		if told := len(s.node.refused); told < 10 || told > 30 {
+			t.Errorf("%d refusals were told in 80 s, want 10 a minute", told)
+		}
+		s.broker.set(faults{delay: hop})
+		s.broker.each(func(g *guest) { g.cut() }) // retained junk comes again with each connection
+		s.fleet.want(1)
+		s.node.note(1)
+		await(t, "policy after garbage", time.Minute, func() bool { return s.fleet.sees() == 1 })
+		await(t, "stream after garbage", time.Minute, s.isEmpty)
+	})
+}
+
+// TestLink_SomebodyElses: messages on topics that are not ours, of subscriptions of
+// former days, are refused.
+func TestLink_SomebodyElses(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		before := s.node.Status().Refused
+		foreign := []string{"hf/v1/s/n2/down/policy", "hf/v1/other/n1/down/policy", "hf/v1/s/group/mills/command", "weather", "hf/v2/s/n1/down/policy", "hf/v1/s/n1/up/state"}
+		for _, at := range foreign {
+			s.broker.mu.Lock()
+			s.broker.deliverLocked(s.broker.sessions["n1"], parcel{topic: at, payload: sign(policy{9})})
+			s.broker.mu.Unlock()
+		}
+		time.Sleep(time.Second)
+		if got := s.node.Status().Refused - before; got != uint64(len(foreign)) {
+			t.Errorf("%d were refused, want %d", got, len(foreign))
+		}
+		if s.flash.policy != 0 || s.broker.unacknowledged() != 0 {
+			t.Errorf("policy %d governs, %d are not acknowledged", s.flash.policy, s.broker.unacknowledged())
+		}
+	})
+}
+
+// moody takes commands and policies when it likes.
+type moody struct {
+	mu    sync.Mutex // guards the rest
+	err   error
+	asked []string
+}
+
+func (m *moody) do(_ context.Context, envelope []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, string(envelope))
+	return m.err
+}
+
+func (m *moody) Take(ctx context.Context, envelope []byte) error  { return m.do(ctx, envelope) }
+func (m *moody) Apply(ctx context.Context, envelope []byte) error { return m.do(ctx, envelope) }
+
+func (m *moody) set(err error) (asked int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+	return len(m.asked)
+}
+
+func TestLink_Mood(t *testing.T) {
+	for _, kind := range []mqtt.Kind{mqtt.DownPolicy, mqtt.DownCommand} {
+		t.Run(string(kind), func(t *testing.T) {
+			m := &moody{err: fmt.Errorf("disk is full: %w", edge.ErrUnavailable)}
+			alter := func(_ *process, o *fleetlink.Options) { o.Commands, o.Policies = m, m }
+			on(t, alter, func(t *testing.T, s *stage) {
+				s.broker.publish(topic(kind), []byte("one"), false)
+				time.Sleep(time.Minute)
+				if asked := m.set(m.err); asked < 3 || asked > 6 || s.broker.unacknowledged() != 1 {
+					t.Errorf("asked %d times in a minute with %d not acknowledged, want 3 to 6 and one", asked, s.broker.unacknowledged())
+				}
+				for n := range 40 { // more than there is room for stay with the broker
+					s.broker.publish(topic(kind), fmt.Append(nil, "more", n), false)
+				}
+				time.Sleep(time.Second)
+				crowded := s.node.Status().Crowded
+				if left := s.broker.unacknowledged(); left != 41 || crowded == 0 {
+					t.Errorf("%d are not acknowledged, %d found no room; want 41 and some", left, crowded)
+				}
+				m.set(nil)
+				time.Sleep(10 * time.Minute)
+				if left := s.broker.unacknowledged(); uint64(left) != crowded {
+					t.Errorf("%d are not acknowledged, want the %d without room", left, crowded)
+				}
+				for s.broker.unacknowledged() > 0 { // each connection brings some
+					s.broker.each(func(g *guest) { g.cut() })
+					time.Sleep(3 * time.Minute)
+				}
+				m.set(edge.ErrInvalid)
+				refused := s.node.Status().Refused
+				s.broker.publish(topic(kind), []byte("never"), false)
+				time.Sleep(time.Minute)
+				if got := s.node.Status().Refused; got != refused+1 || s.broker.unacknowledged() != 0 {
+					t.Errorf("%d refused, %d not acknowledged; want %d and none", got, s.broker.unacknowledged(), refused+1)
+				}
+			})
+		})
+	}
+}
+
+// TestLink_Group: commands for a group of ours are taken.
+func TestLink_Group(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.broker.publish("hf/v1/s/group/presses/command", sign(edge.Command{ID: "all", Counter: 7}), false)
+		await(t, "taken", time.Second, func() bool {
+			s.flash.mu.Lock()
+			defer s.flash.mu.Unlock()
+			return s.flash.taken[7] == 1
+		})
+	})
+}
