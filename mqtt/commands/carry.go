@@ -153,6 +153,15 @@ func (r *Runner) outcome(j *job, result json.RawMessage, err error) edge.Reply {
 	return edge.Reply{Command: id, Stage: edge.StageSucceeded, Result: result}
 }
 
+// withoutResult is a reply that says no more than it has to.
+func withoutResult(said edge.Reply) edge.Reply {
+	if said.Stage == edge.StageSucceeded {
+		return tooLarge(said.Command, len(said.Result))
+	}
+	said.Result = nil
+	return said
+}
+
 func tooLarge(id string, size int) edge.Reply {
 	return failure(id, edge.StageFailed, "result_too_large", fmt.Errorf("it was done, and its result of %d bytes is more than a reply carries", size))
 }
@@ -219,7 +228,7 @@ func (r *Runner) finish(ctx context.Context, j *job, said edge.Reply) {
 	ok := r.persist(ctx, func() error {
 		err = r.options.Journal.Finish(keep, said)
 		if errors.Is(err, edge.ErrInvalid) {
-			err = r.options.Journal.Finish(keep, tooLarge(said.Command, len(said.Result)))
+			err = r.options.Journal.Finish(keep, withoutResult(said))
 		}
 		return err
 	})

@@ -116,8 +116,8 @@ func (b *brink) Finish(ctx context.Context, said edge.Reply) error {
 
 func (b *brink) Unfinished() []journal.Open { return b.inner.Unfinished() }
 
-func (b *brink) KeepIssuers(ctx context.Context, issuers []string) error {
-	return b.inner.KeepIssuers(ctx, issuers)
+func (b *brink) KeepIssuers(ctx context.Context, root uint64, issuers []string) error {
+	return b.inner.KeepIssuers(ctx, root, issuers)
 }
 
 // lateBegin writes that a command began when its effect is over.

@@ -20,7 +20,7 @@ type Journal interface {
 	Begin(ctx context.Context, id string) error
 	Finish(ctx context.Context, said edge.Reply) error
 	Unfinished() []journal.Open
-	KeepIssuers(ctx context.Context, issuers []string) error
+	KeepIssuers(ctx context.Context, root uint64, issuers []string) error
 }
 
 var _ Journal = (*journal.Journal)(nil)

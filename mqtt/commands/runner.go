@@ -245,7 +245,7 @@ func (r *Runner) prune(ctx context.Context, root *trust.Root) {
 	r.mu.Lock()
 	same := root == nil || root.Version == r.rootSeen
 	r.mu.Unlock()
-	if same || r.options.Journal.KeepIssuers(ctx, root.Roles[trust.RoleCommand].KeyIDs) != nil {
+	if same || r.options.Journal.KeepIssuers(ctx, root.Version, root.Roles[trust.RoleCommand].KeyIDs) != nil {
 		return
 	}
 	r.mu.Lock()

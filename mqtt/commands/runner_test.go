@@ -207,6 +207,7 @@ func TestRunner_Outcome(t *testing.T) {
 		{"Largest", nil, object(edge.MaxResult - 8), "succeeded"},
 		{"TooLarge", nil, object(edge.MaxResult), "failed result_too_large"},
 		{"TooLargeWritten", nil, json.RawMessage(`{"x":"` + strings.Repeat("\u2028", edge.MaxResult/3-10) + `"}`), "failed result_too_large"},
+		{"FailedTooLargeWritten", edge.ErrModel, json.RawMessage(`{"x":"` + strings.Repeat("\u2028", edge.MaxResult/3-10) + `"}`), "failed model_error"},
 		{"NoObject", nil, json.RawMessage(`[1]`), "failed bad_result"},
 		{"NoJSON", nil, json.RawMessage(`{`), "failed bad_result"},
 		{"TooDeep", nil, json.RawMessage(`{"a":` + strings.Repeat("[", 12) + strings.Repeat("]", 12) + `}`), "failed bad_result"},

@@ -95,7 +95,7 @@ func record(t *testing.T) history {
 		_, err := j.Append(t.Context(), outbox.Record{Kind: "policy", Body: []byte(`{"version":3}`)})
 		return err
 	})
-	commit(func() error { return j.KeepIssuers(t.Context(), nil) })
+	commit(func() error { return j.KeepIssuers(t.Context(), 1, nil) })
 	must(t, j.Close())
 	h.steps = r.Journal()
 	if int(version) != len(h.versions) {

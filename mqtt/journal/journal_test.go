@@ -191,7 +191,12 @@ func TestJournal_Window(t *testing.T) {
 		t.Errorf("seen = %+v, want floor %d and the latest", seen, all[9].Counter)
 	}
 	t.Run("Pruned", func(t *testing.T) {
-		must(t, j.KeepIssuers(t.Context(), []string{"somebody"}))
+		must(t, j.KeepIssuers(t.Context(), 2, []string{issuer}))
+		must(t, j.KeepIssuers(t.Context(), 1, []string{"somebody"})) // a root that is overtaken
+		if seen := j.Seen(); len(seen) != 1 {
+			t.Errorf("seen = %+v, want the issuer", seen)
+		}
+		must(t, j.KeepIssuers(t.Context(), 3, []string{"somebody"}))
 		if seen := j.Seen(); len(seen) != 0 {
 			t.Errorf("seen = %+v, want nobody", seen)
 		}

@@ -26,6 +26,7 @@ import (
 //	  confirms  "true" when this epoch has met a fleet that confirms
 //	  boot      JSON: bootRecord
 //	  stream    JSON: numbers
+//	  root      decimal: the newest version by which issuers were forgotten; may be missing
 //	seen
 //	  <issuer>  window
 //	command
@@ -123,6 +124,12 @@ func (d *decoder) meta(r boltfile.Records) {
 	d.epoch = string(r[bucketMeta+"/epoch"])
 	d.needFull, d.confirms = flag("needFull"), flag("confirms")
 	_, boot := edge.DecodeJSON(r[bucketMeta+"/boot"], headBounds, &d.boot)
+	if root, known := r[bucketMeta+"/root"]; known {
+		var err error
+		if d.root, err = strconv.ParseUint(string(root), 10, 64); err != nil {
+			d.problems = append(d.problems, fmt.Errorf("meta/root: %w", err))
+		}
+	}
 	d.stream.numbers = numbers{}
 	_, stream := edge.DecodeJSON(r[bucketMeta+"/stream"], headBounds, &d.stream.numbers)
 	n := d.stream.numbers

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"holdfast/edge"
 )
@@ -53,10 +54,16 @@ func (w window) report(issuer string, most int) edge.SeenCommands {
 	return edge.SeenCommands{Issuer: issuer, Floor: w.floor, Counters: slices.Clone(w.counters[from:]), Partial: from > 0}
 }
 
-// KeepIssuers forgets the counters of every issuer but these: whoever the root no
-// longer names for commands cannot have one taken again.
-func (j *Journal) KeepIssuers(ctx context.Context, issuers []string) error {
+// KeepIssuers forgets the counters of every issuer but these, which a version of the
+// root names for commands: nobody else can have one taken again. A version older than
+// one that was heard of changes nothing.
+func (j *Journal) KeepIssuers(ctx context.Context, root uint64, issuers []string) error {
 	err := j.commit(ctx, func(d *draft) error {
+		if root < d.root {
+			return nil
+		}
+		d.root = root
+		d.put(bucketMeta, "root", strconv.AppendUint(nil, root, 10))
 		for issuer := range maps.Clone(d.seen) {
 			if !slices.Contains(issuers, issuer) {
 				delete(d.seen, issuer)

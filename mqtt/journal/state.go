@@ -20,6 +20,7 @@ type state struct {
 	confirms bool
 	boot     bootRecord
 	order    uint64 // of the latest command or reply
+	root     uint64 // the newest version by which issuers were forgotten
 
 	seen      map[string]window // by issuer
 	open      map[string]opened // by id
