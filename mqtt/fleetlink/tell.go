@@ -17,6 +17,9 @@ const (
 	// wholeEvery is how old the retained state may be while changes are told: who
 	// comes new to the fleet has to wait that long for the truth.
 	wholeEvery = time.Minute
+	// wholeAfter is how soon the whole follows the last of some changes, as long as there
+	// are no more than two in wholeEvery.
+	wholeAfter = 3 * time.Second
 	// scarceEvery takes the place of both when the month's bytes are used up.
 	scarceEvery = 15 * time.Minute
 )
@@ -30,6 +33,7 @@ type teller struct {
 	deltas  bool      // changes were told since the whole one
 	large   bool      // the whole one did not fit a frame, so a change has nothing to change
 	whole   time.Time // when that was
+	before  time.Time // when the one before was
 	at      time.Time // when anything was told
 }
 
@@ -153,7 +157,7 @@ func (k *teller) next(l *Link, state []byte, forced bool) (*telling, time.Durati
 	}
 	now := time.Now()
 	same := bytes.Equal(k.said, state)
-	switch due := k.whole.Add(whole).Sub(now); {
+	switch due := k.wholeDue(whole).Sub(now); {
 	case forced, k.said == nil, k.deltas && due <= 0:
 		if w, err := k.wholly(l, state); err == nil {
 			return &w, k.at.Add(min(gap, deltaEvery)).Sub(now)
@@ -169,6 +173,19 @@ func (k *teller) next(l *Link, state []byte, forced bool) (*telling, time.Durati
 		return nil, 0
 	}
 	return &w, k.at.Add(gap).Sub(now)
+}
+
+// wholeDue is when the retained state is brought up to the changes that were told:
+// soon after the last of them, if that was not done a moment ago.
+func (k *teller) wholeDue(every time.Duration) time.Time {
+	late, soon := k.whole.Add(every), k.at.Add(wholeAfter)
+	if free := k.before.Add(every); free.After(soon) {
+		soon = free
+	}
+	if soon.Before(late) {
+		return soon
+	}
+	return late
 }
 
 // wholly is the whole state, to be kept by the broker.
@@ -195,6 +212,6 @@ func (k *teller) note(w *telling) {
 	k.said, k.at = w.state, time.Now()
 	k.deltas = !w.whole
 	if w.whole {
-		k.whole = k.at
+		k.before, k.whole = k.whole, k.at
 	}
 }

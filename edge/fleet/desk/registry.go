@@ -160,8 +160,8 @@ func (k *known) takeState(s Said) error {
 	return nil
 }
 
-// takeDelta brings the state up to date. Where one does not follow, some were missed,
-// and the next whole state will tell.
+// takeDelta brings the state up to date. Where one does not follow, some were missed:
+// what it says is true all the same, and for the rest the next whole state will tell.
 func (k *known) takeDelta(s Said) error {
 	var d edge.StateDelta
 	if err := decode(s, &d, func() string { return d.Node }); err != nil {
@@ -172,8 +172,8 @@ func (k *known) takeDelta(s Said) error {
 	if same && d.To <= k.report.Version {
 		return nil
 	}
-	if !same || d.From != k.report.Version {
-		k.stale = true
+	k.stale = k.stale || !same || d.From != k.report.Version
+	if !same {
 		return nil
 	}
 	merged, err := mergePatch(k.report.State, d.Patch)
