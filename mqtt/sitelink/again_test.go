@@ -1,9 +1,11 @@
 package sitelink_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +78,7 @@ func TestLink_Again(t *testing.T) {
 			b.deliver(t, 0, "cam/1/frame", request("1"), 2)
 			synctest.Wait()
 			b.deliver(t, 0, "cam/1/frame", request("1"), 1) // the id is free again
+			synctest.Wait()
 			reconnect(t, b, l)
 			b.deliver(t, duplicate, "cam/1/frame", request("1"), 3)
 			b.deliver(t, duplicate, "cam/1/frame", request("2"), 2)
@@ -95,6 +98,18 @@ func TestLink_Again(t *testing.T) {
 			if got := l.Status(); got.Abandoned != 1 || got.Tasks != 0 || got.Bytes != 0 || len(b.done()) != 0 || len(b.heard(t)) != 0 {
 				t.Errorf("status is %+v, acknowledged %v; want it given up, neither told nor acknowledged", got, b.done())
 			}
+			close(f.hold) // and when Run begins again, the message comes again and is new
+			ctx, cancel := context.WithCancel(t.Context())
+			var work sync.WaitGroup
+			work.Go(func() { _ = l.Run(ctx) })
+			synctest.Wait()
+			b.deliver(t, duplicate, "cam/1/frame", request("1"), 1)
+			synctest.Wait()
+			if got := b.heard(t); len(got) != 1 || got[0]["outcome"] != "completed" || got[0]["duplicate"] != true || len(b.done()) != 1 {
+				t.Errorf("verdicts are %v, acknowledged %v; want one that says duplicate", got, b.done())
+			}
+			cancel()
+			work.Wait()
 		})
 	})
 }

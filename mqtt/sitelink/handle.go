@@ -249,11 +249,14 @@ const headroom = 64
 func (l *Link) frame() int {
 	if retune := l.options.Link.Retune; retune != nil {
 		if frame := retune().MaxFrame; frame > 0 {
-			return frame
+			return min(frame, mostFrame)
 		}
 	}
-	return l.options.Link.Tuning.MaxFrame
+	return min(l.options.Link.Tuning.MaxFrame, mostFrame)
 }
+
+// mostFrame is what a session takes at most, whatever it is told.
+const mostFrame = 1 << 20
 
 // digest names a message that does not name itself: sha256sum of it begins so.
 func digest(payload []byte) string {

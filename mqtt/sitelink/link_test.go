@@ -158,6 +158,19 @@ func TestLink_Messages(t *testing.T) {
 			}
 		})
 	})
+	t.Run("WithoutAcknowledgement", func(t *testing.T) { // QoS 0: no packet id, nothing to acknowledge
+		synctest.Test(t, func(t *testing.T) {
+			b, f := &play{}, &tasks{}
+			l := stand(t, b, sitelink.Options{Tasks: f}, camera())
+			for range 3 {
+				b.deliverQoS0(t, "cam/1/frame", request("1"))
+			}
+			synctest.Wait()
+			if got := l.Status(); got.Told != 3 || len(b.done()) != 0 || got.Bytes != 0 || got.Known != 0 {
+				t.Errorf("status is %+v, acknowledged %v; want 3 told and none acknowledged or remembered", got, b.done())
+			}
+		})
+	})
 	t.Run("RetainedMakesNoTask", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, f := &play{}, &tasks{}
@@ -278,12 +291,19 @@ func TestLink_Bounds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, f := &play{}, &tasks{}
 			l := stand(t, b, sitelink.Options{Tasks: f, Rate: 10, Link: mqtt.Options{Inbox: 40}}, camera())
-			for id := range uint16(60) {
+			for id := range uint16(40) {
 				b.deliver(t, 0, "cam/1/frame", request(fmt.Sprint(id)), id+1)
 			}
 			synctest.Wait()
 			if got := l.Status().Messages; got != 40 {
 				t.Errorf("%d messages at once, want a burst of 40", got)
+			}
+			for id := range uint16(20) {
+				b.deliver(t, 0, "cam/1/frame", request(fmt.Sprint(id)), id+41)
+			}
+			synctest.Wait()
+			if got := l.Status().Messages; got != 40 {
+				t.Errorf("%d messages at once, want the others to wait", got)
 			}
 			<-time.After(time.Second)
 			synctest.Wait()

@@ -182,6 +182,17 @@ func (b *play) deliver(tb testing.TB, flags byte, topic string, payload []byte, 
 	p.deliver(flags, topic, payload, id)
 }
 
+// deliverQoS0 sends a message that nobody acknowledges.
+func (b *play) deliverQoS0(tb testing.TB, topic string, payload []byte) {
+	tb.Helper()
+	b.mu.Lock()
+	p := b.now
+	b.mu.Unlock()
+	body := binary.BigEndian.AppendUint16(nil, uint16(len(topic)))
+	body = append(append(body, topic...), payload...)
+	p.send(append(binary.AppendUvarint([]byte{publish}, uint64(len(body))), body...)...)
+}
+
 // cut ends the connection that stands.
 func (b *play) cut() {
 	b.mu.Lock()
