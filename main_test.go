@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func params(dir string) testscript.Params {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup:               givePort,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":      exits,
 			"eventually": eventually,
@@ -43,6 +45,17 @@ func params(dir string) testscript.Params {
 			"isjson":     isJSON,
 		},
 	}
+}
+
+// givePort tells a script in $PORT where it may listen on the loopback.
+func givePort(env *testscript.Env) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	env.Setenv("PORT", port)
+	return errors.Join(err, l.Close())
 }
 
 // TestScripts_Fail is the negative control: scripts that expect what is not so.

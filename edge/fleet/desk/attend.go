@@ -105,6 +105,7 @@ type attendant struct {
 	due      map[streamID]struct{} // to be confirmed
 	acks     []func()
 	grumble  grumble
+	ending   bool // what is sent now must be on its way before we go
 }
 
 func newAttendant(d *Desk, a Attendance) *attendant {
@@ -147,6 +148,9 @@ func (at *attendant) run(ctx context.Context) error {
 		case <-at.up:
 		case <-confirm.C:
 			at.confirmAll(ctx)
+			if err := at.unreached(); at.Once && err != nil {
+				return err
+			}
 			continue
 		case <-quiet.C:
 			return at.leave(ctx)
@@ -171,6 +175,7 @@ func (at *attendant) quiet() (timer *time.Timer, stop func()) {
 func (at *attendant) farewell(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmEvery)
 	defer cancel()
+	at.ending = true
 	err := at.flush()
 	if err == nil {
 		at.confirmAll(ctx)
@@ -180,12 +185,19 @@ func (at *attendant) farewell(ctx context.Context) error {
 
 // leave ends an attendance that was for once.
 func (at *attendant) leave(ctx context.Context) error {
-	at.confirmAll(ctx)
-	if state := at.session.State(); state.Connections == 0 {
-		if state.Failure != nil {
-			return unreachable(at.desk.options.Broker, state.Failure)
-		}
-		return fmt.Errorf("cannot reach broker %q in time: %w", at.desk.options.Broker, edge.ErrUnavailable)
+	if err := at.farewell(ctx); err != nil {
+		return err
+	}
+	if at.session.State().Connections == 0 {
+		return errors.Join(at.unreached(), fmt.Errorf("cannot reach broker %q in time: %w", at.desk.options.Broker, edge.ErrUnavailable))
+	}
+	return nil
+}
+
+// unreached is why there was never a connection, as far as that is known.
+func (at *attendant) unreached() error {
+	if state := at.session.State(); state.Connections == 0 && state.Failure != nil {
+		return unreachable(at.desk.options.Broker, state.Failure)
 	}
 	return nil
 }
@@ -330,7 +342,12 @@ func (at *attendant) confirm(ctx context.Context, id streamID, seq uint64) error
 // send gives a message to the link. That there is none is no error: the node says
 // hello again.
 func (at *attendant) send(ctx context.Context, m mqtt.Message) error {
-	err := at.session.Send(ctx, m, func(error) {})
+	var err error
+	if at.ending {
+		err = at.session.Publish(ctx, m)
+	} else {
+		err = at.session.Send(ctx, m, func(error) {})
+	}
 	if errors.Is(err, mqtt.ErrDown) {
 		return nil
 	}

@@ -136,7 +136,7 @@ func (f *Folder) NextCounter(issuer string, now time.Time) (uint64, error) {
 }
 
 func isHex(text string) bool {
-	return len(text) > 0 && len(text) <= 128 && strings.Trim(text, "0123456789abcdef") == ""
+	return text != "" && len(text) <= 128 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // lock keeps two calls from changing the folder at once.

@@ -26,6 +26,7 @@ func (d *Desk) visit(ctx context.Context, filters []string, hear func(Said), do 
 	defer leave()
 	v := &visit{ups: make(chan struct{}, 1), heard: make(chan struct{}, 1), desk: d}
 	o := d.session(randomName(), filters)
+	o.Log = nil // what is wrong is the answer
 	o.OnUp = func(context.Context) { ring(v.ups) }
 	o.Handle = func(_ context.Context, m mqtt.Delivery) {
 		defer m.Ack()
