@@ -213,13 +213,18 @@ func (n *node) begin(services ...string) {
 	n.apply(n.desk.sign(draft{version: 1, services: services})).want(n.t, cli.ExitOK)
 }
 
-// kept are the files of the policy cache, which stay as long as the node does.
-var kept = [...]string{"state.db", "state.db.damaged", "state.lock", "policy.A", "policy.B", "root.kept"}
+// kept are the files of the policy cache and the link, which stay as long as the node
+// does.
+var kept = [...]string{
+	"state.db", "state.db.damaged", "state.lock", "policy.A", "policy.B", "root.kept",
+	"link.db", "link.db.damaged", "link.lock", "adjusted.json",
+}
 
 // ungoverned is a footprint without them.
 func (n *node) ungoverned(f footprint) footprint {
+	spool := "state folder " + filepath.Join(n.StateFolder(), "spool")
 	return slices.DeleteFunc(f, func(thing string) bool {
-		return slices.ContainsFunc(kept[:], func(name string) bool {
+		return strings.HasPrefix(thing, spool) || slices.ContainsFunc(kept[:], func(name string) bool {
 			return thing == "state folder "+filepath.Join(n.StateFolder(), name)
 		})
 	})
