@@ -27,7 +27,7 @@ func (v *verbs) logs(ctx context.Context, o order) (any, error) {
 	if args.Lines == 0 {
 		args.Lines = defaultLines
 	}
-	id, err := whoseOutput(v.supervisor.Workloads(), args.Target)
+	id, err := whoseOutput(v.supervisor.Workloads(), instanceOf(args.Target))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (v *verbs) exec(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := whereToRun(v.supervisor.Workloads(), args.Target)
+	id, err := whereToRun(v.supervisor.Workloads(), instanceOf(args.Target))
 	if err != nil {
 		return nil, err
 	}

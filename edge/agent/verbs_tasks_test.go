@@ -136,7 +136,7 @@ func TestVerbs_Logs(t *testing.T) {
 	r.awaitRunning(t, "line/digits", 1)
 	id := r.driver.Running()[0]
 	r.hands.log = "one\ntwo\n"
-	for _, target := range []string{"digits", "line/digits", id} {
+	for _, target := range []string{"digits", "line/digits", id, "line/digits/" + id} {
 		got, err := r.do(t, edge.VerbLogs, `{"target":"`+target+`","lines":2}`)
 		want(t, got, err, `"instance":"`+id+`"`, `"text":"one\ntwo\n"`)
 		if strings.Contains(got, "truncated") {

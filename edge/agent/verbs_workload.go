@@ -172,6 +172,15 @@ func (v *verbs) show(w edge.Workload, n int) *workloadResult {
 	return result
 }
 
+// instanceOf takes the workload off a target that names an instance after it, as
+// app/name/instance. Instances are named uniquely, without slashes.
+func instanceOf(target string) string {
+	if parts := strings.Split(target, "/"); len(parts) == 3 {
+		return parts[2]
+	}
+	return target
+}
+
 // isAlive tells whether an instance has a process, or is about to.
 func isAlive(i edge.InstanceView) bool {
 	return i.State != edge.InstanceBackoff && i.State != edge.InstanceEnded
@@ -214,7 +223,7 @@ func (v *verbs) restart(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := args.Target
+	target := instanceOf(args.Target)
 	var workloads []edge.Workload
 	for _, view := range v.supervisor.Workloads() {
 		workloads = append(workloads, view.Workload)

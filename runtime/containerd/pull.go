@@ -58,7 +58,7 @@ func (d *Driver) pull(ctx context.Context, ref string, told func(done, total int
 	}
 	p := &pulling{client: c, registry: newRegistry(name, d.opts.PullStall), told: told}
 	image, err := d.receive(leased, p, ours, sum)
-	return image, p.fetched, errors.Join(err, endPull(ctx, c, sum, err))
+	return image, p.fetched, errors.Join(err, p.end(ctx, sum, err))
 }
 
 // pinnedName is the repository and the digest of a reference, the host of its registry
@@ -142,20 +142,6 @@ func pullLease(ctx context.Context, c *client.Client, sum digest.Digest) (contex
 	return leases.WithLease(ctx, pullLeaseID(sum)), nil
 }
 
-// endPull lets go of what a pull has fetched, unless that is of use to the next.
-func endPull(ctx context.Context, c *client.Client, sum digest.Digest, failed error) error {
-	if failed != nil && !errors.Is(failed, edge.ErrInvalid) && !errors.Is(failed, edge.ErrWrongPlatform) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
-	defer cancel()
-	err := c.LeasesService().Delete(ctx, leases.Lease{ID: pullLeaseID(sum)}, leases.SynchronousDelete)
-	if err = unlessGone(native(err)); err != nil {
-		return fmt.Errorf("cannot delete lease: %w", err)
-	}
-	return nil
-}
-
 // pulling is one pull under way.
 type pulling struct {
 	client   *client.Client
@@ -164,6 +150,21 @@ type pulling struct {
 
 	fetched     int64 // from the network
 	done, total int64 // of the layers
+}
+
+// end lets go of what a pull has fetched, unless that is of use to the next.
+func (p *pulling) end(ctx context.Context, sum digest.Digest, failed error) error {
+	useless := errors.Is(failed, edge.ErrInvalid) || errors.Is(failed, edge.ErrWrongPlatform)
+	if failed != nil && !useless && p.fetched > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
+	defer cancel()
+	err := p.client.LeasesService().Delete(ctx, leases.Lease{ID: pullLeaseID(sum)}, leases.SynchronousDelete)
+	if err = unlessGone(native(err)); err != nil {
+		return fmt.Errorf("cannot delete lease: %w", err)
+	}
+	return nil
 }
 
 // receive fetches the documents of an image, looks whether they are for this machine,
