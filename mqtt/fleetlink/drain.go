@@ -19,81 +19,106 @@ const (
 	readAgain = 5 * time.Second
 )
 
-// pace keeps history to half of the link. A burst is sent as fast as the link takes
-// it; then history rests for as long as that took. So half of the time in flight is
-// left to everything else, whatever the link can do, and no estimate can drift.
+// pace keeps history to half of the link. It goes in bursts, as fast as the link takes
+// it, and then rests for as long as the burst took until its last acknowledgement. So
+// half of the time is left to everything else, whatever the link can do, and there is
+// no estimate that could drift.
+//
+//	nothing ──► burst: sending, at most burstFor ──► closing: what is on its way arrives
+//	   ▲                                                │
+//	   └──────────────────── rest ◄─────────────────────┘
 type pace struct {
 	mu      sync.Mutex // guards the rest
-	pending int        // of the burst, not acknowledged yet
-	bytes   int
-	began   time.Time
-	until   time.Time // rest
-	rate    float64   // bytes per second in flight, lately
-	drained uint64    // entries
+	link    int        // counts connections
+	pending int        // on its way
+	bytes   int        // of the burst
+	began   time.Time  // the burst; zero: none
+	latest  time.Time  // when something of it last arrived
+	until   time.Time  // rest
+	rate    float64    // bytes per second in flight, lately
+	drained uint64     // entries
 }
 
-// begin starts a burst.
-func (p *pace) begin(now time.Time) {
+// burstFor is long beside what the end of a burst costs on a fast link, where brokers
+// and kernels hold an acknowledgement back for 40 ms; and short beside what a person
+// notices.
+const burstFor = 250 * time.Millisecond
+
+// ready returns how many entries may go now, of so many that may be on their way. When
+// none may, again is when to ask; zero is when something has arrived.
+func (p *pace) ready(now time.Time, most int) (n int, again time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pending, p.bytes, p.began, p.until = 0, 0, now, time.Time{}
+	if p.isClosingLocked(now) && p.pending == 0 {
+		p.endLocked() // there was no more to send for a while
+	}
+	switch {
+	case now.Before(p.until):
+		return 0, p.until
+	case p.isClosingLocked(now):
+		return 0, time.Time{}
+	}
+	return max(0, most-p.pending), time.Time{}
 }
 
-func (p *pace) depart(bytes int) {
+func (p *pace) isClosingLocked(now time.Time) bool {
+	return !p.began.IsZero() && now.Sub(p.began) >= burstFor
+}
+
+// depart notes that an entry is given to the session. The answer belongs to arrive.
+func (p *pace) depart(now time.Time, bytes int) (link int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		p.began, p.latest, p.bytes = now, now, 0
+	}
 	p.pending++
 	p.bytes += bytes
+	return p.link
 }
 
-// arrive ends the burst with its last entry.
-func (p *pace) arrive(began time.Time, err error) {
+// arrive notes that it is with the broker, or never will be.
+func (p *pace) arrive(link int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.began.Equal(began) {
-		return // of a connection before
-	}
-	p.pending--
 	if err == nil {
 		p.drained++
 	}
-	if p.pending > 0 {
+	if link != p.link {
+		return // of a connection before
+	}
+	p.pending--
+	p.latest = time.Now()
+	if p.pending == 0 && p.isClosingLocked(p.latest) {
+		p.endLocked()
+	}
+}
+
+func (p *pace) endLocked() {
+	took := p.latest.Sub(p.began)
+	p.until, p.began = p.latest.Add(took), time.Time{}
+	if took <= 0 {
 		return
 	}
-	now := time.Now()
-	took := now.Sub(p.began)
-	p.until = now.Add(took)
-	if took > 0 && err == nil {
-		rate := float64(p.bytes) / took.Seconds()
-		if p.rate > 0 {
-			rate = (7*p.rate + rate) / 8
-		}
-		p.rate = rate
+	rate := float64(p.bytes) / took.Seconds()
+	if p.rate > 0 {
+		rate = (7*p.rate + rate) / 8
 	}
+	p.rate = rate
 }
 
-// ready tells whether the next burst may begin, and if not, when; zero is when the last
-// entry of this one has arrived.
-func (p *pace) ready(now time.Time) (bool, time.Time) {
+// anew begins a connection, with nothing on its way.
+func (p *pace) anew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pending > 0 || !now.Before(p.until) {
-		return p.pending == 0, time.Time{}
-	}
-	return false, p.until
-}
-
-// forget ends the burst of a connection that ended.
-func (p *pace) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.link++
 	p.pending, p.began, p.until = 0, time.Time{}, time.Time{}
 }
 
 // drain sends the streams: what was committed first, then telemetry.
 func (t *talk) drain(ctx context.Context) {
 	l := t.link
-	l.pace.forget()
+	l.pace.anew()
 	for ctx.Err() == nil {
 		changed := make([]<-chan struct{}, 2) // a nil channel never wakes
 		for i, f := range l.flows {
@@ -132,12 +157,12 @@ func (l *Link) rest(ctx context.Context, changed []<-chan struct{}, again time.T
 func (t *talk) round(ctx context.Context) (sent bool, again time.Time, err error) {
 	now := time.Now()
 	for _, f := range t.link.flows {
-		may, at := t.link.may(f, now)
+		a, at := t.link.may(f, now)
 		again = soonest(again, at)
-		if !may {
+		if a.most == 0 {
 			continue
 		}
-		n, err := t.pass(ctx, f)
+		n, err := t.pass(ctx, f, a)
 		if n > 0 || err != nil {
 			return true, time.Time{}, err
 		}
@@ -148,23 +173,29 @@ func (t *talk) round(ctx context.Context) (sent bool, again time.Time, err error
 	return false, again, nil
 }
 
-// may tells whether a stream may be sent now, and when to look again at the latest.
+// allowance is how much of a stream may be sent at once.
+type allowance struct {
+	most  int
+	paced bool
+}
+
+// may tells how much of a stream may be sent now, and when to look again at the latest.
 // For telemetry the month must have bytes left, and history must have rested.
-func (l *Link) may(f *flow, now time.Time) (may bool, again time.Time) {
+func (l *Link) may(f *flow, now time.Time) (a allowance, again time.Time) {
 	if l.confirms.Load() {
 		again = f.doubt(now, l.around)
 	}
 	if f != l.telemetry {
-		return true, again
+		return allowance{most: mostAtOnce}, again
 	}
 	if until, scarce := l.scarce(); scarce {
-		return false, soonest(again, until)
+		return allowance{}, soonest(again, until)
 	}
 	if !f.isPaced() {
-		return true, again
+		return allowance{most: mostAtOnce}, again
 	}
-	ready, at := l.pace.ready(now)
-	return ready, soonest(again, at)
+	most, at := l.pace.ready(now, l.burst())
+	return allowance{most: min(most, mostAtOnce), paced: true}, soonest(again, at)
 }
 
 // soonest is the earlier of two times, of which zero is never.
@@ -176,26 +207,14 @@ func soonest(a, b time.Time) time.Time {
 }
 
 // pass sends one batch of one stream.
-func (t *talk) pass(ctx context.Context, f *flow) (int, error) {
-	paced := f == t.link.telemetry && f.isPaced()
-	most := mostAtOnce
-	if paced {
-		most = t.link.burst()
-	}
-	batch, era, err := f.read(most)
+func (t *talk) pass(ctx context.Context, f *flow, a allowance) (int, error) {
+	batch, era, err := f.read(a.most)
 	t.link.readable(f, err)
 	if err != nil {
 		return 0, nil // a warning says so, and it is tried again
 	}
 	defer f.probed(era)
-	if len(batch.Entries) == 0 {
-		return 0, nil
-	}
-	p := parcel{flow: f, epoch: batch.Epoch, era: era}
-	if paced {
-		p.began = time.Now()
-		t.link.pace.begin(p.began)
-	}
+	p := parcel{flow: f, epoch: batch.Epoch, era: era, paced: a.paced}
 	for i, e := range batch.Entries {
 		if err := t.send(ctx, p, e); err != nil {
 			return i, err
@@ -209,7 +228,7 @@ type parcel struct {
 	flow  *flow
 	epoch string
 	era   int
-	began time.Time // of the burst; zero: there is none
+	paced bool
 }
 
 // send gives one entry to the session.
@@ -237,13 +256,10 @@ func (t *talk) give(ctx context.Context, p parcel, seq uint64, m mqtt.Message) e
 	if mark == nil {
 		return nil
 	}
-	arrived := func(err error) {
-		if !p.began.IsZero() {
-			l.pace.arrive(p.began, err)
-		}
-	}
-	if !p.began.IsZero() {
-		l.pace.depart(len(m.Payload))
+	arrived := func(error) {}
+	if p.paced {
+		link := l.pace.depart(time.Now(), len(m.Payload))
+		arrived = func(err error) { l.pace.arrive(link, err) }
 	}
 	err := l.session.Send(ctx, m, func(err error) {
 		f.arrive(mark, err)
@@ -257,13 +273,14 @@ func (t *talk) give(ctx context.Context, p parcel, seq uint64, m mqtt.Message) e
 	return err
 }
 
-// burst leaves a quarter of the window to what is not history.
+// burst is how many entries of history may be on their way. It leaves a quarter of the
+// window to the rest.
 func (l *Link) burst() int {
 	window := 32
 	if t := l.tuning.Load(); t != nil && t.Window > 0 {
 		window = t.Window
 	}
-	return min(max(1, window*3/4), mostAtOnce)
+	return max(1, window*3/4)
 }
 
 // settleAll lets go what may go, of a fleet that does not confirm.

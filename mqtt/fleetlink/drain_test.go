@@ -1,0 +1,225 @@
+package fleetlink_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/mqtt"
+	"holdfast/mqtt/fleetlink"
+	"holdfast/mqtt/outbox"
+)
+
+// TestLink_Confirmation: what leaves a stream, and when.
+func TestLink_Confirmation(t *testing.T) {
+	t.Run("BrokerIsEnoughUntilTheFleetConfirms", func(t *testing.T) {
+		on(t, func(_ *process, o *fleetlink.Options) { o.Confirm = nil }, func(t *testing.T, s *stage) {
+			s.fleet.setAway(true)
+			s.node.note(1)
+			s.node.commit(1)
+			await(t, "empty", time.Second, s.isEmpty)
+			if s.node.Status().Confirms {
+				t.Error("the fleet is said to confirm")
+			}
+		})
+	})
+	t.Run("FleetThatConfirmsIsWaitedFor", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			s.fleet.setAway(true)
+			s.node.note(1)
+			time.Sleep(9 * time.Minute)
+			if got := s.stream("telemetry"); got.Confirmed != 0 || got.Arrived != 1 {
+				t.Errorf("stream is %+v, want arrived and not confirmed", got)
+			}
+			if !s.flash.confirms {
+				t.Error("that the fleet confirms was not kept")
+			}
+		})
+	})
+	t.Run("AnotherNodesNumberMeansNothing", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			s.fleet.setAway(true)
+			s.node.commit(1)
+			time.Sleep(time.Second)
+			for _, c := range []edge.Confirmation{{Node: "n2", Epoch: s.flash.epoch, Seq: 1}, {Node: "n1", Epoch: "00000000deadbeef", Seq: 1}, {Node: "n1", Epoch: s.flash.epoch, Seq: 2}} {
+				s.broker.publish(topic(mqtt.DownAck), sign(c), false)
+			}
+			time.Sleep(time.Second)
+			if got := s.stream("control"); got.Confirmed != 0 {
+				t.Errorf("stream is %+v, want nothing confirmed", got)
+			}
+			s.broker.publish(topic(mqtt.DownAck), sign(edge.Confirmation{Node: "n1", Epoch: s.flash.epoch, Seq: 1}), false)
+			await(t, "confirmed", time.Second, func() bool { return s.stream("control").Confirmed == 1 })
+		})
+	})
+}
+
+// TestLink_Doubt: a fleet that is away for days is asked seldom and briefly, and gets
+// everything soon after it is back.
+func TestLink_Doubt(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.fleet.setAway(true)
+		for n := range 500 {
+			s.node.note(n)
+		}
+		time.Sleep(5 * time.Minute)
+		if got := s.stream("telemetry"); got.Arrived != 500 || got.Sent != 500 {
+			t.Fatalf("stream is %+v, want all sent once", got)
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		again := s.stream("telemetry").Sent - 500
+		if again < 24 || again > 20*24 {
+			t.Errorf("%d entries were sent again in three days, want a few batches of 24", again)
+		}
+		s.fleet.setAway(false)
+		s.node.Refresh()
+		took := await(t, "confirmed", time.Hour, s.isEmpty)
+		t.Logf("%d entries sent again in three days, all confirmed %v after the fleet was back", again, took)
+		if took > time.Minute {
+			t.Errorf("confirmed after %v, want within a minute", took)
+		}
+	})
+}
+
+// TestLink_Amnesia: what a broker acknowledged and forgot is sent again.
+func TestLink_Amnesia(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.broker.set(faults{delay: hop, dropAfter: 1})
+		for n := range 300 {
+			s.node.note(n)
+		}
+		time.Sleep(time.Minute)
+		if got := s.stream("telemetry"); got.Arrived != 300 || got.Confirmed != 0 {
+			t.Fatalf("stream is %+v, want everything arrived and nothing confirmed", got)
+		}
+		s.broker.set(faults{delay: hop})
+		s.broker.restart(true)
+		await(t, "confirmed", time.Minute, s.isEmpty)
+	})
+}
+
+// TestLink_Historical: what waited through a time without link says so, the rest does
+// not.
+func TestLink_Historical(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.node.note(1)
+		await(t, "first", time.Minute, s.isEmpty)
+		s.dark()
+		s.node.note(2)
+		s.light(t)
+		await(t, "second", time.Minute, s.isEmpty)
+		s.node.note(3)
+		await(t, "third", time.Minute, s.isEmpty)
+		for i, said := range s.broker.heard(topic(mqtt.UpEvent)) {
+			u, err := mqtt.DecodeEnvelope(said.payload)
+			if err != nil || u.Historical != (i == 1) || u.Seq != uint64(i+1) {
+				t.Errorf("entry %d is %+v: %v", i+1, u, err)
+			}
+		}
+	})
+}
+
+// TestLink_Pace: history takes half of the link's time, and what happens now does not
+// wait for it.
+func TestLink_Pace(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.dark()
+		const entries = 3000
+		for n := range entries {
+			s.node.note(n)
+		}
+		s.light(t)
+		began := time.Now()
+		time.Sleep(time.Second)
+		s.node.commit(1)
+		reply := await(t, "reply", time.Minute, func() bool { s := s.stream("control"); return s.Arrived+1 == s.Next })
+		await(t, "history", time.Hour, func() bool { return s.stream("telemetry").Arrived == entries })
+		took := time.Since(began)
+		// A burst of 24 (of a window of 32) takes a round trip, then rests for one.
+		want := entries / 24 * 2 * 2 * hop
+		if took < want*9/10 || took > want*12/10 {
+			t.Errorf("history of %d entries took %v, want about %v", entries, took, want)
+		}
+		if reply > 4*hop {
+			t.Errorf("a reply took %v amid history, want a round trip", reply)
+		}
+		status := s.node.Status()
+		if status.Drained < entries || status.LinkRate == 0 {
+			t.Errorf("status is %+v, want %d drained and a rate", status, entries)
+		}
+		await(t, "confirmed", time.Hour, s.isEmpty)
+		began = time.Now()
+		for n := range 500 {
+			s.node.note(n)
+		}
+		await(t, "present", time.Minute, func() bool { return s.stream("telemetry").Arrived == entries+500 })
+		if took, most := time.Since(began), 500/32*2*hop*12/10; took > most {
+			t.Errorf("500 entries of now took %v, want at most %v", took, most)
+		}
+	})
+}
+
+// TestLink_Unsayable: a record that no envelope can hold leaves a gap, and the rest
+// follows.
+func TestLink_Unsayable(t *testing.T) {
+	small := func(_ *process, o *fleetlink.Options) { o.Session.Tuning.MaxFrame = 4 << 10 }
+	on(t, small, func(t *testing.T, s *stage) {
+		for _, body := range []string{`{"n":1}`, `not an object`, `{"n":"` + string(make([]byte, 100)) + `"}`, `{"n":"` + long(8<<10) + `"}`, `{"n":5}`} {
+			if _, err := s.node.spool.Append(outbox.Record{Class: outbox.D1, Kind: "task", Body: []byte(body)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await(t, "confirmed", time.Minute, s.isEmpty)
+		var types []string
+		for _, said := range s.broker.heard(topic(mqtt.UpEvent)) {
+			u, err := mqtt.DecodeEnvelope(said.payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			types = append(types, u.Type)
+		}
+		if len(types) != 5 || types[0] != "task" || types[1] != "gap" || types[2] != "gap" || types[3] != "gap" || types[4] != "task" {
+			t.Errorf("types are %q, want three gaps between two tasks", types)
+		}
+	})
+}
+
+func long(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'x'
+	}
+	return string(b)
+}
+
+// broken is a stream that cannot be read for a while.
+type broken struct {
+	fleetlink.Stream
+	until time.Time
+}
+
+func (b broken) Read(after outbox.Position, most int) (outbox.Batch, error) {
+	if time.Now().Before(b.until) {
+		return outbox.Batch{}, errors.New("disk does not answer")
+	}
+	return b.Stream.Read(after, most)
+}
+
+func TestLink_Unreadable(t *testing.T) {
+	alter := func(_ *process, o *fleetlink.Options) {
+		o.Telemetry = broken{o.Telemetry, time.Now().Add(time.Hour)}
+	}
+	on(t, alter, func(t *testing.T, s *stage) {
+		s.node.note(1)
+		s.node.commit(1)
+		await(t, "control", time.Minute, func() bool { return s.stream("control").Confirmed == 1 })
+		if !hasWarning(s.node.Warnings(), "link-stream-unreadable") {
+			t.Errorf("warnings are %+v", s.node.Warnings())
+		}
+		await(t, "telemetry", 2*time.Hour, s.isEmpty)
+		if len(s.node.Warnings()) > 0 {
+			t.Errorf("warnings are %+v, want none", s.node.Warnings())
+		}
+	})
+}
