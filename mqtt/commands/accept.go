@@ -79,7 +79,9 @@ func (r *Runner) turnAway(c *edge.Command, err error) {
 // came with it. Such a command may be anything but long.
 func (r *Runner) refuse(c *edge.Command, reason string, err error) {
 	r.count(func(c *Counts) { c.Refused++ })
-	r.options.Refused(reason, clip(err.Error(), maxDetail))
+	if r.reports.take(time.Now()) {
+		r.options.Refused(reason, clip(err.Error(), maxDetail))
+	}
 	if c == nil {
 		return
 	}

@@ -15,8 +15,8 @@ type bucket struct {
 	next time.Time  // when the bucket would be full, less burst
 }
 
-func newBucket(perSecond, burst int) *bucket {
-	return &bucket{every: time.Second / time.Duration(perSecond), burst: burst}
+func newBucket(every time.Duration, burst int) *bucket {
+	return &bucket{every: every, burst: burst}
 }
 
 // reserve takes one, and says how long to wait for it.

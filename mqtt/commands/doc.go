@@ -15,7 +15,8 @@
 //     crash unless its verb says that it may be;
 //   - the same command again gets the same reply and has no second effect;
 //   - nobody is answered who could not have a document signed by the command role and
-//     addressed to this node; everything refused is counted and reported;
+//     addressed to this node; everything refused is counted, and reported at a rate
+//     that whoever sends junk cannot drive up;
 //   - refresh, vitals, logs and cancel wait for nothing that takes long, and what an
 //     issuer asks for begins in the order it was taken, but for verbs that take long.
 //

@@ -45,7 +45,8 @@ type Options struct {
 
 	// Progress tells replies that may be lost. It does not wait. nil: nobody is told.
 	Progress func(edge.Reply)
-	// Refused hears of every command that was not taken. It does not wait. nil: nobody.
+	// Refused hears of commands that were not taken; of many, of one in ten seconds. It
+	// does not wait. nil: nobody.
 	Refused func(reason, detail string)
 	Log     *slog.Logger // nil: silent
 }
@@ -54,9 +55,11 @@ type Options struct {
 const (
 	// Verification of whatever comes: 16 bad signatures cost 10 ms on a slow ARM, so
 	// that at most half of such a processor goes to whoever sends junk.
-	verifyPerSecond, verifyBurst = 50, 100
+	verifyEvery, verifyBurst = time.Second / 50, 100
 	// Replies to commands that were not taken, or come again.
-	answersPerSecond, answerBurst = 2, 20
+	answerEvery, answerBurst = time.Second / 2, 20
+	// Reports of what was refused: each may become an event, and be written to flash.
+	reportEvery, reportBurst = 10 * time.Second, 20
 
 	progressEvery = 2 * time.Second // of one command
 
@@ -90,8 +93,9 @@ func New(o Options) (*Runner, error) {
 	return &Runner{
 		options: o,
 		wake:    make(chan struct{}, 1),
-		verify:  newBucket(verifyPerSecond, verifyBurst),
-		answers: newBucket(answersPerSecond, answerBurst),
+		verify:  newBucket(verifyEvery, verifyBurst),
+		answers: newBucket(answerEvery, answerBurst),
+		reports: newBucket(reportEvery, reportBurst),
 		jobs:    map[string]*job{},
 		running: map[lane]int{},
 		issuers: map[string]bool{},

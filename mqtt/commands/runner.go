@@ -16,6 +16,7 @@ type Runner struct {
 	wake    chan struct{} // capacity 1: Run has something to look at
 	verify  *bucket
 	answers *bucket
+	reports *bucket
 
 	resume sync.Once
 

@@ -130,6 +130,16 @@ func TestRunner_Accept(t *testing.T) {
 			}
 		})
 	})
+	t.Run("GarbageIsReportedNowAndThen", func(t *testing.T) {
+		inBubble(t, f, nil, func(n *node) {
+			for range 1000 {
+				n.accept([]byte("garbage"))
+			}
+			if reports, refused := len(n.refused), n.runner.Status().Counts.Refused; reports > 25 || reports < 20 || refused != 1000 {
+				t.Errorf("reported %d of %d refusals", reports, refused)
+			}
+		})
+	})
 	t.Run("GivenUp", func(t *testing.T) {
 		inBubble(t, f, nil, func(n *node) {
 			ctx, cancel := context.WithCancel(n.Context())

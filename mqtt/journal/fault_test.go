@@ -185,6 +185,10 @@ func TestJournal_RunMends(t *testing.T) {
 				t.Fatalf("status = %+v on a failing disk", j.Status())
 			}
 			disk.Opens = nil
+			synctest.Wait()
+			if j.Status().Kept {
+				t.Fatal("kept before it was tried")
+			}
 			time.Sleep(6 * time.Second)
 			synctest.Wait()
 			if !j.Status().Kept || len(j.Unfinished()) != 2 || j.NeedFull() || string(j.Note("n")) != "2" {

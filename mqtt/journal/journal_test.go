@@ -168,15 +168,18 @@ func TestJournal_Window(t *testing.T) {
 	const step = 40_000 // ms between commands
 	all := make([]edge.Command, 0, journal.Window+10)
 	for i := range uint64(journal.Window + 10) {
-		c := order(issuer, 1_800_000_000_000+i*step)
-		all = append(all, c)
-		take(t, j, c)
-		must(t, j.Finish(t.Context(), edge.Reply{Command: c.ID, Stage: edge.StageExpired}))
-		if i%256 == 0 {
-			batch, err := j.Read(outbox.Position{}, 1)
-			must(t, err)
-			j.Ack(outbox.Position{Epoch: batch.Epoch, Seq: j.Status().Next - 1})
+		all = append(all, order(issuer, 1_800_000_000_000+i*step))
+	}
+	for some := range slices.Chunk(all, 50) { // committed together
+		var wg sync.WaitGroup
+		for _, c := range some {
+			wg.Go(func() {
+				take(t, j, c)
+				must(t, j.Finish(t.Context(), edge.Reply{Command: c.ID, Stage: edge.StageExpired}))
+			})
 		}
+		wg.Wait()
+		j.Ack(outbox.Position{Epoch: j.Status().Epoch, Seq: j.Status().Next - 1})
 	}
 	must(t, j.Close())
 	j = open(t, options(dir, "boot-1"))
