@@ -245,7 +245,7 @@ func TestPolicy_CheckWorkloads(t *testing.T) {
 		"DeviceElsewhere":   {surface, given(`"devices": [{"host": "/dev/video0", "path": "/video"}]`), "workloads[0].devices[0].path"},
 		"DeviceAccess":      {surface, given(`"devices": [{"host": "/dev/video0", "access": "rr"}]`), "workloads[0].devices[0].access"},
 		"RequestAboveLimit": {surface, given(`"request": {"memory": 134217729}`), "workloads[0].request.memory"},
-		"TenantName":        {`"tenant": "vision"`, `"tenant": "a/b"`, "workloads[0].tenant"},
+		"TenantName":        {`"tenant": "vision", "limits"`, `"tenant": "a/b", "limits"`, "workloads[0].tenant"},
 		"TenantTotal":       {`"memory": 134217728`, `"memory": 536870913`, "tenants.vision.memory"},
 		"TenantTotalCPU":    {surface, given(`"request": {"cpus": 0.5}, "replicas": 4`), "tenants.vision.cpu"},
 		"CapabilityName":    {`["NET_ADMIN"]`, `["NET_ADMINS"]`, "security.capabilities[0]"},

@@ -178,6 +178,7 @@ func (t Trigger) check(c *checker, at string) {
 	_, err := path.Match(t.Glob, "")
 	c.require(t.Glob == "" || t.Dir != "" && err == nil && !strings.Contains(t.Glob, "/"), at+"glob", "must be a pattern of file names in dir")
 	c.require(IsName(t.Model), at+"model", nameRule)
+	c.require(t.Tenant == "" || IsName(t.Tenant), at+"tenant", nameRule)
 	c.span(t.Deadline, longestDeadline, at+"deadline")
 	wild := wildcards(t.Reply) // each stands for what the one of mqtt has matched
 	c.require(t.Reply == "" || isTopicFilter(t.Reply) && (wild == "" || wild == wildcards(t.MQTT)), at+"reply", quoteShort(t.Reply)+" is not a topic")

@@ -29,7 +29,7 @@ const document = `{
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60},
  "sla": {"window": "30s", "scaleUpBelow": 0.95, "scaleDownAbove": 0.98, "maxReplicas": 4},
  "triggers": [
-  {"mqtt": "factory/cam1/frame", "model": "surface", "class": "urgent", "deadline": "80ms", "reply": "factory/cam1/verdict"},
+  {"mqtt": "factory/cam1/frame", "model": "surface", "class": "urgent", "tenant": "vision", "deadline": "80ms", "reply": "factory/cam1/verdict"},
   {"dir": "/var/lib/holdfast/inbox", "glob": "*.pgm", "model": "surface"}],
  "workloads": [
   {"app": "line-3", "name": "surface", "image": "registry.example/line/surface` + digest + `", "replicas": 1, "entrypoint": null, "command": [],

@@ -165,7 +165,8 @@ type Trigger struct {
 	Dir      string   `json:"dir,omitempty"`  // watched folder
 	Glob     string   `json:"glob,omitempty"` // which files of the folder; empty: all
 	Model    string   `json:"model"`
-	Class    Class    `json:"class"` // normal when it is not said
+	Class    Class    `json:"class"`            // normal when it is not said
+	Tenant   string   `json:"tenant,omitempty"` // whose tasks they are; empty: DefaultTenant's
 	Deadline Duration `json:"deadline,omitempty"`
 	Reply    string   `json:"reply,omitempty"` // topic for the answers
 }

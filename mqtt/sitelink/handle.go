@@ -152,7 +152,7 @@ func full(detail string) error {
 // task gives a request its class and its deadline. The trigger says both; a request
 // may ask for less, never for more.
 func (l *Link) task(d mqtt.Delivery, r *rule, req request) (edge.Task, error) {
-	t := edge.Task{ID: l.nextID(), Model: r.Model, Class: r.Class, Arrived: d.Arrived, Input: req.payload}
+	t := edge.Task{ID: l.nextID(), Model: r.Model, Class: r.Class, Tenant: r.Tenant, Arrived: d.Arrived, Input: req.payload}
 	within := l.within(r)
 	class, given, err := req.parsed.Parameters.Class()
 	switch {

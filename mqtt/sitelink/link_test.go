@@ -134,7 +134,7 @@ func TestLink_Messages(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, f := &play{}, &tasks{}
 			trigger := camera()
-			trigger.Class = edge.Normal
+			trigger.Class, trigger.Tenant = edge.Normal, "vision"
 			stand(t, b, sitelink.Options{Tasks: f}, trigger)
 			ask := func(parameters string) []byte {
 				return []byte(`{"parameters":` + parameters + `,"inputs":[{"name":"in","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`)
@@ -144,8 +144,8 @@ func TestLink_Messages(t *testing.T) {
 			b.deliver(t, 0, "cam/1/frame", ask(`{"priority":1}`), 3)
 			b.deliver(t, 0, "cam/1/frame", ask(`{"timeout":0}`), 4)
 			synctest.Wait()
-			if got := f.all(); len(got) != 1 || got[0].Class != edge.Batch || got[0].Deadline.Sub(got[0].Arrived) != 20*time.Millisecond {
-				t.Errorf("tasks are %+v, want one of class batch with 20 ms", got)
+			if got := f.all(); len(got) != 1 || got[0].Class != edge.Batch || got[0].Tenant != "vision" || got[0].Deadline.Sub(got[0].Arrived) != 20*time.Millisecond {
+				t.Errorf("tasks are %+v, want one of class batch and tenant vision with 20 ms", got)
 			}
 			var fields []string
 			for _, v := range b.heard(t) {
