@@ -122,8 +122,8 @@ func (a *Agent) tuning() mqtt.Tuning {
 func (a *Agent) hello() edge.Hello {
 	report := policies{a}.report()
 	hello := edge.Hello{PolicyVersion: report.Version, PolicyDigest: report.Digest, RootVersion: report.Root}
-	if u := a.uplink; u != nil && u.journal != nil {
-		hello.Seen, hello.NeedFull = u.journal.Seen(), u.journal.NeedFull()
+	if u := a.uplink; u.journal != nil {
+		hello.Seen, hello.NeedFull = u.journal.Seen(), u.journal.NeedFull() || a.governor.store.Status().NeedFull
 	}
 	return hello
 }
@@ -201,7 +201,7 @@ func (a *Agent) runUplink(ctx context.Context) error {
 	}
 	services = append(services,
 		service{"session", u.link.Run},
-		service{"link watch", func(ctx context.Context) error { return u.watch(ctx, a.chronicle) }})
+		service{"link watch", a.watchLink})
 	return errors.Join(runServices(ctx, services), u.close())
 }
 
@@ -231,17 +231,19 @@ func (u *uplink) close() error {
 	return err
 }
 
-// watch tells of the link's comings and goings, and carries its warnings into the
+// watchLink tells of the link's comings and goings, and carries its warnings into the
 // node's.
-func (u *uplink) watch(ctx context.Context, c *chronicle) error {
+func (a *Agent) watchLink(ctx context.Context) error {
+	u := a.uplink
 	ticker := time.NewTicker(shareEvery)
 	defer ticker.Stop()
 	was := mqtt.Idle
 	for {
 		changed := u.link.Changed()
 		status := u.link.Status()
-		was = tellPhase(c, was, status)
+		was = tellPhase(a.chronicle, was, status)
 		u.shown.share(u.standing(status))
+		a.toldFull(ctx, status)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -262,6 +264,34 @@ func tellPhase(c *chronicle, was mqtt.Phase, now fleetlink.Status) mqtt.Phase {
 		c.Add(edge.Event{Kind: edge.EventLinkDown, Subject: "link", Cause: now.Failure, Facts: map[string]string{"cause": now.Cause}})
 	}
 	return is
+}
+
+// toldFull notes that the fleet has been told everything, where the node had lost its
+// memory before: the state at the beginning of the connection, and since then all that
+// both streams had.
+func (a *Agent) toldFull(ctx context.Context, status fleetlink.Status) {
+	u := a.uplink
+	if u.journal == nil || status.Phase != string(mqtt.Up) || status.Freshness == nil {
+		return
+	}
+	for _, stream := range status.Streams {
+		if stream.Waiting > 0 {
+			return
+		}
+	}
+	if u.journal.NeedFull() {
+		a.note(u.journal.ToldFull(ctx))
+	}
+	if a.governor.store.Status().NeedFull {
+		a.note(a.governor.store.SyncedFull(ctx))
+	}
+}
+
+// note logs what is tried again, and shows as a warning of whoever could not do it.
+func (a *Agent) note(err error) {
+	if err != nil {
+		a.options.Log.Warn("not-kept", "error", err.Error())
+	}
 }
 
 // standing are the warnings of everything that belongs to the link.
