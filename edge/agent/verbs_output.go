@@ -89,12 +89,12 @@ func lineStart[T string | []byte](text T) int {
 
 // execResult is what a program said, and how it ended.
 type execResult struct {
-	Instance  string `json:"instance"`
-	Code      uint32 `json:"code"`
-	Signal    string `json:"signal,omitempty"`
-	Stdout    string `json:"stdout,omitempty"`
-	Stderr    string `json:"stderr,omitempty"`
-	Truncated bool   `json:"truncated,omitempty"` // it said more
+	Instance  string  `json:"instance"`
+	Code      *uint32 `json:"code,omitempty"` // nil: it did not come to its end
+	Signal    string  `json:"signal,omitempty"`
+	Stdout    string  `json:"stdout,omitempty"`
+	Stderr    string  `json:"stderr,omitempty"`
+	Truncated bool    `json:"truncated,omitempty"` // it said more
 }
 
 // exitError is the end of a program that did not succeed.
@@ -121,7 +121,10 @@ func (v *verbs) exec(ctx context.Context, o order) (any, error) {
 	}
 	stdout, stderr := &firstBytes{most: maxSaid}, &firstBytes{most: maxSaid}
 	exit, err := v.hands.Exec(ctx, id, args.Argv, nil, stdout, stderr)
-	result := &execResult{Instance: id, Code: exit.Code, Signal: exit.Signal}
+	result := &execResult{Instance: id}
+	if err == nil {
+		result.Code, result.Signal = &exit.Code, exit.Signal
+	}
 	var cutOut, cutErr bool
 	result.Stdout, cutOut = stdout.text()
 	result.Stderr, cutErr = stderr.text()

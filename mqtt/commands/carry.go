@@ -168,7 +168,8 @@ func tooLarge(id string, size int) edge.Reply {
 
 // failure is a final reply that says why.
 func failure(id string, stage edge.Stage, reason string, err error) edge.Reply {
-	return edge.Reply{Command: id, Stage: stage, Reason: reason, Detail: clip(err.Error(), maxDetail), Remedy: clip(edge.HintOf(err), maxRemedy)}
+	detail := strings.TrimPrefix(err.Error(), reason+": ") // a refusal begins with its reason
+	return edge.Reply{Command: id, Stage: stage, Reason: reason, Detail: clip(detail, maxDetail), Remedy: clip(edge.HintOf(err), maxRemedy)}
 }
 
 // clip shortens a text.

@@ -208,7 +208,7 @@ func TestRunner_Outcome(t *testing.T) {
 		{"NotFound", fmt.Errorf("no workload: %w", edge.ErrNotFound), nil, "failed not_found"},
 		{"Unavailable", edge.WithHint(edge.ErrUnavailable, "start containerd"), nil, "failed unavailable"},
 		{"Invalid", edge.ErrInvalid, nil, "failed invalid"},
-		{"Refusal", &edge.Refusal{Reason: edge.ReasonDraining}, nil, "failed draining"},
+		{"Refusal", &edge.Refusal{Reason: edge.ReasonDraining, Detail: "for now"}, nil, "failed draining"},
 		{"Other", errors.New("no"), nil, "failed failed"},
 		{"Named", fmt.Errorf("it ended: %w", exited(3)), object(3), "failed exit_code"},
 		{"FailedAndNoObject", edge.ErrNotFound, json.RawMessage(`[`), "failed not_found"},
@@ -236,6 +236,9 @@ func TestRunner_Outcome(t *testing.T) {
 				}
 				if got := n.final("c-1").Result; c.name == "Named" && string(got) != string(c.result) {
 					t.Errorf("result = %s, want %s though it failed", got, c.result)
+				}
+				if got := n.final("c-1").Detail; c.name == "Refusal" && got != "for now" {
+					t.Errorf("detail = %q, want the reason not to stand in it again", got)
 				}
 				if got := n.final("c-1").Remedy; got != edge.HintOf(c.err) {
 					t.Errorf("remedy = %q, want %q", got, edge.HintOf(c.err))

@@ -23,6 +23,7 @@ var (
 	FindAccount = findAccount
 	Keyed       = keyed
 	Outlive     = outlive
+	PinnedName  = pinnedName
 )
 
 type (
@@ -55,6 +56,11 @@ func CheckArchive(archive []byte) error {
 	}
 	_, err = found.checkImages()
 	return err
+}
+
+// TokenAddress reads where a registry on the loopback has its tokens.
+func TokenAddress(challenge string) (string, error) {
+	return newRegistry("127.0.0.1:5000/line/prog", time.Second).tokenAddress(challenge)
 }
 
 // ParseGuise reads a status file.
