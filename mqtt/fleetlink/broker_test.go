@@ -97,7 +97,6 @@ type guest struct {
 	*end
 	id   string
 	will *parcel
-	keep bool // the will
 }
 
 func newBroker(seed uint64) *broker {

@@ -174,8 +174,10 @@ func (p *process) options(b *broker) fleetlink.Options {
 		Session: mqtt.Options{Broker: "tcp://broker.test", Dial: b.dial},
 		Control: fleetlink.Named("control", journal{p}), Telemetry: fleetlink.Named("telemetry", watched{p}),
 		Commands: p, Policies: p, Freshness: p, Memory: p, Meter: p,
-		Confirm: func(_ context.Context, envelope []byte) (c edge.Confirmation, err error) {
-			return c, verify(envelope, &c)
+		Confirm: func(_ context.Context, envelope []byte) (edge.Confirmation, error) {
+			var c edge.Confirmation
+			err := verify(envelope, &c)
+			return c, err
 		},
 		State: p.state, StateChanged: p.watch,
 		Birth: func() edge.Presence { return edge.Presence{Boot: p.boot, Version: "1"} },
