@@ -27,6 +27,7 @@ type brokerFlags struct {
 	acl                 string
 	operators           []string
 	outside             string
+	keep                string
 }
 
 // The rules of access.
@@ -48,8 +49,9 @@ func (d *door) brokerVerb() *cobra.Command {
 			"hear what is for that node; its name is its certificate's common name, or its user name. Those of\n" +
 			"--operators may say and hear everything. Anonymous clients have no name: with --anonymous the rules\n" +
 			"are open unless said otherwise.\n\n" +
-			"It keeps everything in memory. After a restart nodes say again who they are, but policies that\n" +
-			"waited for a node are gone until `fleet attend` or `fleet apply` brings them again.",
+			"It keeps everything in memory, but for retained messages with --keep. Without, nodes say again who\n" +
+			"they are after a restart, and policies that waited for a node are gone until `fleet attend` or\n" +
+			"`fleet apply` brings them again.",
 		Example: "  holdfast broker --anonymous\n" +
 			"  holdfast broker --listen :8883 --tls-cert b.pem --tls-key b.key --client-ca ca.pem --operators desk",
 		Args: nothing,
@@ -65,6 +67,7 @@ func (d *door) brokerVerb() *cobra.Command {
 	flags.StringVar(&b.acl, "acl", "", "rules of access: node or open (default: node, with --anonymous open)")
 	flags.StringSliceVar(&b.operators, "operators", nil, "names that may say and hear everything")
 	flags.StringVar(&b.outside, "outside", outNone, "who may use topics outside hf/: operators or everybody who is in")
+	flags.StringVar(&b.keep, "keep", "", "folder in which retained messages, policies among them, outlive a restart")
 	cmd.AddCommand(d.brokerPasswordVerb())
 	return cmd
 }
@@ -79,7 +82,7 @@ func (b brokerFlags) options() (broker.Options, error) {
 	if b.acl != aclNode && b.acl != aclOpen || b.outside != outNone && b.outside != outAll {
 		return broker.Options{}, usagef("--acl must be node or open, and --outside operators or everybody")
 	}
-	o := broker.Options{Users: b.users, Anonymous: b.anonymous, MaxQueue: maxQueue, MaxPacket: max(128<<10, mqtt.PolicyFrame)}
+	o := broker.Options{Users: b.users, Anonymous: b.anonymous, Keep: b.keep, MaxQueue: maxQueue, MaxPacket: max(128<<10, mqtt.PolicyFrame)}
 	for _, address := range b.listen {
 		o.Listen = append(o.Listen, broker.Listener{Address: address, TLS: broker.TLS{Certificate: b.cert, Key: b.key, ClientCA: b.clientCA}})
 	}

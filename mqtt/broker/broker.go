@@ -19,6 +19,7 @@ type Broker struct {
 	options Options
 	server  *mochi.Server
 	doors   []*door
+	memory  *memory // nil: nothing outlives the process
 	close   sync.Once
 }
 
@@ -51,6 +52,9 @@ func (b *Broker) Open() error {
 	})
 	if err := b.server.AddHook(&gate{broker: b}, nil); err != nil {
 		return fmt.Errorf("cannot prepare broker: %w", err)
+	}
+	if err := b.remember(); err != nil {
+		return err
 	}
 	for i, l := range o.Listen {
 		if err := b.listen(i, l); err != nil {
@@ -106,14 +110,17 @@ func (b *Broker) Run(ctx context.Context) error {
 	return err
 }
 
-// Close gives the addresses back when Run was not called.
-func (b *Broker) Close() error {
+// Close gives the addresses, and the file, back when Run was not called.
+func (b *Broker) Close() (err error) {
 	b.close.Do(func() {
 		for _, d := range b.doors {
 			d.shut()
 		}
+		if b.memory != nil {
+			err = b.memory.Stop()
+		}
 	})
-	return nil
+	return err
 }
 
 // Counts is what the broker holds and has lost.

@@ -5,8 +5,9 @@
 // It promises that nobody connects who is not named by a password file, vouched for
 // by an authority for client certificates, or let in by an explicit Anonymous; and
 // that connections, sessions, packets, queues and retained messages have bounds. It
-// keeps everything in memory: after a restart clients find an empty broker, which a
-// holdfast link takes for an ordinary case.
+// keeps everything in memory, but for retained messages where Options.Keep says so:
+// after a restart clients find an empty broker, which a holdfast link takes for an
+// ordinary case.
 //
 // What it does not promise is written in Options.
 //

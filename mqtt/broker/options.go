@@ -27,6 +27,10 @@ type Options struct {
 	// Nil lets everybody who is in do everything.
 	Access func(c Client, topic string, write bool) bool
 
+	// Keep is a folder in which retained messages outlive the process, each flushed as it
+	// comes; sessions and messages on their way do not. Empty keeps nothing.
+	Keep string
+
 	MaxConnections int           // at a time, 1,024
 	MaxSessions    int           // remembered, connected or not, 4,096
 	MaxPacket      int           // bytes, 128 KiB

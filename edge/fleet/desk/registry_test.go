@@ -96,7 +96,7 @@ func TestRegistry_Delta(t *testing.T) {
 	}{
 		"Follows":      {[]word{state("s1", "1", "1"), delta("s1", "1", "2", "7")}, 7, false},
 		"Twice":        {[]word{state("s1", "1", "1"), delta("s1", "1", "2", "7"), delta("s1", "1", "2", "7")}, 7, false},
-		"Missed":       {[]word{state("s1", "1", "1"), delta("s1", "2", "3", "7")}, 1, true},
+		"Missed":       {[]word{state("s1", "1", "1"), delta("s1", "2", "3", "7")}, 7, true},
 		"OtherSession": {[]word{state("s1", "1", "1"), delta("s2", "1", "2", "7")}, 1, true},
 		"WholeAgain":   {[]word{state("s1", "1", "1"), delta("s1", "2", "3", "7"), state("s1", "3", "7")}, 7, false},
 	} {
