@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// deskPrefix begins the variables of `holdfast fleet`, which are not the agent's.
+const deskPrefix = variablePrefix + "FLEET_"
+
 // environment applies HOLDFAST_* variables. One nobody knows is a warning and
 // not an error, because service managers and orchestrators set variables of
 // such names for reasons of their own.
@@ -17,7 +20,7 @@ func (l *loader) environment(environ []string) {
 	}
 	for _, entry := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, variablePrefix) || name == pathVariable {
+		if !strings.HasPrefix(name, variablePrefix) || name == pathVariable || strings.HasPrefix(name, deskPrefix) {
 			continue
 		}
 		if key, ok := keys[name]; ok {

@@ -39,3 +39,6 @@ func KeptThrough(folder *Folder, node, epoch string) (uint64, error) {
 
 // DigestOf is what a node reports of a policy.
 func DigestOf(payload []byte) string { return digestOf(payload) }
+
+// HistoryOf is where a node's streams are kept.
+func (f *Folder) HistoryOf(node string) string { return f.path + "/" + historyFolder + "/" + node }

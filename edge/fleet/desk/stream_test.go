@@ -1,7 +1,10 @@
 package desk_test
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"holdfast/edge/fleet/desk"
@@ -77,4 +80,34 @@ func TestStream_Bound(t *testing.T) {
 	if s.Through() != 2*desk.MaxSpans {
 		t.Errorf("all through %d, want %d", s.Through(), 2*desk.MaxSpans)
 	}
+}
+
+// FuzzHistory reads whatever lies in a file of history, twice: what the first reading
+// made of it, the second must find.
+func FuzzHistory(f *testing.F) {
+	n := node{name: "gw-1"}
+	f.Add([]byte(n.envelope(1, "event", `{}`) + "\n" + n.envelope(3, "gap", `{"from":2,"to":3}`) + "\n" + `{"v":1`))
+	f.Add([]byte(`{"desk":"baseline","from":1,"to":7}` + "\n" + n.envelope(8, "event", `{}`) + "\n"))
+	f.Add([]byte("\n\n\x00\n"))
+	folder := openFolder(f)
+	path := filepath.Join(folder.HistoryOf("gw-1"), epoch+".jsonl")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		first, err := desk.KeptThrough(folder, "gw-1", epoch)
+		if err != nil {
+			return
+		}
+		left, err := os.ReadFile(path)
+		if err != nil || len(left) > 0 && left[len(left)-1] != '\n' || !bytes.HasPrefix(content, left) {
+			t.Fatalf("%q was left of %q (%v), want its whole lines", left, content, err)
+		}
+		if again, err := desk.KeptThrough(folder, "gw-1", epoch); err != nil || again != first {
+			t.Errorf("read twice it is kept through %d, then %d (%v)", first, again, err)
+		}
+	})
 }
