@@ -2,6 +2,7 @@ package fleetlink_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,11 +11,18 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/mqtt"
 	"holdfast/mqtt/fleetlink"
+	"holdfast/mqtt/journal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == checkVerb {
+		os.Exit(boltfile.CheckMain(map[string]boltfile.Layout{"link": journal.Layout()}, os.Args[2:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // hop is how long a message takes one way, unless said otherwise.
 const hop = 50 * time.Millisecond

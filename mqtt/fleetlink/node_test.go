@@ -61,12 +61,12 @@ type process struct {
 	stop      func()
 }
 
-// journal is the process's view on what is committed.
-type journal struct{ p *process }
+// book is the process's view on what is committed.
+type book struct{ p *process }
 
-var _ fleetlink.Store = journal{}
+var _ fleetlink.Store = book{}
 
-func (j journal) Read(after outbox.Position, most int) (outbox.Batch, error) {
+func (j book) Read(after outbox.Position, most int) (outbox.Batch, error) {
 	f := j.p.flash
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +82,7 @@ func (j journal) Read(after outbox.Position, most int) (outbox.Batch, error) {
 	return batch, nil
 }
 
-func (j journal) Ack(to outbox.Position) {
+func (j book) Ack(to outbox.Position) {
 	f := j.p.flash
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,9 +102,9 @@ func (p *process) checkAck(to outbox.Position) {
 	}
 }
 
-func (j journal) Changed() <-chan struct{} { return j.p.watch() }
+func (j book) Changed() <-chan struct{} { return j.p.watch() }
 
-func (j journal) Status() outbox.Status {
+func (j book) Status() outbox.Status {
 	f := j.p.flash
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,7 +172,7 @@ func (p *process) options(b *broker) fleetlink.Options {
 	return fleetlink.Options{
 		Site: "s", Node: "n1", Groups: []string{"presses"}, Boot: p.boot,
 		Session: mqtt.Options{Broker: "tcp://broker.test", Dial: b.dial},
-		Control: fleetlink.Named("control", journal{p}), Telemetry: fleetlink.Named("telemetry", watched{p}),
+		Control: fleetlink.Named("control", book{p}), Telemetry: fleetlink.Named("telemetry", watched{p}),
 		Commands: p, Policies: p, Freshness: p, Memory: p, Meter: p,
 		Confirm: func(_ context.Context, envelope []byte) (edge.Confirmation, error) {
 			var c edge.Confirmation

@@ -34,12 +34,17 @@ type world struct {
 }
 
 func newWorld(tb testing.TB, seed uint64, alter func(*process, *fleetlink.Options)) *world {
+	w := prepare(tb, seed, alter)
+	w.start()
+	return w
+}
+
+// prepare makes a world in which the node is not running yet.
+func prepare(tb testing.TB, seed uint64, alter func(*process, *fleetlink.Options)) *world {
 	b := newBroker(seed)
 	b.listens = false
 	b.set(faults{delay: 20 * time.Millisecond})
-	w := &world{tb: tb, random: rand.New(rand.NewPCG(seed, 3)), broker: b, fleet: newFleet(b), flash: newFlash(), alter: alter, calm: faults{delay: 20 * time.Millisecond}}
-	w.start()
-	return w
+	return &world{tb: tb, random: rand.New(rand.NewPCG(seed, 3)), broker: b, fleet: newFleet(b), flash: newFlash(), alter: alter, calm: faults{delay: 20 * time.Millisecond}}
 }
 
 func (w *world) start() {
