@@ -37,6 +37,14 @@
 // even if the stream had them the other way round, and want of memory before the
 // end that it brought.
 //
+// # Registries
+//
+// Pull fetches by digest and nothing else, over HTTPS but for the loopback, without a
+// password. A registry need not be honest: what it sends is bounded, held against its
+// digest by the daemon, never decompressed on the way, and given up when nothing comes
+// for PullStall. What came before the way broke off is held by a lease of that pull's own
+// for a day, and the next pull goes on from there; what was a lie is let go at once.
+//
 // # Users
 //
 // A user that the workload or the image names instead of numbering is looked up in
