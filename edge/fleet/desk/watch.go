@@ -31,16 +31,27 @@ func (d *Desk) Watch(ctx context.Context, node string, kinds []mqtt.Kind, line f
 			failed <- err
 		}
 	}
-	err := d.visit(ctx, d.filters(node, kinds...), hear, func(ctx context.Context, _ *visit) error {
-		select {
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	})
+	err := d.visit(ctx, d.filters(node, kinds...), hear, func(ctx context.Context, v *visit) error { return v.watch(ctx, failed) })
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil // that is how watching ends
 	}
 	return err
+}
+
+// watch stays until ctx ends or a line has failed. A connection that is lost is made
+// again; what was said meanwhile is missing, so it is told.
+func (v *visit) watch(ctx context.Context, failed <-chan error) error {
+	for {
+		changed := v.session.Changed()
+		if state := v.session.State(); state.Phase == mqtt.Waiting {
+			v.desk.options.Log.Warn("connection lost, trying again", "err", state.Failure, "wait", state.Wait)
+		}
+		select {
+		case err := <-failed:
+			return err
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
