@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,6 +133,21 @@ func TestTelemetry_Tell(t *testing.T) {
 		if got := kept.records[0]; !got.Time.Equal(floor) || got.Quality != "floor" {
 			t.Errorf("got %v of quality %q, want the floor %v", got.Time, got.Quality, floor)
 		}
+	})
+	t.Run("StaysReadableAfterAHundredDays", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			kept := &told{}
+			feed := newTold(kept, time.Time{}, silent)
+			feed.vitals = func() edge.Vitals { return edge.Vitals{Uptime: 200 * 24 * time.Hour} }
+			ctx, stop := context.WithCancel(t.Context())
+			go func() { time.Sleep(feed.every + time.Second); stop() }()
+			if err := feed.Run(ctx); err != nil || len(kept.records) == 0 {
+				t.Fatalf("got %v and %d records, want the vitals", err, len(kept.records))
+			}
+			if err := edge.CheckJSON(kept.records[0].Body, edge.JSONBounds{Size: outbox.MaxBody, Depth: 16}); err != nil {
+				t.Errorf("nobody can read %s: %v", kept.records[0].Body, err)
+			}
+		})
 	})
 	t.Run("LeavesSingleTasksToTheirRecords", func(t *testing.T) {
 		kept := &told{}

@@ -19,7 +19,7 @@ const (
 	recordEvent    = "event"    // an edge.Event
 	recordTask     = "task"     // one settled task, without what was in it
 	recordTasks    = "tasks"    // how many more there were
-	recordVitals   = "vitals"   // an edge.Vitals
+	recordVitals   = "vitals"   // an edge.Vitals, with the uptime in seconds
 	recordReply    = "reply"    // an edge.Reply that is not kept
 	recordProgress = "progress" // an edge.Reply of a command that is still carried out
 )
@@ -105,7 +105,7 @@ func (t *telemetry) Run(ctx context.Context) error {
 		case <-tasks.C:
 			t.tellTasks(false)
 		case <-vitals.C:
-			t.tell(outbox.D1, recordVitals, t.vitals())
+			t.tell(outbox.D1, recordVitals, tellable(t.vitals()))
 		}
 	}
 }

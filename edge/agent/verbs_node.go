@@ -13,8 +13,11 @@ func (v *verbs) tellVitals(_ context.Context, o order) (any, error) {
 	if _, err := argsOf[noArgs](o.Command); err != nil {
 		return nil, err
 	}
-	now := v.vitals()
-	return vitalsResult{Vitals: now, UptimeS: int64(now.Uptime.Seconds())}, nil
+	return tellable(v.vitals()), nil
+}
+
+func tellable(v edge.Vitals) vitalsResult {
+	return vitalsResult{Vitals: v, UptimeS: int64(v.Uptime.Seconds())}
 }
 
 // vitalsResult tells the uptime in seconds: in nanoseconds it is more, after a hundred
