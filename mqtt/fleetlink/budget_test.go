@@ -19,7 +19,7 @@ func TestLink_Budget(t *testing.T) {
 			s.node.note(n)
 		}
 		s.light(t)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		status := s.node.Status()
 		if share := float64(status.Bytes) / budget; share > 0.07 || share < 0.045 {
 			t.Errorf("%d bytes of %d are used in the first hour, want the reserve", status.Bytes, budget)
@@ -32,14 +32,14 @@ func TestLink_Budget(t *testing.T) {
 		await(t, "reply", 5*time.Second, func() bool { return s.stream("control").Confirmed == 1 })
 		await(t, "state", 20*time.Minute, s.isSeen)
 		for day := range 6 {
-			time.Sleep(24 * time.Hour)
+			pass(24 * time.Hour)
 			elapsed := float64(time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))) / float64(31*24*time.Hour)
 			if used := float64(s.node.Status().Bytes); used > budget*(elapsed+0.06) {
 				t.Errorf("on day %d %.0f bytes are used, more than the month's share and the reserve", day, used)
 			}
 		}
 		await(t, "confirmed", 10*24*time.Hour, s.isEmpty)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if status := s.node.Status(); status.WaitsTill != nil || len(status.Warnings) > 0 {
 			t.Errorf("status is %+v, want no more waiting", status)
 		}
@@ -63,7 +63,7 @@ func TestLink_Meter(t *testing.T) {
 			t.Errorf("%d bytes after a restart, want more than %d", got.Bytes, used.Bytes)
 		}
 		january := s.node.Status().Bytes
-		time.Sleep(31 * 24 * time.Hour)
+		pass(31 * 24 * time.Hour)
 		if got := s.node.Status(); got.Month != "2000-02" || got.Bytes > january+24*20<<10 {
 			t.Errorf("status is %+v, want February begun anew", got)
 		}
@@ -85,11 +85,11 @@ func TestLink_Warnings(t *testing.T) {
 	alter := func(_ *process, o *fleetlink.Options) { o.Patience = 12 * time.Hour }
 	on(t, alter, func(t *testing.T, s *stage) {
 		s.dark()
-		time.Sleep(11 * time.Hour)
+		pass(11 * time.Hour)
 		if got := s.node.Warnings(); len(got) > 0 {
 			t.Errorf("warnings are %+v after 11 hours, want none", got)
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if got := s.node.Warnings(); !hasWarning(got, "link-down") {
 			t.Errorf("warnings are %+v after 13 hours, want link-down", got)
 		}
@@ -99,7 +99,7 @@ func TestLink_Warnings(t *testing.T) {
 		if !hasWarning(status.Warnings, "link-refused") || status.Remedy == "" || status.Next == nil {
 			t.Errorf("status is %+v, want a warning with a remedy and the next attempt", status)
 		}
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		s.broker.set(faults{delay: hop})
 		await(t, "up", time.Hour, s.node.isUp)
 		if got := s.node.Status(); len(got.Warnings) > 0 || got.Failure != "" {

@@ -28,7 +28,7 @@ func TestLink_Confirmation(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			s.fleet.setAway(true)
 			s.node.note(1)
-			time.Sleep(9 * time.Minute)
+			pass(9 * time.Minute)
 			if got := s.stream("telemetry"); got.Confirmed != 0 || got.Arrived != 1 {
 				t.Errorf("stream is %+v, want arrived and not confirmed", got)
 			}
@@ -41,11 +41,11 @@ func TestLink_Confirmation(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			s.fleet.setAway(true)
 			s.node.commit(1)
-			time.Sleep(time.Second)
+			pass(time.Second)
 			for _, c := range []edge.Confirmation{{Node: "n2", Epoch: s.flash.epoch, Seq: 1}, {Node: "n1", Epoch: "00000000deadbeef", Seq: 1}, {Node: "n1", Epoch: s.flash.epoch, Seq: 2}} {
 				s.broker.publish(topic(mqtt.DownAck), sign(c), false)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 			if got := s.stream("control"); got.Confirmed != 0 {
 				t.Errorf("stream is %+v, want nothing confirmed", got)
 			}
@@ -63,11 +63,11 @@ func TestLink_Doubt(t *testing.T) {
 		for n := range 500 {
 			s.node.note(n)
 		}
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		if got := s.stream("telemetry"); got.Arrived != 500 || got.Sent != 500 {
 			t.Fatalf("stream is %+v, want all sent once", got)
 		}
-		time.Sleep(3 * 24 * time.Hour)
+		pass(3 * 24 * time.Hour)
 		again := s.stream("telemetry").Sent - 500
 		if again < 24 || again > 20*24 {
 			t.Errorf("%d entries were sent again in three days, want a few batches of 24", again)
@@ -89,7 +89,7 @@ func TestLink_Amnesia(t *testing.T) {
 		for n := range 300 {
 			s.node.note(n)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := s.stream("telemetry"); got.Arrived != 300 || got.Confirmed != 0 {
 			t.Fatalf("stream is %+v, want everything arrived and nothing confirmed", got)
 		}
@@ -131,7 +131,7 @@ func TestLink_Pace(t *testing.T) {
 		}
 		s.light(t)
 		began := time.Now()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.node.commit(1)
 		reply := await(t, "reply", time.Minute, func() bool { s := s.stream("control"); return s.Arrived+1 == s.Next })
 		await(t, "history", time.Hour, func() bool { return s.stream("telemetry").Arrived == entries })

@@ -46,9 +46,9 @@ func TestLink_Garbage(t *testing.T) {
 			at := topics[random.IntN(len(topics))]
 			s.broker.publish(at, garbage(), random.IntN(3) == 0)
 			sent++
-			time.Sleep(200 * time.Millisecond)
+			pass(200 * time.Millisecond)
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		status := s.node.Status()
 		if status.Phase != string(mqtt.Up) || status.Up != 1 || status.Refused < uint64(sent)/2 {
 			t.Errorf("status is %+v, want the first connection up and most of %d refused", status, sent)
@@ -79,7 +79,7 @@ func TestLink_SomebodyElses(t *testing.T) {
 			s.broker.deliverLocked(s.broker.sessions["n1"], parcel{topic: at, payload: sign(policy{9})})
 			s.broker.mu.Unlock()
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if got := s.node.Status().Refused - before; got != uint64(len(foreign)) {
 			t.Errorf("%d were refused, want %d", got, len(foreign))
 		}
@@ -120,31 +120,31 @@ func TestLink_Mood(t *testing.T) {
 			alter := func(_ *process, o *fleetlink.Options) { o.Commands, o.Policies = m, m }
 			on(t, alter, func(t *testing.T, s *stage) {
 				s.broker.publish(topic(kind), []byte("one"), false)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if asked := m.set(m.err); asked < 3 || asked > 6 || s.broker.unacknowledged() != 1 {
 					t.Errorf("asked %d times in a minute with %d not acknowledged, want 3 to 6 and one", asked, s.broker.unacknowledged())
 				}
 				for n := range 40 { // more than there is room for stay with the broker
 					s.broker.publish(topic(kind), fmt.Append(nil, "more", n), false)
 				}
-				time.Sleep(time.Second)
+				pass(time.Second)
 				crowded := s.node.Status().Crowded
 				if left := s.broker.unacknowledged(); left != 41 || crowded == 0 {
 					t.Errorf("%d are not acknowledged, %d found no room; want 41 and some", left, crowded)
 				}
 				m.set(nil)
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				if left := s.broker.unacknowledged(); uint64(left) != crowded {
 					t.Errorf("%d are not acknowledged, want the %d without room", left, crowded)
 				}
 				for s.broker.unacknowledged() > 0 { // each connection brings some
 					s.broker.each(func(g *guest) { g.cut() })
-					time.Sleep(3 * time.Minute)
+					pass(3 * time.Minute)
 				}
 				m.set(edge.ErrInvalid)
 				refused := s.node.Status().Refused
 				s.broker.publish(topic(kind), []byte("never"), false)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if got := s.node.Status().Refused; got != refused+1 || s.broker.unacknowledged() != 0 {
 					t.Errorf("%d refused, %d not acknowledged; want %d and none", got, s.broker.unacknowledged(), refused+1)
 				}

@@ -197,7 +197,7 @@ func playJournal(t *testing.T, seed uint64, spoil func(*fleetlink.Options)) (fou
 		r.commit(0)
 		await(t, "fleet confirms", time.Hour, func() bool { return r.journal.Confirms() })
 		for n := range 40 {
-			time.Sleep(time.Duration(r.random.Int64N(int64(time.Minute))))
+			pass(time.Duration(r.random.Int64N(int64(time.Minute))))
 			r.commit(n)
 			r.orders++
 			r.fleet.issue(order(r.orders))
@@ -206,7 +206,7 @@ func playJournal(t *testing.T, seed uint64, spoil func(*fleetlink.Options)) (fou
 		r.broker.set(r.calm)
 		for n := range 48 {
 			r.kill(1000 + n) // what was taken and not begun is carried out now
-			time.Sleep(30 * time.Minute)
+			pass(30 * time.Minute)
 			synctest.Wait()
 			if found = r.judgeReal(); len(found) == 0 {
 				break

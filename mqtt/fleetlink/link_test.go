@@ -24,6 +24,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// pass lets virtual time pass, and everything come to rest. Outside of a bubble it
+// panics.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // hop is how long a message takes one way, unless said otherwise.
 const hop = 50 * time.Millisecond
 
@@ -44,7 +51,7 @@ func on(t *testing.T, alter func(*process, *fleetlink.Options), play func(t *tes
 		s := &stage{broker: b, fleet: newFleet(b), flash: newFlash()}
 		s.node = s.flash.boot(t, b, alter)
 		await(t, "up", time.Minute, s.node.isUp)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		synctest.Wait()
 		play(t, s)
 		s.node.end()
@@ -61,7 +68,7 @@ func on(t *testing.T, alter func(*process, *fleetlink.Options), play func(t *tes
 func (s *stage) dark() {
 	s.broker.set(faults{delay: hop, noRoute: true})
 	s.broker.each(func(g *guest) { g.cut() })
-	time.Sleep(time.Second)
+	pass(time.Second)
 }
 
 // light lets it back, and waits until it is.
@@ -137,7 +144,7 @@ func TestLink_Ends(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			session := s.node.Status().Session
 			s.node.crash(s.broker)
-			time.Sleep(time.Second)
+			pass(time.Second)
 			if p := s.presence(); p.Online || p.Session != session {
 				t.Errorf("presence is %+v, want offline for session %s", p, session)
 			}
@@ -154,9 +161,9 @@ func TestLink_LateWill(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			s.broker.set(faults{delay: hop, willDelay: 30 * time.Second, deaf: deaf})
 			s.broker.each(func(g *guest) { g.cut() })
-			time.Sleep(time.Second)
+			pass(time.Second)
 			await(t, "up", time.Minute, s.node.isUp)
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 			after = s.presence()
 			if births := len(s.broker.heard(topic(mqtt.UpPresence))); births > 4 {
 				t.Errorf("%d births for one late will", births)
@@ -182,12 +189,12 @@ func TestLink_Quarrel(t *testing.T) {
 		before := len(s.broker.heard(topic(mqtt.UpPresence)))
 		for range 3600 {
 			s.broker.publish(topic(mqtt.UpPresence), []byte(`{"online":false,"session":"other"}`), true)
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		if births := len(s.broker.heard(topic(mqtt.UpPresence))) - before; births < 5 || births > 25 {
 			t.Errorf("%d births in an hour of quarrel, want 5 to 25", births)
 		}
-		time.Sleep(6 * time.Minute)
+		pass(6 * time.Minute)
 		if !s.presence().Online {
 			t.Error("the quarrel was lost")
 		}
@@ -198,7 +205,7 @@ func TestLink_Quarrel(t *testing.T) {
 // question of its own.
 func TestLink_Hello(t *testing.T) {
 	on(t, nil, func(t *testing.T, s *stage) {
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		hellos := s.broker.heard(topic(mqtt.UpHello))
 		if n := len(hellos); n < 4 || n > 6 {
 			t.Errorf("%d hellos in a day, want one in 4.5 to 7.5 h", n)
@@ -216,7 +223,7 @@ func TestLink_Hello(t *testing.T) {
 		}
 		states := len(s.broker.heard(topic(mqtt.UpState)))
 		s.node.Refresh()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if got := len(s.broker.heard(topic(mqtt.UpHello))); got != len(hellos)+1 {
 			t.Errorf("%d hellos after refresh, want one more than %d", got, len(hellos))
 		}

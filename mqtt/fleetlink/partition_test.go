@@ -19,14 +19,14 @@ func TestLink_Month(t *testing.T) {
 		w.broker.each(func(g *guest) { g.cut() })
 		began, cuts := time.Now(), 0
 		for time.Since(began) < 30*24*time.Hour {
-			time.Sleep(time.Duration(w.random.Int64N(int64(4 * time.Hour))))
+			pass(time.Duration(w.random.Int64N(int64(4 * time.Hour))))
 			for range 5 {
 				w.noted++
 				w.node.note(w.noted)
 			}
 			w.node.commit(w.noted)
 			if w.random.IntN(2) == 0 {
-				time.Sleep(10 * time.Second) // the ring settles
+				pass(10 * time.Second) // the ring settles
 			}
 			w.node.crash(w.broker)
 			w.start()

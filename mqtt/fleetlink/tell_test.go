@@ -28,9 +28,9 @@ func TestLink_State(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			for n := range 600 { // a minute of ten changes a second
 				s.node.setState(fmt.Sprint("w", n))
-				time.Sleep(100 * time.Millisecond)
+				pass(100 * time.Millisecond)
 			}
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if n := s.deltas(); n < 50 || n > 62 {
 				t.Errorf("%d changes were told in a minute, want one a second", n)
 			}
@@ -40,14 +40,14 @@ func TestLink_State(t *testing.T) {
 			if !s.isSeen() {
 				t.Error("the fleet does not see the state")
 			}
-			time.Sleep(2 * time.Minute)
+			pass(2 * time.Minute)
 			var kept edge.StateReport
 			is, _ := edge.CanonicalJSON(s.node.state())
 			if err := json.Unmarshal(s.broker.kept(topic(mqtt.UpState)), &kept); err != nil || string(kept.State) != string(is) {
 				t.Errorf("the broker keeps %s, want the newest", kept.State)
 			}
 			wholes := s.wholes()
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			if s.wholes() != wholes {
 				t.Error("a state was told that had not changed")
 			}
@@ -58,17 +58,17 @@ func TestLink_State(t *testing.T) {
 			before := s.wholes()
 			s.dark()
 			s.light(t)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			if s.wholes() != before {
 				t.Error("the state was told again")
 			}
 			s.node.setState("new")
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if !s.isSeen() {
 				t.Error("the fleet does not see what changed after")
 			}
 			s.broker.restart(true)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			if len(s.broker.kept(topic(mqtt.UpState))) == 0 || !s.isSeen() {
 				t.Error("a broker that forgot everything was not told")
 			}
@@ -77,10 +77,10 @@ func TestLink_State(t *testing.T) {
 	t.Run("ChangeLargerThanTheWhole", func(t *testing.T) {
 		on(t, nil, func(t *testing.T, s *stage) {
 			s.node.setState(strings.Repeat("w", 300))
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			wholes := s.wholes()
 			s.node.setState(strings.Repeat("v", 300)) // a change names what goes and what comes
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if s.wholes() != wholes+1 || !s.isSeen() {
 				t.Errorf("%d whole states, want %d", s.wholes(), wholes+1)
 			}
@@ -90,14 +90,14 @@ func TestLink_State(t *testing.T) {
 		small := func(_ *process, o *fleetlink.Options) { o.Session.Tuning.MaxFrame = 1 << 10 }
 		on(t, small, func(t *testing.T, s *stage) {
 			s.node.setState(strings.Repeat("w", 2000))
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if !hasWarning(s.node.Warnings(), "link-state-too-large") {
 				t.Errorf("warnings are %+v", s.node.Warnings())
 			}
 			s.node.note(1)
 			await(t, "the link goes on", time.Minute, s.isEmpty)
 			s.node.setState("small")
-			time.Sleep(3 * time.Second)
+			pass(3 * time.Second)
 			if len(s.node.Warnings()) != 0 || !s.isSeen() {
 				t.Errorf("warnings are %+v, want none", s.node.Warnings())
 			}
@@ -137,7 +137,7 @@ func TestLink_Convergence(t *testing.T) {
 			if most := 3 * 2 * hop; took > most {
 				t.Errorf("seen %v after the link was up, want within %v", took, most)
 			}
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 	})
 }

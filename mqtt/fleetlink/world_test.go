@@ -74,7 +74,7 @@ func (w *world) met() {
 // live lets things happen for so many steps.
 func (w *world) live(steps int) {
 	for range steps {
-		time.Sleep(time.Duration(w.random.Int64N(int64(90 * time.Second))))
+		pass(time.Duration(w.random.Int64N(int64(90 * time.Second))))
 		w.work()
 		w.befall()
 		w.look()
@@ -156,7 +156,7 @@ func (w *world) heal() {
 	w.noted++
 	w.node.note(w.noted) // a gap is told with what follows it
 	for range 48 {
-		time.Sleep(30 * time.Minute) // late wills too, and what answers them
+		pass(30 * time.Minute) // late wills too, and what answers them
 		synctest.Wait()
 		if w.judge(); len(w.found) == 0 {
 			break
