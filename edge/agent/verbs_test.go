@@ -462,15 +462,17 @@ func TestVerbs_Restart(t *testing.T) {
 	_, err := r.do(t, edge.VerbRestart, `{"target":"digits"}`)
 	wantNo(t, err, "invalid", "2 workloads")
 	got, err := r.do(t, edge.VerbRestart, `{"target":"line/digits"}`)
-	want(t, got, err, `"target":"line/digits"`)
-	r.await(t, "others running", func() bool {
-		now := r.driver.Running()
-		return len(now) == 3 && len(slices.DeleteFunc(now, func(id string) bool { return slices.Contains(before, id) })) == 2
-	})
+	want(t, got, err, `"target":"line/digits"`, `"replaced":2`)
+	now := r.driver.Running()
+	if others := slices.DeleteFunc(slices.Clone(now), func(id string) bool { return slices.Contains(before, id) }); len(now) != 3 || len(others) != 2 {
+		t.Errorf("%v run after %v, want two others", now, before)
+	}
 	one := r.driver.Running()[0]
 	got, err = r.do(t, edge.VerbRestart, `{"target":"`+one+`"}`)
-	want(t, got, err, one)
-	r.await(t, "it replaced", func() bool { return !slices.Contains(r.driver.Running(), one) })
+	want(t, got, err, one, `"replaced":1`)
+	if now := r.driver.Running(); slices.Contains(now, one) {
+		t.Errorf("%v run, want another than %s", now, one)
+	}
 	_, err = r.do(t, edge.VerbRestart, `{"target":"nobody"}`)
 	wantNo(t, err, "not_found", "nobody")
 }

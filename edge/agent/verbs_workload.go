@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -209,35 +208,4 @@ func (v *verbs) awaitStopped(ctx context.Context, o order, stopped *workloadResu
 		case <-ticker.C:
 		}
 	}
-}
-
-// restartResult names what is being replaced.
-type restartResult struct {
-	Target string `json:"target"`
-}
-
-// restart replaces the instances of a workload, or one instance. It returns when that
-// has been taken in hand.
-func (v *verbs) restart(ctx context.Context, o order) (any, error) {
-	args, err := argsOf[targetArgs](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	target := instanceOf(args.Target)
-	var workloads []edge.Workload
-	for _, view := range v.supervisor.Workloads() {
-		workloads = append(workloads, view.Workload)
-	}
-	w, err := workloadNamed(workloads, target)
-	switch {
-	case err == nil:
-		target = w.Key()
-	case errors.Is(err, edge.ErrInvalid):
-		return nil, err
-	}
-	// What is no workload may be an instance, which the supervisor knows.
-	if again := v.supervisor.Restart(ctx, target); again != nil {
-		return nil, edge.WithHint(again, edge.HintOf(err))
-	}
-	return restartResult{Target: target}, nil
 }
