@@ -107,12 +107,18 @@ func New(opts Options) (*Driver, error) {
 	return &Driver{opts: opts, log: opts.Log}, nil
 }
 
-// Open makes the driver's folders. It does not need the daemon.
+// Open makes the driver's folders, once in a driver's life and before anything else. It
+// does not need the daemon.
 func (d *Driver) Open() error {
 	// The client's own logger writes past ours. It says nothing that is not also
 	// in an error.
 	if err := log.SetLevel("fatal"); err != nil {
 		return fmt.Errorf("cannot quieten containerd client: %w", err)
+	}
+	// The pipes of commands that were running when an agent was killed: nobody reads them
+	// any more, and the shim has no use for their names.
+	if err := os.RemoveAll(d.fifoDir()); err != nil {
+		return fmt.Errorf("cannot clear driver folder: %w", err)
 	}
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.

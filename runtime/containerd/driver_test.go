@@ -3,6 +3,8 @@ package containerd_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -50,6 +52,24 @@ func TestNew(t *testing.T) {
 				t.Errorf("got %v, want %v", err, edge.ErrInvalid)
 			}
 		})
+	}
+}
+
+func TestDriver_OpenClearsPipes(t *testing.T) {
+	run := t.TempDir()
+	left := filepath.Join(run, "fifo", "1", "exec-x-stdout") // of a command whose agent was killed
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	driver, err := containerd.New(containerd.Options{Address: "/run/hft-none.sock", StateDir: t.TempDir(), RunDir: run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(run, "fifo")); err != nil || len(entries) > 0 {
+		t.Errorf("the folder of pipes holds %v (%v), want an empty one", entries, err)
 	}
 }
 
