@@ -119,6 +119,7 @@ type ReportedWorkload struct {
 	Ready    int    `json:"ready"`
 	Running  int    `json:"running"`
 	Restarts int    `json:"restarts,omitempty"`
+	Adjusted bool   `json:"adjusted,omitempty"` // a command, and not the policy, says how many are desired
 	Warning  string `json:"warning,omitempty"`
 }
 

@@ -21,7 +21,7 @@ func (a *Agent) reported() edge.Reported {
 		Warnings:  map[string]string{},
 		Draining:  a.scheduler.Snapshot().Report.Draining,
 	}
-	for _, view := range a.supervisor.Workloads() {
+	for _, view := range (node{a}).workloads() {
 		now.Workloads[view.Workload.Key()] = reportedWorkload(view)
 	}
 	for _, name := range a.supervisor.Models() {
@@ -46,7 +46,7 @@ func reportedPolicy(p edge.PolicyReport) edge.ReportedPolicy {
 }
 
 func reportedWorkload(view edge.WorkloadView) edge.ReportedWorkload {
-	w := edge.ReportedWorkload{Image: view.Workload.Image, Desired: view.Workload.Replicas, Ready: view.Ready}
+	w := edge.ReportedWorkload{Image: view.Workload.Image, Desired: view.Workload.Replicas, Ready: view.Ready, Adjusted: view.Adjusted}
 	for _, instance := range view.Instances {
 		if instance.Running {
 			w.Running++

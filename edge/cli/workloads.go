@@ -51,10 +51,18 @@ func workloadRows(views []edge.WorkloadView) ([]string, [][]string) {
 		}
 		rows = append(rows, []string{
 			v.Workload.Key(), shortImage(v.Workload.Image),
-			fmt.Sprintf("%d of %d", v.Ready, v.Workload.Replicas), fmt.Sprint(restarts),
+			fmt.Sprintf("%d of %d%s", v.Ready, v.Workload.Replicas, adjustedMark(v)), fmt.Sprint(restarts),
 		})
 	}
 	return []string{"WORKLOAD", "IMAGE", "READY", "RESTARTS"}, rows
+}
+
+// adjustedMark says that a command, and not the policy, set how many there are.
+func adjustedMark(v edge.WorkloadView) string {
+	if v.Adjusted {
+		return " (by command)"
+	}
+	return ""
 }
 
 func instanceRows(views []edge.WorkloadView, now time.Time) ([]string, [][]string) {
