@@ -136,7 +136,7 @@ type Confirmation struct {
 	Kind       string `json:"kind"` // ConfirmationKind
 	Node       string `json:"node"`
 	Epoch      string `json:"epoch"`
-	Seq        uint64 `json:"seq"`
+	Seq        uint64 `json:"seq"` // 0: that somebody attends, and no more
 }
 
 // ConfirmationKind is the kind a confirmation names.

@@ -231,8 +231,9 @@ func (f *fleet) finalReplies(node string) map[string][]edge.Reply {
 // command twice, one node cut off and killed meanwhile, and everything told after.
 func TestFleet_Journey(t *testing.T) {
 	f := newFleet(t)
-	f.attend()
 	a, _ := f.join("gw-a", digitsService(1))
+	a.awaitPhase(true)
+	f.attend() // later than one node, and before the other
 	b, wire := f.join("gw-b", digitsService(1))
 	a.awaitTold()
 	b.awaitTold()

@@ -65,7 +65,7 @@ func checkConfirmation(c *edge.Confirmation) error {
 		return refuse(ReasonBadDocument, "confirmation: %.80q is not a node", c.Node)
 	case !isEpoch(c.Epoch):
 		return refuse(ReasonBadDocument, "confirmation: %.40q is not an epoch", c.Epoch)
-	case c.Seq == 0 || c.Seq > maxVersion:
+	case c.Seq > maxVersion:
 		return refuse(ReasonBadDocument, "confirmation: no such number %d", c.Seq)
 	}
 	return nil

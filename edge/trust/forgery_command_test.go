@@ -165,8 +165,8 @@ func commandForgeries() []forgery {
 			s.root = nil
 			return s.confirm(s.confirmation("gw-7"))
 		}},
-		{"ConfirmationOfNothing", trust.ReasonBadDocument, func(s scene) error {
-			return s.rawConfirmation(`{"apiVersion":"holdfast/v1","kind":"Confirmation","node":"gw-7","epoch":"` + ourEpoch + `","seq":0}`)
+		{"ConfirmationBelowNothing", trust.ReasonBadDocument, func(s scene) error {
+			return s.rawConfirmation(`{"apiVersion":"holdfast/v1","kind":"Confirmation","node":"gw-7","epoch":"` + ourEpoch + `","seq":-1}`)
 		}},
 		{"ConfirmationOfNoEpoch", trust.ReasonBadDocument, func(s scene) error {
 			return s.rawConfirmation(`{"apiVersion":"holdfast/v1","kind":"Confirmation","node":"gw-7","epoch":"00112233445566FF","seq":1}`)

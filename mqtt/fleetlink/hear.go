@@ -27,6 +27,8 @@ func (l *Link) hear(ctx context.Context, d mqtt.Delivery) {
 	}
 	switch {
 	case err != nil:
+	case d.Oversize > 0 && topic.Kind != mqtt.UpPresence:
+		err = fmt.Errorf("%d bytes, more than a frame may have: %w", d.Oversize, edge.ErrInvalid)
 	case topic.Kind == mqtt.DownPolicy:
 		err = l.policies.put(d, mqtt.PolicyFrame)
 	case topic.Kind == mqtt.DownCommand, topic.Kind == mqtt.GroupCommand:
@@ -88,6 +90,9 @@ func (l *Link) hearFreshness(ctx context.Context, envelope []byte) error {
 	}
 	now := time.Now()
 	l.freshness.Store(&now)
+	if t := l.talk.Load(); t != nil {
+		t.answered.Store(true)
+	}
 	l.tellChanged()
 	return nil
 }
@@ -113,6 +118,9 @@ func (l *Link) hearConfirmation(ctx context.Context, envelope []byte) error {
 		if c.Seq >= report.Next {
 			return fmt.Errorf("confirms number %d, which was not given out: %w", c.Seq, edge.ErrInvalid)
 		}
+		if c.Seq <= report.Confirmed {
+			l.heed()
+		}
 		f.stream.Ack(outbox.Position{Epoch: c.Epoch, Seq: c.Seq})
 		if f.epoch() == c.Epoch {
 			f.confirmed(c.Seq, report.Confirmed, time.Now())
@@ -121,6 +129,14 @@ func (l *Link) hearConfirmation(ctx context.Context, envelope []byte) error {
 		return nil
 	}
 	return nil // of a stream that was rebuilt since: true, and of no use
+}
+
+// heed says hello once more where nobody has answered the one of this connection: a
+// confirmation of nothing new comes from somebody who has begun to attend since.
+func (l *Link) heed() {
+	if t := l.talk.Load(); t != nil && !t.answered.Load() && t.heeded.CompareAndSwap(false, true) {
+		nudge(l.greet)
+	}
 }
 
 // rememberConfirms: from now on the broker's acknowledgement is not enough.

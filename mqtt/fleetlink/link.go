@@ -83,7 +83,7 @@ func (l *Link) sessionOptions() mqtt.Options {
 	o := l.options.Session
 	o.Subscriptions = append(mqtt.NodeFilters(l.options.Site, l.options.Node, l.options.Groups...), l.topic(mqtt.UpPresence))
 	o.Handle, o.Will, o.OnUp, o.OnDown = l.hear, l.will, l.up, nil
-	o.Random = l.draw
+	o.Random, o.Oversize = l.draw, true // a giant must not come again and again
 	tuning, retune := o.Tuning, o.Retune
 	o.Retune = func() mqtt.Tuning {
 		t := tuning

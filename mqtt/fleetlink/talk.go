@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/edge"
@@ -32,6 +33,9 @@ type talk struct {
 	since   *time.Time // in the birth
 	resumed bool       // the broker remembers us
 	alien   chan struct{}
+
+	answered atomic.Bool // the fleet has answered a hello
+	heeded   atomic.Bool // hello was said again for somebody who came later
 
 	mu    sync.Mutex // guards heard
 	heard string     // the session the latest presence bore
@@ -183,21 +187,23 @@ func (t *talk) keepPresence(ctx context.Context) {
 }
 
 // hearPresence takes what the broker is told about us. Nothing at all is a presence
-// that somebody cleared.
-func (t *talk) hearPresence(payload []byte) error {
+// that somebody cleared; junk, or that we are gone, is one that somebody made up.
+func (t *talk) hearPresence(payload []byte) (err error) {
 	var presence edge.Presence
 	if len(payload) > 0 {
-		if err := json.Unmarshal(payload, &presence); err != nil {
-			return err
-		}
+		err = json.Unmarshal(payload, &presence)
+	}
+	heard := presence.Session
+	if err != nil || !presence.Online {
+		heard = ""
 	}
 	t.mu.Lock()
-	t.heard = presence.Session
+	t.heard = heard
 	t.mu.Unlock()
-	if presence.Session != t.session {
+	if heard != t.session {
 		nudge(t.alien)
 	}
-	return nil
+	return err
 }
 
 func (t *talk) isAlien() bool {

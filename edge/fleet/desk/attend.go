@@ -103,6 +103,7 @@ type attendant struct {
 	history  *history
 	shelf    *shelf
 	due      map[streamID]struct{} // to be confirmed
+	unmet    map[streamID]uint64   // of nodes that were there before us, and what they know to be confirmed
 	acks     []func()
 	grumble  grumble
 	ending   bool // what is sent now must be on its way before we go
@@ -113,7 +114,7 @@ func newAttendant(d *Desk, a Attendance) *attendant {
 	return &attendant{
 		Attendance: a, desk: d, items: make(chan item, maxBatch), up: make(chan struct{}, 1), registry: NewRegistry(),
 		history: newHistory(filepath.Join(a.Folder.path, historyFolder), log),
-		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]struct{}{},
+		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]struct{}{}, unmet: map[streamID]uint64{},
 	}
 }
 
@@ -148,6 +149,7 @@ func (at *attendant) run(ctx context.Context) error {
 		case <-at.up:
 		case <-confirm.C:
 			at.confirmAll(ctx)
+			at.greetAll(ctx)
 			if err := at.unreached(); at.Once && err != nil {
 				return err
 			}

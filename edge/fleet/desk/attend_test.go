@@ -196,6 +196,26 @@ func TestDesk_Attend_Baseline(t *testing.T) {
 	}
 }
 
+// TestDesk_Attend_Later: a node that was there before hears that somebody attends, and
+// one that has left does not.
+func TestDesk_Attend_Later(t *testing.T) {
+	address := embedded(t)
+	n, gone := startNode(t, address, "gw-1", nil), startNode(t, address, "gw-2", nil)
+	streams := `,"outbox":[{"name":"control","epoch":"` + epoch + `","next":9,"confirmed":7}]`
+	n.birth(streams)
+	gone.birth(streams)
+	gone.say(mqtt.UpPresence, `{"node":"gw-2","online":false,"session":"s1"`+streams+`}`)
+	at := newAttendance(t, address)
+	stop := at.start()
+	at.confirmed(n, 7)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := gone.got(mqtt.DownAck); len(got) > 0 {
+		t.Errorf("who has left was told %s, want nothing", got)
+	}
+}
+
 // TestDesk_Attend_Hello: a node that comes back hears what the fleet's news is, and gets
 // what it lacks.
 func TestDesk_Attend_Hello(t *testing.T) {

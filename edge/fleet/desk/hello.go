@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,13 +14,36 @@ import (
 	"holdfast/mqtt"
 )
 
-// hearPresence takes from a birth where the node's streams stand.
+// hearPresence takes from a birth where the node's streams stand. A node that was there
+// before us is told that we are: its hello was for nobody.
 func (at *attendant) hearPresence(s Said) error {
 	var p edge.Presence
 	if json.Unmarshal(s.Payload, &p) != nil || !p.Online {
 		return nil // cleared, or gone
 	}
-	return at.baselines(p.Node, p.Outbox)
+	if err := at.baselines(p.Node, p.Outbox); err != nil || !s.Retained {
+		return err
+	}
+	for _, r := range p.Outbox[:min(len(p.Outbox), 1)] {
+		if isEpoch(r.Epoch) && r.Confirmed <= maxSeq {
+			at.unmet[streamID{p.Node, r.Epoch}] = r.Confirmed
+		}
+	}
+	return nil
+}
+
+// greetAll confirms to nodes what they know to be confirmed, by which they know that
+// somebody attends, and say hello again.
+func (at *attendant) greetAll(ctx context.Context) {
+	for id, seq := range at.unmet {
+		if at.session.State().Phase != mqtt.Up {
+			return
+		}
+		delete(at.unmet, id)
+		if err := at.confirm(ctx, id, seq); err != nil {
+			at.desk.options.Log.Warn("greeting not sent", "node", id.node, "err", err)
+		}
+	}
 }
 
 // baselines notes what nodes were done with before their history was kept here: it
@@ -56,6 +80,7 @@ func (at *attendant) hearHello(ctx context.Context, s Said) error {
 	if err := at.flush(); err != nil {
 		return err
 	}
+	maps.DeleteFunc(at.unmet, func(id streamID, _ uint64) bool { return id.node == hello.Node })
 	for _, r := range hello.Streams[:min(len(hello.Streams), maxNamed)] {
 		if id := (streamID{hello.Node, r.Epoch}); isEpoch(r.Epoch) && r.Next > r.Confirmed+1 {
 			at.due[id] = struct{}{}
