@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"encoding/json"
 	"log/slog"
 )
 
@@ -24,12 +23,6 @@ func (s *Stream) Through() uint64 { return s.s.through }
 func (s *Stream) Hole() (from, to uint64, is bool) {
 	n, is := s.s.hole()
 	return n.from, n.to, is
-}
-
-// MergePatch applies a merge patch.
-func MergePatch(target, patch string) (string, error) {
-	merged, err := mergePatch(json.RawMessage(target), json.RawMessage(patch))
-	return string(merged), err
 }
 
 // KeptThrough reads a file of history anew.

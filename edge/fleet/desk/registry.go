@@ -176,7 +176,7 @@ func (k *known) takeDelta(s Said) error {
 	if !same {
 		return nil
 	}
-	merged, err := mergePatch(k.report.State, d.Patch)
+	merged, err := mqtt.Merge(k.report.State, d.Patch)
 	if err != nil {
 		return err
 	}
