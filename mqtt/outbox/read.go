@@ -70,7 +70,8 @@ func (s *Spool) view(after Position, most int) (view, error) {
 }
 
 // Waiting counts the records that are not acknowledged. Numbers do not tell: whole
-// stretches of them are skipped after a power cut. What is on flash is read.
+// stretches of them are skipped after a power cut. Of what is on flash one page a batch
+// is read.
 func (s *Spool) Waiting() uint64 {
 	for range readTries {
 		v, err := s.view(Position{}, math.MaxInt)

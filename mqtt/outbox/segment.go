@@ -85,7 +85,7 @@ type reader struct {
 	epoch   uint64
 	cursor  uint64 // the greatest number seen
 	most    int    // entries
-	counts  bool   // only how many
+	counts  bool   // only how many: what the head of a batch says, where all of it counts
 	count   uint64
 	bytes   int // may still be collected
 	entries []Entry
@@ -122,6 +122,9 @@ func (r *reader) read(file File, seg segment) {
 			at += page
 		case h.last <= r.cursor:
 			r.suspect = r.suspect && h.count == 0
+			at += h.pages() * page
+		case r.counts && h.first > r.cursor:
+			r.count, r.cursor = r.count+uint64(h.count), h.last
 			at += h.pages() * page
 		default:
 			at += r.batch(file, first, &h, at)
