@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -161,43 +157,6 @@ func (s *show) askAFew(ctx context.Context, asked *[]string) error {
 		}
 		*asked = append(*asked, out.task)
 		fmt.Printf("    task %s says %d, is %d, answered in %v\n", out.task, out.label, s.samples[i].label, time.Since(begun).Round(10*time.Microsecond))
-	}
-	return nil
-}
-
-// checkHistory looks for the tasks in what the fleet has kept, each once and in order.
-func (s *show) checkHistory(asked []string) error {
-	files, err := filepath.Glob(filepath.Join(s.fleet.keep, "history", nodeName, "*.jsonl"))
-	if err != nil {
-		return err
-	}
-	var found []string
-	records := 0
-	for _, path := range files {
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		lines := bufio.NewScanner(file)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			var record struct {
-				Type string
-				Body struct{ ID string }
-			}
-			if err := json.Unmarshal(lines.Bytes(), &record); err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
-			records++
-			if record.Type == "task" && slices.Contains(asked, record.Body.ID) {
-				found = append(found, record.Body.ID)
-			}
-		}
-	}
-	fmt.Printf("  the fleet has kept %d records; of the tasks of that time %v\n", records, found)
-	if !slices.Equal(found, asked) {
-		return fmt.Errorf("the fleet has %v, want each once and in order: %v", found, asked)
 	}
 	return nil
 }

@@ -32,7 +32,10 @@ func StartBroker(ctx context.Context, dir string, more ...string) (*Broker, erro
 	if err := os.WriteFile(b.config(), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot configure broker: %w", err)
 	}
-	return b, b.Start(ctx)
+	if err := b.Start(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 func freePort() (string, error) {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// kept is one line of what the fleet has kept.
+type kept struct {
+	Type string
+	Body struct{ ID string }
+}
+
+// checkHistory looks for the tasks in what the fleet has kept, each once and in order.
+func (s *show) checkHistory(asked []string) error {
+	files, err := filepath.Glob(filepath.Join(s.fleet.keep, "history", nodeName, "*.jsonl"))
+	if err != nil {
+		return err
+	}
+	var found []string
+	records := 0
+	for _, path := range files {
+		lines, err := readHistory(path)
+		if err != nil {
+			return err
+		}
+		records += len(lines)
+		for _, line := range lines {
+			if line.Type == "task" && slices.Contains(asked, line.Body.ID) {
+				found = append(found, line.Body.ID)
+			}
+		}
+	}
+	fmt.Printf("  the fleet has kept %d records; of the tasks of that time %v\n", records, found)
+	if !slices.Equal(found, asked) {
+		return fmt.Errorf("the fleet has %v, want each once and in order: %v", found, asked)
+	}
+	return nil
+}
+
+func readHistory(path string) (lines []kept, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	reader := bufio.NewScanner(file)
+	reader.Buffer(nil, 1<<20)
+	for reader.Scan() {
+		var line kept
+		if err := json.Unmarshal(reader.Bytes(), &line); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		lines = append(lines, line)
+	}
+	return lines, reader.Err()
+}
