@@ -256,7 +256,7 @@ func TestFleet_Journey(t *testing.T) {
 		b.awaitPhase(false)
 		third := f.desk.sign(draft{version: 3, services: []string{digitsWith(1, 80)}})
 		f.verb("apply", third, "--root", f.desk.root(), "--node", "gw-a").want(t, cli.ExitOK, "gw-a  applied")
-		f.verb("apply", third, "--root", f.desk.root(), "--wait", "0s").want(t, cli.ExitOK)
+		f.verb("apply", third, "--root", f.desk.root(), "--wait", "0s").want(t, cli.ExitOK, "gw-b  offline")
 		f.verb("nodes").want(t, cli.ExitOK, "offline")
 		asked := b.askNamed(20)
 		b.awaitKept(asked)

@@ -62,8 +62,13 @@ func reportedWorkload(view edge.WorkloadView) edge.ReportedWorkload {
 // birth is what the node says of itself when it comes.
 func (a *Agent) birth() edge.Presence {
 	node := a.config.Load().Node
+	since := time.Now().UTC().Truncate(time.Second)
+	if floor := a.clockFloor(); since.Before(floor) {
+		since = floor
+	}
 	return edge.Presence{
-		Boot: a.boot, Version: a.options.Version, Role: node.Role, Groups: node.Groups, Labels: node.Labels,
+		Since: &since,
+		Boot:  a.boot, Version: a.options.Version, Role: node.Role, Groups: node.Groups, Labels: node.Labels,
 		Capacity: &edge.Capacity{
 			CPUs: goruntime.NumCPU(), Memory: int64(a.vitals.Vitals().MemoryTotal),
 			Slots: slots(*a.config.Load()), Arch: goruntime.GOARCH,

@@ -110,10 +110,13 @@ func (d *door) fleetApply(ctx context.Context, f *fleetLink, a desk.Application)
 	if all != nil && d.output == "json" {
 		err = errors.Join(err, d.printer().JSON(all))
 	}
-	if err != nil || a.Wait <= 0 {
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(d.progress(), "%s version %d: %s\n", a.Document.Name(), a.Document.Version(), desk.Tally(all))
+	if a.Wait <= 0 {
+		return nil
+	}
 	return appliedVerdict(a, all)
 }
 

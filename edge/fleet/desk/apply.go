@@ -113,8 +113,12 @@ func (w *application) carry(ctx context.Context, v *visit) (err error) {
 	w.mu.Lock()
 	w.listen = true
 	w.mu.Unlock()
-	if err := w.publish(ctx, v); err != nil || w.Wait <= 0 {
+	if err := w.publish(ctx, v); err != nil {
 		return err
+	}
+	if w.Wait <= 0 {
+		w.look() // as it is now, which says who will have to come first
+		return nil
 	}
 	return w.wait(ctx, v)
 }
