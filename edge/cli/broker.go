@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/edge"
-	"holdfast/mqtt"
 	"holdfast/mqtt/broker"
 )
 
@@ -37,6 +36,8 @@ const (
 	outAll   = "everybody"
 	outNone  = "operators"
 	maxQueue = 4096 // messages for one client: what 2,000 nodes leave retained
+	// maxPacket carries the largest policy, and what the link to a site takes.
+	maxPacket = 1<<20 + 64<<10
 )
 
 func (d *door) brokerVerb() *cobra.Command {
@@ -82,7 +83,7 @@ func (b brokerFlags) options() (broker.Options, error) {
 	if b.acl != aclNode && b.acl != aclOpen || b.outside != outNone && b.outside != outAll {
 		return broker.Options{}, usagef("--acl must be node or open, and --outside operators or everybody")
 	}
-	o := broker.Options{Users: b.users, Anonymous: b.anonymous, Keep: b.keep, MaxQueue: maxQueue, MaxPacket: max(128<<10, mqtt.PolicyFrame)}
+	o := broker.Options{Users: b.users, Anonymous: b.anonymous, Keep: b.keep, MaxQueue: maxQueue, MaxPacket: maxPacket}
 	for _, address := range b.listen {
 		o.Listen = append(o.Listen, broker.Listener{Address: address, TLS: broker.TLS{Certificate: b.cert, Key: b.key, ClientCA: b.clientCA}})
 	}
