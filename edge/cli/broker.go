@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/edge"
+	"holdfast/mqtt"
 	"holdfast/mqtt/broker"
 )
 
