@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"holdfast/edge"
@@ -67,28 +66,6 @@ func (s *Spool) view(after Position, most int) (view, error) {
 	v.memory = s.d0.behind(v.cursor, most, nil)
 	v.memory = s.d1.behind(v.cursor, most, v.memory)
 	return v, nil
-}
-
-// Waiting counts the records that are not acknowledged. Numbers do not tell: whole
-// stretches of them are skipped after a power cut. Of what is on flash one page a batch
-// is read.
-func (s *Spool) Waiting() uint64 {
-	for range readTries {
-		v, err := s.view(Position{}, math.MaxInt)
-		if err != nil {
-			return 0
-		}
-		r := reader{epoch: v.ring.epoch, cursor: v.cursor, most: 1, bytes: 1, counts: true, damaged: map[uint64]bool{}}
-		for _, seg := range v.ring.chain {
-			if seg.last > r.cursor {
-				r.read(v.slots[seg.slot].file, seg)
-			}
-		}
-		if s.stands(v) {
-			return r.count + uint64(len(v.memory))
-		}
-	}
-	return 0 // it moves on so fast that nothing stays
 }
 
 // stands: no segment was put to another use since.

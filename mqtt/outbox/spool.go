@@ -42,6 +42,7 @@ type Spool struct {
 	changed    chan struct{} // closed by the next Append; nil: nobody waits
 	warnings   map[string]edge.Warning
 	counts     Counts
+	tally      tally
 }
 
 // slot is a file that holds one segment after the other.
