@@ -275,8 +275,8 @@ func (at *attendant) takeEnvelope(s Said) error {
 	if n.to <= k.through {
 		at.due[id] = struct{}{} // also for one that came again: the node has not heard
 	}
-	if missing, is := k.hole(); is && missing.from != k.missing {
-		k.missing = missing.from
+	if missing, is := k.hole(); is && missing.to != k.missing { // not each time a piece of it comes
+		k.missing = missing.to
 		at.tell(id.node, "hole", fmt.Sprintf("%s: %d to %d are missing, nothing beyond is confirmed", id.epoch, missing.from, missing.to))
 	}
 	return nil

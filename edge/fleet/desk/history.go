@@ -39,7 +39,7 @@ type kept struct {
 	used    uint64
 	pending []byte // lines to be written; their numbers are in the stream already
 	flushed uint64 // stream.through when nothing was pending last
-	missing uint64 // the hole that was told of, by its first number
+	missing uint64 // the hole that was told of, by its last number
 }
 
 // Bounds of what is held and made.
