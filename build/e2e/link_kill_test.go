@@ -19,6 +19,7 @@ import (
 
 	"holdfast/build/stand"
 	"holdfast/edge"
+	"holdfast/edge/cli"
 	"holdfast/edge/localapi"
 	"holdfast/mqtt"
 )
@@ -432,4 +433,33 @@ func (f *fleet) overhear(node string) (end func() []heard) {
 	}
 	f.t.Cleanup(func() { end() })
 	return end
+}
+
+// TestLink_ExecCutShort kills the agent while a program runs inside an instance.
+func TestLink_ExecCutShort(t *testing.T) {
+	s := besiege(t, 3)
+	s.caller.hangUp()
+	n := s.node
+	before := n.awaitReady("digits", 1)
+	o := &order{id: "exec-long", verb: edge.VerbExec, words: []string{"exec", "line/digits", "--", "/server", "-listen", "unix:///run/model/other.sock"}}
+	run(t, s.line(o, "0s")...)
+	await(t, "the program to run", func(context.Context) error {
+		if n.taken(o.id) == 0 {
+			return fmt.Errorf("it was not begun")
+		}
+		if entries, err := os.ReadDir(n.RunFolder("fifo")); err != nil || len(entries) == 0 {
+			return fmt.Errorf("its pipes are not there (%v)", err)
+		}
+		return nil
+	})
+	s.killAgent()
+	s.awaitReply(besieged, o.id, edge.StageIndeterminate, "")
+	n.wantSame(before)
+	if got := n.taken(o.id); got != 1 {
+		t.Errorf("it was begun %d times, want once", got)
+	}
+	begun := time.Now()
+	s.command(besieged, "restart", "line/digits").want(t, cli.ExitOK, "succeeded")
+	n.awaitOther("digits", before)
+	t.Logf("replaced after %v", time.Since(begun).Round(time.Millisecond))
 }
