@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,10 +83,17 @@ func (s *seat) retry(now time.Time) {
 	}
 }
 
+// restartRequested is why an instance ends that a caller has had replaced.
+const restartRequested = "restart requested"
+
 // restart takes the instances of a workload, or one, out of their seats; plan
 // then fills the seats anew and retires what was taken out.
 func (l *loop) restart(target string) error {
 	if w := l.workloads[target]; w != nil && w.desired {
+		for _, extra := range w.extras { // or one that a former agent left would take the seat
+			extra.retiring = true
+			extra.cause = cmp.Or(extra.cause, restartRequested)
+		}
 		for _, seat := range w.seats {
 			l.restartSeat(w, seat)
 		}
@@ -109,7 +117,7 @@ func (s *seat) holds(id string) bool {
 func (l *loop) restartSeat(w *workload, seat *seat) {
 	if seat.inst != nil {
 		seat.inst.retiring = true
-		seat.inst.cause = "restart requested"
+		seat.inst.cause = restartRequested
 	}
 	l.vacate(w, seat)
 	seat.reset()

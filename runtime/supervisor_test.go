@@ -242,6 +242,26 @@ func TestSupervisor_Restart(t *testing.T) {
 			}
 		})
 	})
+	t.Run("SurplusIsNotTakenInstead", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			w := modelServer("digits", 1) // which nobody serves: none gets ready, so that both stay
+			for _, id := range []string{"a", "b"} { // a former agent was killed while it replaced one by the other
+				if _, err := d.Add(w, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Second)
+			h.wantRunning(2)
+			if err := h.sup.Restart(t.Context(), w.Key()); err != nil {
+				t.Fatal(err)
+			}
+			settle(time.Second)
+			h.wantEvents(edge.EventInstanceAdopted, 1)
+			h.wantEvents(edge.EventInstanceStarted, 1)
+		})
+	})
 	t.Run("OneInstance", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			h := newHouse(t, d)
