@@ -24,13 +24,17 @@ import (
 	"holdfast/mqtt"
 )
 
-// soak multiplies the rounds of what is tried over and over.
-func soak() int {
-	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_SOAK")); err == nil && n > 0 {
-		return n
+// soak multiplies the rounds of what is tried over and over. Agents are not to see the
+// variable: they would warn of one that they do not know.
+var soak = sync.OnceValue(func() int {
+	const name = "HOLDFAST_SOAK"
+	n, err := strconv.Atoi(os.Getenv(name))
+	_ = os.Unsetenv(name)
+	if err != nil || n < 1 {
+		return 1
 	}
-	return 1
-}
+	return n
+})
 
 // mostAgain is how many messages one trouble of the connection may have sent again: those
 // on their way, a window's. A crash takes more: up to what confirmations the agent has not

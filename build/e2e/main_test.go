@@ -78,6 +78,7 @@ func runTests(m *testing.M) (code int, err error) {
 	// Building takes seconds when the packages are compiled already, minutes if not.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	soak() // before any agent starts
 	if err := sweep(); err != nil {
 		return 1, err
 	}
