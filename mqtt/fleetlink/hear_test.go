@@ -140,8 +140,9 @@ func TestLink_Mood(t *testing.T) {
 				}
 				m.set(nil)
 				pass(10 * time.Minute)
-				if left := s.broker.unacknowledged(topic(kind)); uint64(left) != crowded {
-					t.Errorf("%d are not acknowledged, want the %d without room", left, crowded)
+				crowded = s.node.Status().Crowded // some come to the door later, or again
+				if left := s.broker.unacknowledged(topic(kind)); left == 0 || left >= 41 || uint64(left) > crowded {
+					t.Errorf("%d are not acknowledged, %d times there was no room; want some of 41, and no more than that", left, crowded)
 				}
 				for s.broker.unacknowledged(topic(kind)) > 0 { // each connection brings some
 					s.broker.each(func(g *guest) { g.cut() })
