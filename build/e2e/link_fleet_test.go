@@ -268,6 +268,12 @@ func TestFleet_Journey(t *testing.T) {
 		asked = append(asked, b.askNamed(20)...)
 		wire.Mend()
 		b.awaitPolicy(3)
+		b.await("all tasks to be told", func(context.Context) error { // which they are once a second
+			if told := f.tasksTold("gw-b"); len(told) < len(asked) {
+				return fmt.Errorf("%d of %d are", len(told), len(asked))
+			}
+			return nil
+		})
 		b.awaitTold()
 		told := f.tasksTold("gw-b")
 		if !slices.Equal(told, asked) {
