@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/build/stand"
 	"holdfast/edge"
 	"holdfast/edge/cli"
@@ -358,4 +360,31 @@ func (n *node) awaitKept(ids []string) {
 		}
 		return fmt.Errorf("task %s is in none of %d segments", last, len(segments))
 	})
+}
+
+// TestFleet_FilesHeld: somebody else has the link's files, a backup say. The node serves
+// all the same, says so, and goes on when it gets them.
+func TestFleet_FilesHeld(t *testing.T) {
+	f := newFleet(t)
+	n, _ := f.join("gw-a", digitsService(1))
+	n.awaitPhase(true)
+	n.stopAgent()
+	held, err := os.Open(filepath.Join(n.StateFolder(), "link.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	n.startAgent()
+	n.awaitReady("digits", 1)
+	n.ask(patient)
+	n.awaitWarning("link-files-held", "link.db")
+	n.awaitPhase(false)
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	n.awaitPhase(true)
+	n.awaitNoWarnings()
 }

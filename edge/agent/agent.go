@@ -140,9 +140,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 		Kind: edge.EventAgentStarted, Subject: a.config.Load().Node.Name,
 		Facts: map[string]string{"version": a.options.Version},
 	})
-	err := runServices(ctx, a.services(reload))
-	a.chronicle.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
-	return err
+	return runServices(ctx, a.services(reload))
 }
 
 // services lists what runs, in the order of its start.
@@ -200,10 +198,12 @@ func (a *Agent) ready(ctx context.Context) error {
 // shedWithin is what running tasks get to end in when the agent is asked to stop.
 const shedWithin = 3 * time.Second
 
-// shedAtEnd is the first to end: it gives the waiting tasks back while their callers
-// are still connected, and lets the running ones end.
+// shedAtEnd is the first to end: it says so while there is still a link, gives the
+// waiting tasks back while their callers are still connected, and lets the running ones
+// end.
 func (a *Agent) shedAtEnd(ctx context.Context) error {
 	<-ctx.Done()
+	a.chronicle.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shedWithin)
 	defer cancel()
 	if err := a.scheduler.Shed(ctx); err != nil {

@@ -35,6 +35,7 @@ type telemetry struct {
 
 	mu    sync.Mutex // guards what follows
 	tasks taskMeter
+	ended bool
 }
 
 // stamp says when something is.
@@ -122,7 +123,24 @@ func (t *telemetry) tellTasks(end bool) {
 	}
 }
 
+// end says that nothing is told any more: what happens while the agent ends is for its
+// log.
+func (t *telemetry) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+}
+
+func (t *telemetry) isEnded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended
+}
+
 func (t *telemetry) tell(class outbox.Class, kind string, body any) {
+	if t.isEnded() {
+		return
+	}
 	text, err := json.Marshal(body)
 	if err == nil {
 		_, err = t.append(t.clock.on(outbox.Record{Class: class, Kind: kind, Body: text}))

@@ -28,8 +28,9 @@ type uplink struct {
 	shown     *sharedWarnings
 
 	// Nil where no policy governs the node: it then believes nobody's commands.
-	journal *journal.Journal
-	runner  *commands.Runner
+	journal     *journal.Journal
+	journalOpen bool // of runUplink's goroutine
+	runner      *commands.Runner
 }
 
 // patience is how long the fleet may be out of reach before that is a warning: a
@@ -188,8 +189,8 @@ func (a *Agent) linking() (services []service) {
 // before that waits in memory: no task, and no policy, waits for the fleet's sake.
 func (a *Agent) runUplink(ctx context.Context) error {
 	u := a.uplink
-	if err := u.open(ctx); err != nil {
-		return errors.Join(unless(ctx.Err(), err), u.close())
+	if !a.awaitUplink(ctx) {
+		return u.close()
 	}
 	services := []service{
 		{"outbox", u.spool.Run},
@@ -199,25 +200,48 @@ func (a *Agent) runUplink(ctx context.Context) error {
 	if u.journal != nil {
 		services = append(services, service{"journal", u.journal.Run}, service{"commands", u.runner.Run})
 	}
-	services = append(services,
-		service{"session", u.link.Run},
-		service{"link watch", a.watchLink})
-	return errors.Join(runServices(ctx, services), u.close())
+	services = append(services, service{"session", u.link.Run}, service{"link watch", a.watchLink})
+	err := runServices(ctx, services)
+	u.telemetry.end()
+	return errors.Join(err, u.close())
 }
 
-// unless is err, but for what follows from the end of a context.
-func unless(ended, err error) error {
-	if ended != nil {
-		return nil
+// codeLinkLocked warns that somebody else has the files of the link.
+const codeLinkLocked = "link-files-held"
+
+// awaitUplink opens the link's files, and waits for as long as somebody else has them:
+// what serves does not depend on it. It returns false when ctx ends first.
+func (a *Agent) awaitUplink(ctx context.Context) bool {
+	node := a.config.Load().Node.Name
+	ticker := time.NewTicker(openEvery)
+	defer ticker.Stop()
+	for {
+		err := a.uplink.open(ctx)
+		if err == nil || ctx.Err() != nil {
+			a.warnings.Clear(codeLinkLocked, node)
+			return err == nil
+		}
+		a.warnings.Raise(edge.Warning{
+			Code: codeLinkLocked, Subject: node, Detail: err.Error(),
+			Remedy: "end what holds link.db or spool in the state folder; until then the fleet hears nothing",
+		})
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
 	}
-	return err
 }
+
+// openEvery is how often files that somebody else has are tried again.
+const openEvery = 5 * time.Second
 
 func (u *uplink) open(ctx context.Context) error {
-	if u.journal != nil {
+	if u.journal != nil && !u.journalOpen {
 		if err := u.journal.Open(ctx); err != nil {
 			return err
 		}
+		u.journalOpen = true
 	}
 	return u.spool.Open(ctx)
 }

@@ -40,7 +40,11 @@ func siteWords(l edge.LinkReport, now time.Time) string {
 }
 
 func phaseWords(l edge.LinkReport, now time.Time) string {
-	words := fmt.Sprintf("%s for %s, %s", l.Phase, coarse(now.Sub(l.Since)), l.Broker)
+	words := l.Phase
+	if !l.Since.IsZero() {
+		words += " for " + coarse(now.Sub(l.Since))
+	}
+	words += ", " + l.Broker
 	if l.Phase != "up" && l.Detail != "" {
 		words += ": " + strings.TrimSpace(l.Detail)
 	}

@@ -60,6 +60,9 @@ func (j *Journal) Open(ctx context.Context) error {
 		return fmt.Errorf("cannot open journal %q: it was opened before", j.options.Path)
 	}
 	if err := j.load(ctx); err != nil {
+		j.mu.Lock()
+		j.opened = false // whoever has the file may give it back
+		j.mu.Unlock()
 		return fmt.Errorf("cannot open journal: %w", err)
 	}
 	return nil
