@@ -32,6 +32,9 @@ func (l *loader) hostName() {
 	l.loaded.origins["node.name"] = "default (host name)"
 }
 
+// groupLevel is the level that stands where a node's name does in topics of groups.
+const groupLevel = "group"
+
 // maxSocketPath is what sockaddr_un holds beside its closing zero.
 const maxSocketPath = 107
 
@@ -48,6 +51,17 @@ func (l *loader) check() {
 	}
 	if c.Paths.State == c.Paths.Run {
 		l.conflict("paths.run", "is the same folder as paths.state", "choose two folders: what is in one is lost at a power cut")
+	}
+	if c.Link.Address != "" && c.Node.Name == groupLevel {
+		l.conflict("node.name", quote(c.Node.Name)+" stands for groups in the topics of a fleet", "choose another name")
+	}
+	for _, broker := range []struct {
+		prefix string
+		Broker
+	}{{"link", c.Link.Broker}, {"site", c.Site}} {
+		if (broker.Certificate == "") != (broker.Key == "") {
+			l.conflict(broker.prefix+".key", "certificate and key go together", "set "+broker.prefix+".certificate and "+broker.prefix+".key, or neither")
+		}
 	}
 	if host, _, err := net.SplitHostPort(c.API.Listen); err == nil && !loopback(host) {
 		l.conflict("api.listen", quote(c.API.Listen)+" can be reached from other machines, and this API asks nobody who they are",

@@ -65,6 +65,11 @@ func namesField(at func(*Config) *[]string) field {
 			if len(names) > maxNames || slices.ContainsFunc(names, func(name string) bool { return !isName(name) }) {
 				return errors.New("is not a list of names")
 			}
+			for i, name := range names {
+				if slices.Contains(names[:i], name) {
+					return fmt.Errorf("has %q twice", name)
+				}
+			}
 			*at(c) = names
 			return nil
 		},
