@@ -244,7 +244,7 @@ func TestSupervisor_Restart(t *testing.T) {
 	})
 	t.Run("SurplusIsNotTakenInstead", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
-			w := modelServer("digits", 1) // which nobody serves: none gets ready, so that both stay
+			w := modelServer("digits", 1)           // which nobody serves: none gets ready, so that both stay
 			for _, id := range []string{"a", "b"} { // a former agent was killed while it replaced one by the other
 				if _, err := d.Add(w, id); err != nil {
 					t.Fatal(err)

@@ -115,9 +115,7 @@ func (d *Driver) Open() error {
 	if err := log.SetLevel("fatal"); err != nil {
 		return fmt.Errorf("cannot quieten containerd client: %w", err)
 	}
-	// The pipes of commands that were running when an agent was killed: nobody reads them
-	// any more, and the shim has no use for their names.
-	if err := os.RemoveAll(d.fifoDir()); err != nil {
+	if err := clearPipes(d.fifoDir()); err != nil {
 		return fmt.Errorf("cannot clear driver folder: %w", err)
 	}
 	// Instances reach their own folder through a mount; nobody else needs to list

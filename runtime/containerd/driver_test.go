@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"holdfast/edge"
@@ -58,15 +59,30 @@ func TestNew(t *testing.T) {
 func TestDriver_OpenClearsPipes(t *testing.T) {
 	run := t.TempDir()
 	left := filepath.Join(run, "fifo", "1", "exec-x-stdout") // of a command whose agent was killed
-	if err := os.MkdirAll(left, 0o700); err != nil {
+	err := os.MkdirAll(filepath.Dir(left), 0o700)
+	if err == nil {
+		err = syscall.Mkfifo(left, 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+	waiting := make(chan error) // like a shim, for somebody to read
+	go func() {
+		pipe, err := os.OpenFile(left, os.O_WRONLY, 0)
+		if err == nil {
+			err = pipe.Close()
+		}
+		waiting <- err
+	}()
 	driver, err := containerd.New(containerd.Options{Address: "/run/hft-none.sock", StateDir: t.TempDir(), RunDir: run})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := driver.Open(); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-waiting; err != nil && !errors.Is(err, os.ErrNotExist) { // it may come only now
+		t.Error(err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(run, "fifo")); err != nil || len(entries) > 0 {
 		t.Errorf("the folder of pipes holds %v (%v), want an empty one", entries, err)

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
@@ -91,4 +95,21 @@ func endExec(ctx context.Context, process client.Process) error {
 		return unlessGone(native(err))
 	}
 	return nil
+}
+
+// clearPipes removes the pipes of commands that were under way when an agent was
+// killed. A shim may be waiting for somebody at the other end of one, and whoever asks
+// it for anything waits with it: a pipe that is opened at both ends for a moment lets it
+// go on, to find that nobody reads.
+func clearPipes(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeNamedPipe == 0 {
+			return nil // what cannot be read is told of by the removal
+		}
+		if pipe, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0); err == nil {
+			_ = pipe.Close()
+		}
+		return nil
+	})
+	return errors.Join(err, os.RemoveAll(dir))
 }
