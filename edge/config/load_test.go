@@ -221,6 +221,17 @@ func TestLoad_Invalid(t *testing.T) {
 	}
 }
 
+func TestLoad_NodeOfAFleet(t *testing.T) {
+	named := []string{"node.name=group"}
+	if _, err := config.Load(config.Options{Overrides: named}); err != nil {
+		t.Errorf("got %v without a fleet, want any name", err)
+	}
+	_, err := config.Load(config.Options{Overrides: append(named, "link.broker=tcp://b")})
+	if err == nil || !strings.Contains(err.Error(), "node.name") || !strings.Contains(err.Error(), "stands for groups") {
+		t.Errorf("got %v, want a refusal of the name", err)
+	}
+}
+
 func expected(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
