@@ -272,7 +272,7 @@ func (at *attendant) takeEnvelope(s Said) error {
 	if err != nil || k == nil {
 		return err
 	}
-	if n.to <= k.through {
+	if n.to <= k.through || k.remind(s.At) {
 		at.due[id] = struct{}{} // also for one that came again: the node has not heard
 	}
 	if missing, is := k.hole(); is && missing.to != k.missing { // not each time a piece of it comes

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"log/slog"
+	"time"
 )
 
 // Stream is a stream's numbers for tests.
@@ -24,6 +25,12 @@ func (s *Stream) Hole() (from, to uint64, is bool) {
 	n, is := s.s.hole()
 	return n.from, n.to, is
 }
+
+// Remind tells whether the node is to hear of a hole.
+func (s *Stream) Remind(now time.Time) bool { return s.s.remind(now) }
+
+// RemindEvery is how often it is.
+const RemindEvery = remindEvery
 
 // KeptThrough reads a file of history anew.
 func KeptThrough(folder *Folder, node, epoch string) (uint64, error) {

@@ -1,6 +1,9 @@
 package desk
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // span is a stretch of numbers, both ends within.
 type span struct{ from, to uint64 }
@@ -14,6 +17,8 @@ const maxSpans = 256
 type stream struct {
 	through uint64 // all up to here
 	above   []span // what lies beyond a hole: ascending, apart from one another
+
+	reminded time.Time // when the node was last due to hear of a hole
 }
 
 // holds tells whether all of a stretch is kept.
@@ -52,4 +57,18 @@ func (s *stream) hole() (missing span, is bool) {
 		return span{}, false
 	}
 	return span{s.through + 1, s.above[0].from - 1}, true
+}
+
+// remindEvery is how often a node hears again up to where its history is whole, while
+// more of it comes and there is a hole: a broker may have dropped what it acknowledged. A
+// node takes that for a question if what it lacks a confirmation of is half a minute old.
+const remindEvery = 40 * time.Second
+
+// remind tells whether the node is to hear of a hole now.
+func (s *stream) remind(now time.Time) bool {
+	if len(s.above) == 0 || now.Sub(s.reminded) < remindEvery {
+		return false
+	}
+	s.reminded = now
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"holdfast/edge/fleet/desk"
 )
@@ -79,6 +80,28 @@ func TestStream_Bound(t *testing.T) {
 	}
 	if s.Through() != 2*desk.MaxSpans {
 		t.Errorf("all through %d, want %d", s.Through(), 2*desk.MaxSpans)
+	}
+}
+
+// TestStream_Remind: a node hears of a hole at once, then now and then, and of none when
+// there is none.
+func TestStream_Remind(t *testing.T) {
+	var s desk.Stream
+	now := time.Now()
+	s.Add(1, 4)
+	if s.Remind(now) {
+		t.Error("reminds without a hole, want not")
+	}
+	s.Add(6, 9)
+	for i, want := range []bool{true, false, false, true, false} {
+		at := now.Add(time.Duration(i) * desk.RemindEvery / 3)
+		if got := s.Remind(at); got != want {
+			t.Errorf("reminds after %v: %v, want %v", at.Sub(now), got, want)
+		}
+	}
+	s.Add(5, 5)
+	if s.Remind(now.Add(time.Hour)) {
+		t.Error("reminds of a hole that was filled, want not")
 	}
 }
 
