@@ -51,10 +51,10 @@ func Verbs() map[Verb]Conduct {
 	const quick, long = 30 * time.Second, 10 * time.Minute
 	return map[Verb]Conduct{
 		VerbApply:    {Repeatable: true, Signatures: 1, Within: 2 * time.Minute},
-		VerbStart:    {Repeatable: true, Signatures: 1, Within: quick},
+		VerbStart:    {Repeatable: true, Signatures: 1, Within: 2 * time.Minute},
 		VerbStop:     {Repeatable: true, Signatures: 1, Risky: true, Within: 2 * time.Minute},
 		VerbRestart:  {Signatures: 1, Risky: true, Within: 2 * time.Minute},
-		VerbScale:    {Repeatable: true, Signatures: 1, Risky: true, Within: quick},
+		VerbScale:    {Repeatable: true, Signatures: 1, Risky: true, Within: 2 * time.Minute},
 		VerbRollback: {Signatures: 1, Risky: true, Within: quick},
 		VerbDrain:    {Repeatable: true, Signatures: 1, Within: long},
 		VerbUndrain:  {Repeatable: true, Signatures: 1, Within: quick},

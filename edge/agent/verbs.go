@@ -32,6 +32,7 @@ type verbs struct {
 	images commandImages
 	folder string // of the archives that may be imported
 
+	daemon  func() error // why containerd does not answer; nil: it does
 	vitals  func() edge.Vitals
 	examine func(context.Context) []host.Finding
 	refresh func(context.Context) error
@@ -51,12 +52,22 @@ func (a *Agent) newVerbs(refresh, reboot func(context.Context) error) *verbs {
 		governor: a.governor, supervisor: a.supervisor, scheduler: a.scheduler,
 		deadline: a.defaultDeadline, chronicle: a.chronicle,
 		hands: a.driver, images: governedImages{a}, folder: a.imageFolder(),
-		vitals: a.vitals.Vitals,
+		daemon: a.daemonAway, vitals: a.vitals.Vitals,
 		examine: func(ctx context.Context) []host.Finding {
 			return Examine(ctx, *a.config.Load(), a.options.Built)
 		},
 		refresh: refresh, reboot: reboot,
 	}
+}
+
+// daemonAway says why containerd does not answer; nil when it does.
+func (a *Agent) daemonAway() error {
+	daemon := a.daemon.Load()
+	if daemon.Connected {
+		return nil
+	}
+	return edge.WithHint(fmt.Errorf("containerd at %s does not answer: %w", daemon.Address, edge.ErrUnavailable),
+		"what runs keeps running; look at the node's warnings")
 }
 
 // order is one command being carried out.

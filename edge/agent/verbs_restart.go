@@ -23,6 +23,9 @@ func (v *verbs) restart(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := v.daemon(); err != nil {
+		return nil, fmt.Errorf("cannot restart %q: %w", args.Target, err)
+	}
 	views := v.supervisor.Workloads()
 	target, err := restartTarget(views, args.Target)
 	if errors.Is(err, edge.ErrInvalid) {

@@ -27,6 +27,7 @@ import (
 // verbRig is a node without containerd: a real policy cache, supervisor and scheduler
 // over containers in memory, and hands and images that the test holds.
 type verbRig struct {
+	away error // of containerd
 	*verbs
 	hall   *hallRig
 	driver *fake.Driver
@@ -124,6 +125,7 @@ func newVerbRigWith(t *testing.T, model http.HandlerFunc, workloads ...edge.Work
 	r.verbs = &verbs{
 		governor: r.hall.governor, chronicle: r.hall.chronicle, hands: r.hands, images: r.store, folder: t.TempDir(),
 		deadline: func(c edge.Class) time.Duration { return max(c.DefaultDeadline(), 10*time.Second) },
+		daemon:   func() error { return r.away },
 		vitals:   func() edge.Vitals { return edge.Vitals{Cores: 4} },
 		examine:  func(context.Context) []host.Finding { return nil },
 		refresh:  func(context.Context) error { r.asked = append(r.asked, "refresh"); return nil },
@@ -425,6 +427,21 @@ func TestVerbs_StopAndStart(t *testing.T) {
 	want(t, got, err, `"declared":0`, `"replicas":1`)
 	r.awaitRunning(t, "line/idle", 1)
 	r.told = nil
+	t.Run("ContainerdAway", func(t *testing.T) {
+		stuck := func() error { return errors.New("stuck") }
+		r.onStop.Store(&stuck)
+		r.away = fmt.Errorf("containerd does not answer: %w", edge.ErrUnavailable)
+		defer func() { r.away = nil; r.onStop.Store(nil) }()
+		got, err := r.do(t, edge.VerbStop, `{"target":"idle"}`)
+		wantNo(t, err, "unavailable", "is to have 0 instances for good; it has 1")
+		if !strings.Contains(got, `"replicas":0`) {
+			t.Errorf("got %s, want what stands beside the error", got)
+		}
+		_, err = r.do(t, edge.VerbRestart, `{"target":"idle"}`)
+		wantNo(t, err, "unavailable", "cannot restart")
+	})
+	got, err = r.do(t, edge.VerbStart, `{"target":"idle"}`)
+	want(t, got, err, `"ready":1`)
 	t.Run("TooSlow", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gaveUp := errors.New("gave up")

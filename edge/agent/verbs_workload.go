@@ -17,9 +17,16 @@ type workloadResult struct {
 	Replicas int    `json:"replicas"` // wanted now
 	Running  int    `json:"running"`
 	Ready    int    `json:"ready"`
+	Ended    int    `json:"ended,omitempty"` // and not to be restarted
 }
 
-// start undoes a stop: as many as the policy says are wanted, and at least one.
+// isDone tells whether there are as many as are wanted, and no more.
+func (r *workloadResult) isDone() bool {
+	return r.Running <= r.Replicas && r.Ready+r.Ended >= r.Replicas && r.Running+r.Ended >= r.Replicas
+}
+
+// start undoes a stop: as many as the policy says are wanted, and at least one. It
+// returns when they are ready.
 func (v *verbs) start(ctx context.Context, o order) (any, error) {
 	args, err := argsOf[targetArgs](o.Command)
 	if err != nil {
@@ -39,14 +46,10 @@ func (v *verbs) stop(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopped, err := v.adjust(ctx, o, args.Target, func(int, int) int { return 0 })
-	if err != nil {
-		return nil, err
-	}
-	return v.awaitStopped(ctx, o, stopped)
+	return v.adjust(ctx, o, args.Target, func(int, int) int { return 0 })
 }
 
-// scale sets how many instances there are.
+// scale sets how many instances there are, and returns when there are so many.
 func (v *verbs) scale(ctx context.Context, o order) (any, error) {
 	args, err := argsOf[scaleArgs](o.Command)
 	if err != nil {
@@ -55,9 +58,9 @@ func (v *verbs) scale(ctx context.Context, o order) (any, error) {
 	return v.adjust(ctx, o, args.Target, func(int, int) int { return *args.Replicas })
 }
 
-// adjust keeps another number of replicas for a workload and puts it into force. wanted
-// gets the number the policy says and the one that stands.
-func (v *verbs) adjust(ctx context.Context, o order, target string, wanted func(declared, now int) int) (*workloadResult, error) {
+// adjust keeps another number of replicas for a workload, puts it into force, and waits
+// until it is so. wanted gets the number the policy says and the one that stands.
+func (v *verbs) adjust(ctx context.Context, o order, target string, wanted func(declared, now int) int) (any, error) {
 	in := v.governor.store.Snapshot()
 	if in.Policy == nil {
 		return nil, noPolicy("adjust workload " + target)
@@ -87,7 +90,7 @@ func (v *verbs) adjust(ctx context.Context, o order, target string, wanted func(
 	if !tenureOf(v.governor.store.Snapshot()).is(under) {
 		return nil, fmt.Errorf("cannot adjust workload %q: another policy has come into force meanwhile: %w", w.Key(), edge.ErrUnavailable)
 	}
-	return v.show(w, n), nil
+	return v.awaitCount(ctx, o, w, n)
 }
 
 func noPolicy(what string) error {
@@ -164,8 +167,11 @@ func (v *verbs) show(w edge.Workload, n int) *workloadResult {
 	}
 	result.Ready = views[i].Ready
 	for _, instance := range views[i].Instances {
-		if isAlive(instance) {
+		switch {
+		case isAlive(instance):
 			result.Running++
+		case instance.State == edge.InstanceEnded:
+			result.Ended++
 		}
 	}
 	return result
@@ -188,24 +194,35 @@ func isAlive(i edge.InstanceView) bool {
 // lookEvery is how often a verb that waits looks: a person does not see the difference.
 const lookEvery = 100 * time.Millisecond
 
-// awaitStopped waits for the instances of a stopped workload to end. If ctx ends first
-// it stays stopped, and they are still on their way.
-func (v *verbs) awaitStopped(ctx context.Context, o order, stopped *workloadResult) (any, error) {
+// awaitCount waits until a workload has as many instances as are wanted. If ctx ends
+// first, or containerd is away, the number stands all the same, and they are on their way.
+func (v *verbs) awaitCount(ctx context.Context, o order, w edge.Workload, n int) (any, error) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	w := edge.Workload{Replicas: stopped.Declared}
-	w.App, w.Name, _ = strings.Cut(stopped.Workload, "/")
-	for before := stopped.Running; ; {
-		if stopped = v.show(w, 0); stopped.Running == 0 {
-			return stopped, nil
+	for first := v.show(w, n).Running; ; {
+		now := v.show(w, n)
+		if now.isDone() {
+			return now, nil
 		}
-		before = max(before, stopped.Running)
-		o.progress(edge.Progress{Done: int64(before - stopped.Running), Total: int64(before), Unit: "instances"})
-		select {
-		case <-ctx.Done():
-			return stopped, fmt.Errorf("workload %q is stopped for good, but %d of its instances have not ended yet: %w",
-				stopped.Workload, stopped.Running, context.Cause(ctx))
-		case <-ticker.C:
+		o.progress(progressOf(first, now))
+		err := v.daemon()
+		if err == nil {
+			select {
+			case <-ticker.C:
+				continue
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
 		}
+		return now, fmt.Errorf("workload %q is to have %d instances for good; it has %d, of which %d are ready: %w",
+			w.Key(), n, now.Running, now.Ready, err)
 	}
+}
+
+// progressOf counts what has come, or what has gone.
+func progressOf(first int, now *workloadResult) edge.Progress {
+	if now.Replicas < first {
+		return edge.Progress{Done: int64(max(0, first-now.Running)), Total: int64(first - now.Replicas), Unit: "instances"}
+	}
+	return edge.Progress{Done: int64(now.Ready), Total: int64(now.Replicas), Unit: "instances"}
 }
