@@ -18,7 +18,7 @@ import (
 // How many commands and policies one run sends.
 const (
 	commandRounds = 30
-	policyAnswers = 7
+	policyAnswers = 5
 )
 
 // betweenReports is longer than the trial of a policy and the report of its end: a node

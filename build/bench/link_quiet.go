@@ -44,7 +44,7 @@ const settleFor = 11 * time.Second
 
 // busy takes what one task a second costs in flash while the fleet confirms each.
 func (l *linked) busy(ctx context.Context) error {
-	const during = 40 * time.Second
+	const during = 30 * time.Second
 	if err := l.awaitTold(ctx); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (l *linked) busy(ctx context.Context) error {
 	}
 	wrote, err := l.oneASecond(ctx, during)
 	if err == nil {
-		row("a task a second, confirmed: written a day, from 40 s", perDay(wrote, during), "", 0, "≤ 5 MB")
+		row("a task a second, confirmed: written a day, from 30 s", perDay(wrote, during), "", 0, "≤ 5 MB")
 	}
 	return err
 }
