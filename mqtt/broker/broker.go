@@ -38,6 +38,9 @@ const sysInterval = 60
 // Open binds the addresses. Clients that connect before Run wait.
 func (b *Broker) Open() error {
 	o := &b.options
+	if err := b.checkUsers(); err != nil {
+		return err
+	}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(o.MaxConnections)
 	capabilities.MaximumPacketSize = uint32(o.MaxPacket)
@@ -62,6 +65,18 @@ func (b *Broker) Open() error {
 		}
 	}
 	return nil
+}
+
+// checkUsers reads the password file once, though each connection reads it anew.
+func (b *Broker) checkUsers() error {
+	if b.options.Users == "" {
+		return nil
+	}
+	users, err := checkUsers(b.options.Users)
+	if err == nil && users == 0 {
+		b.options.Log.Warn("password file names nobody yet", "file", b.options.Users)
+	}
+	return err
 }
 
 func (b *Broker) listen(i int, l Listener) error {

@@ -1,10 +1,13 @@
 package broker_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -85,8 +88,9 @@ func TestBroker_Passwords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	appendTo(t, users, line+"\nbroken:$6$x\n")
+	appendTo(t, users, line+"\n")
 	_, host, port := run(t, broker.Options{Users: users})
+	appendTo(t, users, "broken:$6$x\n")
 	for _, test := range []struct {
 		user, password string
 		in             bool
@@ -145,6 +149,95 @@ func TestBroker_Access(t *testing.T) {
 	}
 	if got, _ := hear(host, port, "-i", "a", "-t", "inbox/b"); !strings.Contains(got, "denied") {
 		t.Errorf("subscribing to another's inbox gave %q, want that it is denied", got)
+	}
+}
+
+// TestBroker_Wills: a will is held against what its client may say itself.
+func TestBroker_Wills(t *testing.T) {
+	log := make(logbook, 64)
+	_, host, port := run(t, broker.Options{
+		Anonymous: true, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Access: func(_ broker.Client, topic string, write bool) bool {
+			return topic == "open" || topic == "mine/presence" || !write
+		},
+	})
+	for topic, in := range map[string]bool{"mine/presence": true, "theirs/down/policy": false, "$SYS/x": false} {
+		err := leave(t, host, port, topic)
+		if (err == nil) != in {
+			t.Errorf("a will on %s: %v, want let in %v", topic, err, in)
+		}
+		if !in && !strings.Contains(fmt.Sprint(err), "not authorised") {
+			t.Errorf("a will on %s is refused with %v, want that it is not authorised", topic, err)
+		}
+	}
+	if got, err := hear(host, port, "-t", "mine/presence"); err != nil || got != "gone" {
+		t.Errorf("the will that was allowed says %q, %v; want gone", got, err)
+	}
+	if got, err := hear(host, port, "-t", "theirs/down/policy"); err == nil {
+		t.Errorf("the will that was not allowed was published: %q", got)
+	}
+	if got := <-log; !strings.Contains(got, "client refused for its will") {
+		t.Errorf("the log says %q, want that it tells of the refusal", got)
+	}
+}
+
+// logbook holds the lines of a log.
+type logbook chan string
+
+func (l logbook) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+// leave connects with a retained will and is killed when it has heard a message.
+func leave(t *testing.T, host, port, topic string) error {
+	t.Helper()
+	if err := say(host, port, "-t", "open", "-m", "x", "-r"); err != nil {
+		t.Fatal(err)
+	}
+	client := exec.Command("mosquitto_sub", "-h", host, "-p", port, "-q", "1", "-t", "open", "--will-topic", topic, "--will-payload", "gone", "--will-retain", "--will-qos", "1")
+	var said bytes.Buffer
+	client.Stderr = &said
+	heard, err := client.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n, _ := heard.Read(make([]byte, 1)) // nothing when it was turned away
+	_ = client.Process.Kill()
+	err = client.Wait()
+	if n > 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", err, said.String())
+}
+
+// TestBroker_WillBounds: a will has the bounds of a message.
+func TestBroker_WillBounds(t *testing.T) {
+	_, host, port := run(t, broker.Options{Anonymous: true, MaxPacket: 1000, MaxRetained: 64})
+	if err := say(host, port, "-t", "a", "-m", "x", "--will-topic", "w", "--will-payload", strings.Repeat("x", 2000)); err == nil {
+		t.Error("a will of 2,000 bytes was taken, 1,000 are allowed")
+	}
+	for i := range 64 {
+		if err := say(host, port, "-t", cmp.Or(map[int]string{0: "open"}[i], fmt.Sprint("r/", i)), "-m", "x", "-r"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := leave(t, host, port, "w"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := hear(host, port, "-t", "w"); err == nil {
+		t.Errorf("a will beyond the bound of retained messages was kept: %q", got)
+	}
+	conn := dial(t, host, port)
+	// CONNECT with a will of QoS 3, which is none
+	if _, err := conn.Write([]byte{0x10, 19, 0, 4, 'M', 'Q', 'T', 'T', 4, 0x1e, 0, 60, 0, 1, 'q', 0, 1, 'w', 0, 1, 'x'}); err != nil {
+		t.Fatal(err)
+	}
+	if ended(conn) == nil {
+		t.Error("a will of QoS 3 was taken")
 	}
 }
 
@@ -264,6 +357,50 @@ func TestNew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBroker_Users: a password file that is of no use is told of at the start.
+func TestBroker_Users(t *testing.T) {
+	good, err := broker.HashPassword("ours", "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, c := range map[string]struct{ text, want string }{
+		"Good": {"# ours\n\n" + good + "\n", ""}, "Empty": {"", ""},
+		"Garbage": {good + "\nhello\n", "line 2"}, "OldHash": {"x:$6$a$b\n", "line 1"}, "NoName": {good[4:] + "\n", "line 1"},
+		"Binary": {"\x00\x01\x02\n", "line 1"}, "Huge": {strings.Repeat("#\n", 1<<20), "bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(folder, name)
+			appendTo(t, file, c.text)
+			err := openWith(t, file)
+			if c.want == "" && err != nil {
+				t.Fatalf("Open = %v, want nil", err)
+			}
+			if c.want != "" && (!errors.Is(err, edge.ErrInvalid) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file)) {
+				t.Errorf("Open = %v, want that %s is invalid, %s", err, file, c.want)
+			}
+		})
+	}
+	t.Run("Missing", func(t *testing.T) {
+		if err := openWith(t, filepath.Join(folder, "none")); !errors.Is(err, edge.ErrInvalid) || !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("Open = %v, want that the file does not exist", err)
+		}
+	})
+}
+
+func openWith(t *testing.T, users string) error {
+	t.Helper()
+	b, err := broker.New(broker.Options{Listen: []broker.Listener{{Address: "127.0.0.1:0"}}, Users: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Open()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	return err
 }
 
 func TestBroker_Open(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"holdfast/edge"
 )
 
 const (
@@ -120,8 +122,10 @@ func (t TLS) check() error {
 	if t.Certificate == "" {
 		return nil
 	}
-	_, err := t.read()
-	return err
+	if _, err := t.read(); err != nil {
+		return fmt.Errorf("%w: %w", edge.ErrInvalid, err)
+	}
+	return nil
 }
 
 // config reads the files anew for each connection.

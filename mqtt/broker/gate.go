@@ -21,7 +21,7 @@ func (g *gate) ID() string { return "gate" }
 
 // Provides lists what the library asks the gate.
 func (g *gate) Provides(question byte) bool {
-	return bytes.IndexByte([]byte{mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish}, question) >= 0
+	return bytes.IndexByte([]byte{mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill}, question) >= 0
 }
 
 var errNoRoom = errors.New("no room for another session")
@@ -37,28 +37,48 @@ func (g *gate) OnConnect(c *mochi.Client, _ packets.Packet) error {
 }
 
 // OnConnectAuthenticate lets in who is proven by a certificate or a password, and the
-// anonymous where they may.
+// anonymous where they may, but nobody whose will says what it may not say itself.
 func (g *gate) OnConnectAuthenticate(c *mochi.Client, packet packets.Packet) bool {
-	o := &g.broker.options
 	who := identify(c)
+	if !g.proven(who, packet) {
+		g.broker.options.Log.Warn("client refused", "client", c.ID, "user", who.User, "remote", c.Net.Remote)
+		return false
+	}
+	if will := packet.Connect; will.WillFlag && !g.mayLeave(c, will.WillTopic) {
+		g.broker.options.Log.Warn("client refused for its will", "client", c.ID, "user", who.User, "name", who.CommonName, "topic", will.WillTopic, "remote", c.Net.Remote)
+		// the library would say that the password is wrong; what is closed it leaves alone
+		code := packets.ErrNotAuthorized
+		if c.Properties.ProtocolVersion < 5 {
+			code = packets.Err3NotAuthorized
+		}
+		_ = g.broker.server.SendConnack(c, code, false, nil)
+		c.Stop(packets.ErrNotAuthorized)
+		return false
+	}
+	return true
+}
+
+// mayLeave holds a will against what a publish is held against: the library does so for
+// its size and QoS only, and publishes it unasked.
+func (g *gate) mayLeave(c *mochi.Client, topic string) bool {
+	return topic != "" && mochi.IsValidFilter(topic, true) && g.OnACLCheck(c, topic, true)
+}
+
+func (g *gate) proven(who Client, packet packets.Packet) bool {
+	o := &g.broker.options
 	switch {
 	case who.CommonName != "":
 		return true
 	case who.User == "":
-		if o.Anonymous {
-			return true
-		}
-	case o.Users != "":
-		proven, err := checkPassword(o.Users, who.User, string(packet.Connect.Password))
-		if err != nil {
-			o.Log.Error("passwords cannot be read", "err", err)
-		}
-		if proven {
-			return true
-		}
+		return o.Anonymous
+	case o.Users == "":
+		return false
 	}
-	o.Log.Warn("client refused", "client", c.ID, "user", who.User, "remote", c.Net.Remote)
-	return false
+	proven, err := checkPassword(o.Users, who.User, string(packet.Connect.Password))
+	if err != nil {
+		o.Log.Error("passwords cannot be read", "err", err)
+	}
+	return proven
 }
 
 // OnACLCheck asks Access.
@@ -70,15 +90,25 @@ func (g *gate) OnACLCheck(c *mochi.Client, topic string, write bool) bool {
 // OnPublish keeps the number of retained messages within its bound: what is beyond
 // it is passed on and not retained.
 func (g *gate) OnPublish(_ *mochi.Client, packet packets.Packet) (packets.Packet, error) {
-	if !packet.FixedHeader.Retain || len(packet.Payload) == 0 {
-		return packet, nil
-	}
-	retained := g.broker.server.Topics.Retained
-	if _, known := retained.Get(packet.TopicName); !known && retained.Len() >= g.broker.options.MaxRetained {
-		g.broker.options.Log.Warn("message not retained for want of room", "topic", packet.TopicName, "most", g.broker.options.MaxRetained)
-		packet.FixedHeader.Retain = false
+	if packet.FixedHeader.Retain && len(packet.Payload) > 0 {
+		packet.FixedHeader.Retain = g.mayRetain(packet.TopicName)
 	}
 	return packet, nil
+}
+
+// OnWill is OnPublish of what a client leaves behind.
+func (g *gate) OnWill(_ *mochi.Client, will mochi.Will) (mochi.Will, error) {
+	will.Retain = will.Retain && g.mayRetain(will.TopicName)
+	return will, nil
+}
+
+func (g *gate) mayRetain(topic string) bool {
+	retained := g.broker.server.Topics.Retained
+	if _, known := retained.Get(topic); known || retained.Len() < g.broker.options.MaxRetained {
+		return true
+	}
+	g.broker.options.Log.Warn("message not retained for want of room", "topic", topic, "most", g.broker.options.MaxRetained)
+	return false
 }
 
 // identify says who a client is. A user name proves something only because nobody
