@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -100,6 +101,9 @@ func (s *show) awaitOthers(ctx context.Context, before []uint32) (now []uint32, 
 // cutOff pulls the cable, changes the policy meanwhile, kills the agent, and shows that
 // nothing was lost when the cable is back.
 func (s *show) cutOff(ctx context.Context) error {
+	if err := s.awaitKnown(ctx, "line-3 v2"); err != nil {
+		return err
+	}
 	s.fleet.wire.Cut()
 	if err := s.await(ctx, "the link to be missed", func(status edge.Status) bool { return status.Link.Phase != "up" }); err != nil {
 		return err
@@ -145,6 +149,15 @@ func (s *show) cutOff(ctx context.Context) error {
 	}
 	fmt.Printf("  the cable is back: policy version 3 in force and everything told after %v\n", time.Since(mended).Round(time.Millisecond))
 	return s.checkHistory(asked)
+}
+
+// awaitKnown waits until the list of nodes has the words: what the broker remembers
+// follows a change within seconds.
+func (s *show) awaitKnown(ctx context.Context, words string) error {
+	return s.await(ctx, "the list of nodes to show "+words, func(edge.Status) bool {
+		list, err := s.fleet.run(ctx, "fleet", "nodes", "--broker", "tcp://"+s.fleet.broker, "--site", siteName)
+		return err == nil && strings.Contains(list, words)
+	})
 }
 
 // askAFew sends some tasks under names of their own.

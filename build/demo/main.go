@@ -76,16 +76,24 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := free(o.listen, "-listen", o.broker, "-broker"); err != nil {
+		return err
+	}
+	waiting := time.AfterFunc(2*time.Second, func() {
+		fmt.Fprintf(os.Stderr, "another demonstration holds %s; waiting for its end (or give this one its own -dir, -listen and -broker)\n", o.dir)
+	})
+	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Listen: o.listen})
+	waiting.Stop()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
 	f, err := newFleet(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Set: f.settings(), Listen: o.listen})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, node.Close()) }()
+	node.Configure(f.settings()...)
 	s := &show{options: o, fleet: f, stand: node, client: node.Client(), samples: samples}
 	for _, act := range []struct {
 		title string
@@ -111,6 +119,20 @@ func run(ctx context.Context, o options) (err error) {
 	s.invite()
 	<-ctx.Done()
 	fmt.Println("\ntaking everything down")
+	return nil
+}
+
+// free tells whether the addresses can be listened on; each is followed by its flag.
+func free(addresses ...string) error {
+	for i := 0; i < len(addresses); i += 2 {
+		listener, err := net.Listen("tcp", addresses[i])
+		if err != nil {
+			return edge.WithHint(fmt.Errorf("cannot use %s: %w", addresses[i], err), "give another address with "+addresses[i+1])
+		}
+		if err := listener.Close(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

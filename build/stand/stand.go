@@ -149,6 +149,9 @@ func (s *Stand) AgentPID() int {
 // becoming what its last arguments say, such as unshare; none: straight.
 func (s *Stand) Through(command ...string) { s.through = command }
 
+// Configure adds to what the next start of the agent is told, key=value.
+func (s *Stand) Configure(settings ...string) { s.options.Set = append(s.options.Set, settings...) }
+
 // StartAgent starts the agent and returns once it answers.
 func (s *Stand) StartAgent(ctx context.Context) error {
 	words := slices.Concat(s.through, []string{s.options.Binary}, s.Arguments())
