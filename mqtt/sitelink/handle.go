@@ -105,7 +105,7 @@ func (l *Link) serve(ctx context.Context, d mqtt.Delivery, m *message, r *rule) 
 	if d.Oversize > 0 {
 		e.verdict.Reason = reasonTooLarge
 		e.verdict.Detail = fmt.Sprintf("the message has %d bytes, %d are taken", d.Oversize, l.frame())
-		e.verdict.Hint = "send less at once, or raise the link's largest message"
+		e.verdict.Hint = "send less at once"
 		e.verdict.Outcome = edge.Refused
 		e.tell()
 		return
