@@ -21,6 +21,8 @@ func (c *connection) handOver(*url.URL, paho.ClientOptions) (net.Conn, error) { 
 // live is the connection from CONNACK to its end. Ours comes home first, then the
 // library: only so is nobody left waiting in it.
 func (c *connection) live(ctx context.Context) (f *Failure, stood time.Duration) {
+	c.session.living.Store(c) // messages may come before the subscriptions stand
+	defer c.session.living.Store(nil)
 	handling, endHandling := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(c.publish)
@@ -158,7 +160,7 @@ func (c *connection) watch(ctx context.Context) {
 // arrived takes a message from the library's goroutine, which must never wait: the
 // answers to pings come the same way. What does not fit is not acknowledged, so it
 // comes again; since brokers send again only on a new connection, there will be one
-// as soon as the inbox is empty.
+// as soon as the inbox is empty. Until then nothing overtakes it.
 func (c *connection) arrived(_ paho.Client, m paho.Message) {
 	counts := &c.session.counts
 	d := Delivery{
@@ -168,16 +170,28 @@ func (c *connection) arrived(_ paho.Client, m paho.Message) {
 	if m.Qos() > 0 {
 		d.Oversize = c.guard.oversize(d.ID)
 	}
-	d.Ack = sync.OnceFunc(func() {
-		counts.confirmed.Add(1)
-		m.Ack()
-	})
-	if !c.accept(d) {
+	d.Ack = acknowledgement(c.guard, counts, d.ID, m.Qos())
+	again := m.Qos() > 0 // it comes again
+	if again && c.missed.Load() || !c.accept(d) {
 		counts.overflowed.Add(1)
-		if m.Qos() > 0 {
+		if again {
 			c.missed.Store(true)
 		}
 	}
+}
+
+// acknowledgement writes a PUBACK, once. The library's own holds the message, which
+// whoever has dealt with it must be able to let go.
+func acknowledgement(g *guard, counts *counters, id uint16, qos byte) func() {
+	return sync.OnceFunc(func() {
+		counts.confirmed.Add(1)
+		if qos == 0 {
+			return
+		}
+		ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket) //nolint:errcheck // what it makes is one
+		ack.MessageID = id
+		_ = ack.Write(g) // the guard never fails a write
+	})
 }
 
 // accept puts a message into the inbox if there is room.

@@ -26,8 +26,9 @@ const (
 	maxFrame = 1 << 20
 	// maxWindow is far above what any link can use and far below the 65,535 packet ids.
 	maxWindow = 1024
-	// maxSubscriptions fit one SUBSCRIBE well below DefaultFrame.
-	maxSubscriptions = 64
+	// maxSubscriptions are a node's own two and those of 64 groups. They fit one
+	// SUBSCRIBE well below DefaultFrame.
+	maxSubscriptions = 66
 )
 
 // Tuning is what may change from one connection to the next, by policy. Zero values

@@ -12,6 +12,7 @@ type Session struct {
 	options Options
 	broker  target
 	counts  counters
+	living  atomic.Pointer[connection] // from CONNACK to the end
 	current atomic.Pointer[connection] // while it is up
 
 	mu      sync.Mutex // guards state and changed
@@ -49,6 +50,14 @@ func (s *Session) Run(ctx context.Context) error {
 		pause(ctx, wait)
 	}
 	return nil
+}
+
+// Reconnect ends the connection there is, so that the broker sends again what was not
+// acknowledged. The next attempt follows the law of waiting.
+func (s *Session) Reconnect() {
+	if c := s.living.Load(); c != nil {
+		c.guard.fail(failure(Crowded, "more messages came than there was room for"))
+	}
 }
 
 // attempt makes one connection and lives with it to its end.
