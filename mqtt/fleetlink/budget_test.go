@@ -1,6 +1,7 @@
 package fleetlink_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -119,6 +120,15 @@ func TestNew(t *testing.T) {
 	if _, err := fleetlink.New(good()); err != nil {
 		t.Errorf("New returned %v, want nil", err)
 	}
+	t.Run("MostGroups", func(t *testing.T) {
+		o := good()
+		for n := range 64 { // as many as a node's configuration allows
+			o.Groups = append(o.Groups, fmt.Sprint("g", n))
+		}
+		if _, err := fleetlink.New(o); err != nil {
+			t.Errorf("New returned %v, want nil", err)
+		}
+	})
 	for name, spoil := range map[string]func(*fleetlink.Options){
 		"NoSite":     func(o *fleetlink.Options) { o.Site = "" },
 		"BadNode":    func(o *fleetlink.Options) { o.Node = "group" },

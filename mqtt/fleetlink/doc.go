@@ -14,14 +14,17 @@
 //     after 10 minutes, then after twice as long up to 6 hours, and all of it as soon
 //     as the fleet shows what it lacks. A confirmation of nothing new shows that.
 //   - A policy or command is acknowledged to the broker when it was taken or refused
-//     for good, never before, and never left to come again for ever.
+//     for good, never before, and never left to come again for ever. Commands are taken
+//     in the order in which the broker sends them. What there was no room for comes again
+//     by itself, on another connection: at once when half of the room is free, and ever
+//     more seldom, up to 5 minutes, while that goes on.
 //   - History takes at most half of the link's time, and waits while the month has no
 //     bytes left. Replies, births, hellos and states do not wait, but states come
 //     seldom then. What happens now is not slowed down.
 //   - The retained presence names the session that is up: when a late will has
 //     overwritten it, it is said again.
 //   - Memory is bounded by the session's window and inbox, a batch of each stream,
-//     4 policies and 16 commands.
+//     8 policies and 64 commands. The same message waits once, whoever repeats it.
 //
 // State is told whole with a version of 1, then in merge patches (mqtt.Merge) from one
 // version to the next, both under the session in which it was told whole; a patch for

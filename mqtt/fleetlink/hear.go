@@ -30,9 +30,9 @@ func (l *Link) hear(ctx context.Context, d mqtt.Delivery) {
 	case d.Oversize > 0 && topic.Kind != mqtt.UpPresence:
 		err = fmt.Errorf("%d bytes, more than a frame may have: %w", d.Oversize, edge.ErrInvalid)
 	case topic.Kind == mqtt.DownPolicy:
-		err = l.policies.put(d, mqtt.PolicyFrame)
+		err = l.policies.put(ctx, d, mqtt.PolicyFrame)
 	case topic.Kind == mqtt.DownCommand, topic.Kind == mqtt.GroupCommand:
-		err = l.commands.put(d, maxCommand)
+		err = l.commands.put(ctx, d, maxCommand)
 	default:
 		err = l.hearWord(ctx, topic.Kind, d)
 		if err == nil {
@@ -149,18 +149,18 @@ func (l *Link) rememberConfirms(ctx context.Context) {
 	}
 }
 
-func (l *Link) applyPolicy(ctx context.Context, d mqtt.Delivery) error {
+func (l *Link) applyPolicy(ctx context.Context, envelope []byte) error {
 	if l.options.Policies == nil {
 		return fmt.Errorf("this node takes no policy here: %w", edge.ErrInvalid)
 	}
-	return l.options.Policies.Apply(ctx, d.Payload)
+	return l.options.Policies.Apply(ctx, envelope)
 }
 
-func (l *Link) takeCommand(ctx context.Context, d mqtt.Delivery) error {
+func (l *Link) takeCommand(ctx context.Context, envelope []byte) error {
 	if l.options.Commands == nil {
 		return fmt.Errorf("this node takes no commands: %w", edge.ErrInvalid)
 	}
-	return l.options.Commands.Take(ctx, d.Payload)
+	return l.options.Commands.Take(ctx, envelope)
 }
 
 // refuse counts what was of no use, and tells some of it.

@@ -97,12 +97,15 @@ func TestLink_SomebodyElses(t *testing.T) {
 
 // moody takes commands and policies when it likes.
 type moody struct {
+	takes time.Duration
+
 	mu    sync.Mutex // guards the rest
 	err   error
 	asked []string
 }
 
 func (m *moody) do(_ context.Context, envelope []byte) error {
+	<-time.After(m.takes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked = append(m.asked, string(envelope))
@@ -119,6 +122,20 @@ func (m *moody) set(err error) (asked int) {
 	return len(m.asked)
 }
 
+// news is what it was asked since, each once, in that order.
+func (m *moody) news(since int, prefix string) (all []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, one := range m.asked[since:] {
+		if strings.HasPrefix(one, prefix) && !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// TestLink_Mood: what cannot be dealt with now is tried again and stays with the broker,
+// what finds no room there comes again by itself, and the order holds.
 func TestLink_Mood(t *testing.T) {
 	for _, kind := range []mqtt.Kind{mqtt.DownPolicy, mqtt.DownCommand} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -130,25 +147,24 @@ func TestLink_Mood(t *testing.T) {
 				if asked := m.set(m.err); asked < 3 || asked > 6 || s.broker.unacknowledged(topic(kind)) != 1 {
 					t.Errorf("asked %d times in a minute with %d not acknowledged, want 3 to 6 and one", asked, s.broker.unacknowledged(topic(kind)))
 				}
-				for n := range 40 { // more than there is room for stay with the broker
-					s.broker.publish(topic(kind), fmt.Append(nil, "more", n), false)
+				var sent []string
+				for n := range 100 { // more than there is room for stay with the broker
+					sent = append(sent, fmt.Sprint("more", n))
+					s.broker.publish(topic(kind), []byte(sent[n]), false)
+					pass(time.Millisecond)
 				}
 				pass(time.Second)
 				crowded := s.node.Status().Crowded
-				if left := s.broker.unacknowledged(topic(kind)); left != 41 || crowded == 0 {
-					t.Errorf("%d are not acknowledged, %d found no room; want 41 and some", left, crowded)
+				if left := s.broker.unacknowledged(topic(kind)); left != 101 || crowded == 0 {
+					t.Errorf("%d are not acknowledged, %d found no room; want 101 and some", left, crowded)
 				}
-				m.set(nil)
-				pass(10 * time.Minute)
-				crowded = s.node.Status().Crowded // some come to the door later, or again
-				if left := s.broker.unacknowledged(topic(kind)); left == 0 || left >= 41 || uint64(left) > crowded {
-					t.Errorf("%d are not acknowledged, %d times there was no room; want some of 41, and no more than that", left, crowded)
-				}
-				for s.broker.unacknowledged(topic(kind)) > 0 { // each connection brings some
-					s.broker.each(func(g *guest) { g.cut() })
-					pass(3 * time.Minute)
+				before := m.set(nil)
+				await(t, "taken", 2*time.Hour, func() bool { return s.broker.unacknowledged(topic(kind)) == 0 })
+				if got := m.news(before, "more"); !slices.Equal(got, sent) {
+					t.Errorf("took %q, want them as they were sent", got)
 				}
 				m.set(edge.ErrInvalid)
+				pass(time.Minute) // answers to hellos of connections before are refused
 				refused := s.node.Status().Refused
 				s.broker.publish(topic(kind), []byte("never"), false)
 				pass(time.Minute)
@@ -158,6 +174,54 @@ func TestLink_Mood(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLink_Burst: what waited at the broker is taken in the order in which it was sent,
+// however long each takes, and on one connection if it is no more than a desk sends.
+func TestLink_Burst(t *testing.T) {
+	for _, c := range []struct{ commands, connections int }{{64, 1}, {500, 20}} {
+		t.Run(fmt.Sprint(c.commands), func(t *testing.T) {
+			m := &moody{takes: 20 * time.Millisecond}
+			on(t, func(_ *process, o *fleetlink.Options) { o.Commands = m }, func(t *testing.T, s *stage) {
+				var sent []string
+				for n := range c.commands {
+					sent = append(sent, fmt.Sprint("command", n))
+					s.broker.publish(topic(mqtt.DownCommand), []byte(sent[n]), false)
+				}
+				took := await(t, "taken", time.Hour, func() bool { return s.broker.unacknowledged(topic(mqtt.DownCommand)) == 0 })
+				status := s.node.Status()
+				t.Logf("%d commands took %v and %d connections", c.commands, took, status.Up)
+				if got := m.news(0, ""); !slices.Equal(got, sent) || status.Up > uint64(c.connections) {
+					t.Errorf("took %q on %d connections, want them as they were sent on %d at most", got, status.Up, c.connections)
+				}
+			})
+		})
+	}
+}
+
+// TestLink_SameAgain: the same message again and again waits once, for a few
+// acknowledgements, and is done with in the end.
+func TestLink_SameAgain(t *testing.T) {
+	m := &moody{err: edge.ErrUnavailable}
+	on(t, func(_ *process, o *fleetlink.Options) { o.Policies = m }, func(t *testing.T, s *stage) {
+		const times = 100
+		at, same := topic(mqtt.DownPolicy), []byte("the same")
+		for range times {
+			s.broker.publish(at, same, false)
+			pass(10 * time.Millisecond)
+		}
+		pass(time.Second)
+		if crowded := s.node.Status().Crowded; crowded == 0 || s.broker.unacknowledged(at) != times {
+			t.Errorf("%d of %d were left with the broker, which waits for %d", crowded, times, s.broker.unacknowledged(at))
+		}
+		pass(time.Hour)
+		connections := s.node.Status().Up
+		if connections > 20 {
+			t.Errorf("%d connections in an hour of one message that cannot be applied", connections)
+		}
+		m.set(nil)
+		await(t, "applied", time.Hour, func() bool { return s.broker.unacknowledged(at) == 0 })
+	})
 }
 
 // TestLink_Group: commands for a group of ours are taken.

@@ -70,6 +70,7 @@ func New(o Options) (*Link, error) {
 	}
 	l.policies = l.newInlet(mostPolicies, l.applyPolicy)
 	l.commands = l.newInlet(mostCommands, l.takeCommand)
+	l.commands.ordered = true
 	session, err := mqtt.New(l.sessionOptions())
 	if err != nil {
 		return nil, err
@@ -100,6 +101,11 @@ func (l *Link) sessionOptions() mqtt.Options {
 		o.Inbox = inbox
 	}
 	return o
+}
+
+func (l *Link) newInlet(most int, deal func(context.Context, []byte) error) *inlet {
+	renew := func() { l.session.Reconnect() } // there is a session before anything comes
+	return &inlet{most: most, deal: deal, renew: renew, refused: l.refuse, came: make(chan struct{}, 1)}
 }
 
 // inbox is more than brokers send without acknowledgement (mosquitto 20), and with the

@@ -27,7 +27,7 @@ type Status struct {
 	Drained   uint64         `json:"drained"`            // entries of history that arrived
 	Freshness *time.Time     `json:"freshness,omitempty"`
 	Refused   uint64         `json:"refused"` // messages that were of no use
-	Crowded   uint64         `json:"crowded"` // policies and commands left with the broker for want of room
+	Crowded   uint64         `json:"crowded"` // times a policy or command was left with the broker for want of room
 	Warnings  []edge.Warning `json:"warnings,omitempty"`
 }
 
