@@ -69,7 +69,7 @@ func (l *linked) weighAfter() error {
 type amount struct{ lines, bytes int }
 
 func (l *linked) kept() (a amount, err error) {
-	files, err := filepath.Glob(filepath.Join(l.keep(), "history", linkedNode, "*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(l.keep(), linkedSite, "history", linkedNode, "*.jsonl"))
 	for _, path := range files {
 		text, readErr := os.ReadFile(path)
 		err = errors.Join(err, readErr)

@@ -17,7 +17,7 @@ type kept struct {
 
 // checkHistory looks for the tasks in what the fleet has kept, each once and in order.
 func (s *show) checkHistory(asked []string) error {
-	files, err := filepath.Glob(filepath.Join(s.fleet.keep, "history", nodeName, "*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(s.fleet.keep, siteName, "history", nodeName, "*.jsonl"))
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (n *node) awaitPhase(up bool) {
 // history is what the fleet has kept of a node, by stream.
 func (f *fleet) history(node string) map[string][]mqtt.Envelope {
 	f.t.Helper()
-	files, err := filepath.Glob(filepath.Join(f.keep, "history", node, "*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(f.keep, siteName, "history", node, "*.jsonl"))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -307,7 +307,7 @@ func (f *fleet) replay(n *node) {
 	topic := topicOf(haunted, mqtt.DownCommand)
 	f.command(haunted, "restart", "line/digits", "--id", "again").want(f.t, cli.ExitOK, "succeeded")
 	n.awaitReady("digits", 1)
-	captured := f.desk.read(filepath.Join(f.keep, "commands", "again.json"))
+	captured := f.desk.read(filepath.Join(f.keep, siteName, "commands", "again.json"))
 	had := len(f.replies(haunted, "again"))
 	f.publish(topic, captured)
 	await(f.t, "the reply of before", func(context.Context) error {
@@ -330,7 +330,7 @@ const keptReplies = 256
 func (f *fleet) replayLate(n *node) {
 	f.t.Helper()
 	topic := topicOf(haunted, mqtt.DownCommand)
-	captured := f.desk.read(filepath.Join(f.keep, "commands", "again.json"))
+	captured := f.desk.read(filepath.Join(f.keep, siteName, "commands", "again.json"))
 	line, end := f.lines(topic)
 	const handful = 8 // fewer than wait for their turn at a time
 	for i := range keptReplies {

@@ -75,7 +75,7 @@ func besiege(t testing.TB, seed uint64) *siege {
 func (f *fleet) awaitAttendant() {
 	f.t.Helper()
 	await(f.t, "the attendant", func(context.Context) error {
-		name, err := os.ReadFile(filepath.Join(f.keep, "attendant."+siteName))
+		name, err := os.ReadFile(filepath.Join(f.keep, siteName, "attendant."+siteName))
 		if err != nil {
 			return err
 		}
@@ -287,7 +287,7 @@ func (s *siege) heal() {
 // isSent tells whether a command was signed and kept: whatever became of its sending,
 // the attendant sends it again.
 func (s *siege) isSent(o *order) bool {
-	_, err := os.Stat(filepath.Join(s.keep, "commands", o.id+".json"))
+	_, err := os.Stat(filepath.Join(s.keep, siteName, "commands", o.id+".json"))
 	return err == nil
 }
 

@@ -59,7 +59,7 @@ func (d *door) fleetLink(cmd *cobra.Command) *fleetLink {
 		{&f.cert, "cert", "", "our certificate"},
 		{&f.key, "key-file", "", "the key of our certificate"},
 		{&f.name, "server-name", "", "what the broker's certificate names, if not the host"},
-		{&f.keep, "keep", d.defaultKeep(), "the desk's folder, for what was signed and said"},
+		{&f.keep, "keep", d.defaultKeep(), "the desk's folder, for what was signed and said, a folder within for each site"},
 	} {
 		env := "HOLDFAST_FLEET_" + strings.ToUpper(strings.ReplaceAll(flag.name, "-", "_"))
 		or := flag.or
@@ -127,7 +127,14 @@ func readPassword(path string) (string, error) {
 	return strings.TrimSuffix(line, "\r"), nil
 }
 
-func (f *fleetLink) folder() (*desk.Folder, error) { return desk.OpenFolder(f.keep) }
+// folder is the part of the desk's folder that is the site's: what is meant for the nodes
+// of one site must not reach those of another.
+func (f *fleetLink) folder() (*desk.Folder, error) {
+	if !edge.IsName(f.site) {
+		return nil, usagef("cannot use site %.80q: it is no name", f.site)
+	}
+	return desk.OpenFolder(filepath.Join(f.keep, f.site))
+}
 
 // privateKeys reads the keys to sign with.
 func privateKeys(files []string) ([]ed25519.PrivateKey, error) {
@@ -239,11 +246,11 @@ func (d *door) fleetAttendVerb(f *fleetLink) *cobra.Command {
 		Use:   "attend --freshness KEY",
 		Short: "Stand by for the fleet: keep its history, answer its nodes, bring them what they lack",
 		Long: "Stand by for the fleet until SIGTERM. Every envelope of every node of the site goes into the desk's\n" +
-			"folder, history/NODE/EPOCH.jsonl; once it is on the disk the node is told so and lets it go. A node\n" +
+			"folder, SITE/history/NODE/EPOCH.jsonl; once it is on the disk the node is told so and lets it go. A node\n" +
 			"that comes back gets a signed token that says which policy and root document are the newest for it,\n" +
 			"those documents if it lacks them, and the commands it has not taken. They come from the desk's\n" +
 			"folder, where `fleet apply`, `fleet command` and `fleet send` put them. With --root only policies\n" +
-			"that nodes believe are brought. One attendance per folder.",
+			"that nodes believe are brought. One attendance per site and folder.",
 		Args: nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if freshness == "" {

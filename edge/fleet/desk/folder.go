@@ -18,7 +18,7 @@ import (
 	"holdfast/edge/trust"
 )
 
-// Folder is where a desk keeps what it has signed and said:
+// Folder is where a desk keeps what it has signed and said for one site:
 //
 //	policies/   signed policies, one file each
 //	roots/      signed root documents
@@ -38,7 +38,8 @@ const (
 	historyFolder  = "history"
 )
 
-// OpenFolder makes the folder if it is not there. Commands are for nobody else to read.
+// OpenFolder makes the folder of one site if it is not there. Commands are for nobody else
+// to read.
 func OpenFolder(path string) (*Folder, error) {
 	for _, part := range [...]string{"", policiesFolder, rootsFolder, commandsFolder, countersFolder, historyFolder} {
 		if err := os.MkdirAll(filepath.Join(path, part), 0o700); err != nil {
