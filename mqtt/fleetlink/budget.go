@@ -27,6 +27,7 @@ type budget struct {
 
 	mu     sync.Mutex // guards the rest
 	usage  Usage
+	aside  Usage  // the month counted before, for a clock that comes back to it
 	mark   uint64 // of the session's bytes, what usage has
 	saved  Usage
 	waits  bool
@@ -36,7 +37,7 @@ type budget struct {
 
 func newBudget(m Meter) *budget { return &budget{meter: m} }
 
-func (b *budget) load() error {
+func (b *budget) load(now time.Time) error {
 	u, err := b.meter.Load()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,11 +50,11 @@ func (b *budget) load() error {
 		}
 		b.usage, b.saved = u, u
 	}
+	b.turnLocked(now)
 	return nil
 }
 
-// used is what the month has cost, by what the session has counted. A clock that is
-// behind does not bring an old month back.
+// used is what the month has cost, by what the session has counted.
 func (b *budget) used(now time.Time, wire uint64) Usage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,12 +62,27 @@ func (b *budget) used(now time.Time, wire uint64) Usage {
 }
 
 func (b *budget) usedLocked(now time.Time, wire uint64) Usage {
-	if month := now.UTC().Format(monthForm); month > b.usage.Month {
-		b.usage = Usage{Month: month}
-	}
+	b.turnLocked(now)
 	b.usage.Bytes += wire - b.mark
 	b.mark = wire
 	return b.usage
+}
+
+// turnLocked begins another month. A clock that is a little behind does not bring an old
+// one back, but one that was far ahead for a moment must not stop the count for years.
+func (b *budget) turnLocked(now time.Time) {
+	now = now.UTC()
+	month := now.Format(monthForm)
+	next := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format(monthForm)
+	if month <= b.usage.Month && b.usage.Month <= next {
+		return
+	}
+	former := b.usage
+	b.usage = Usage{Month: month}
+	if b.aside.Month == month {
+		b.usage = b.aside
+	}
+	b.aside = former
 }
 
 func (b *budget) save(now time.Time, wire uint64) error {

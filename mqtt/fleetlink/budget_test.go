@@ -2,6 +2,7 @@ package fleetlink_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,11 +73,78 @@ func TestLink_Meter(t *testing.T) {
 		s.flash.usage = fleetlink.Usage{Month: "2024-06", Bytes: 77}
 		s.flash.mu.Unlock()
 		s.node.crash(s.broker)
-		s.node = s.flash.boot(t, s.broker, nil) // with a clock that is years behind
+		s.node = s.flash.boot(t, s.broker, floored(2024, time.June)) // with a clock that is years behind
 		await(t, "up", time.Minute, s.node.isUp)
 		if got := s.node.Status(); got.Month != "2024-06" || got.Bytes < 77 {
 			t.Errorf("status is %+v, want the month that is known", got)
 		}
+	})
+}
+
+// floored gives a link a time that has certainly passed.
+func floored(year int, month time.Month) func(*process, *fleetlink.Options) {
+	return func(_ *process, o *fleetlink.Options) {
+		o.Session.ClockFloor = func() time.Time { return time.Date(year, month, 3, 0, 0, 0, 0, time.UTC) }
+	}
+}
+
+// TestLink_MeterFarAhead: a clock that was years ahead for a moment does not make history
+// wait for years, and does not make the month's bytes forgotten.
+func TestLink_MeterFarAhead(t *testing.T) {
+	const budget = 10 << 20
+	t.Run("WhileRunning", func(t *testing.T) {
+		var ahead atomic.Bool
+		alter := func(_ *process, o *fleetlink.Options) {
+			o.Budget = func() uint64 { return budget }
+			o.Session.ClockFloor = func() time.Time {
+				if ahead.Load() {
+					return time.Date(2036, time.March, 1, 0, 0, 0, 0, time.UTC)
+				}
+				return time.Time{}
+			}
+		}
+		on(t, alter, func(t *testing.T, s *stage) {
+			before := s.node.Status()
+			ahead.Store(true)
+			if got := s.node.Status(); got.Month != "2036-03" {
+				t.Errorf("status is %+v, want what the clock says", got)
+			}
+			ahead.Store(false)
+			got := s.node.Status()
+			if got.Month != "2000-01" || got.Bytes < before.Bytes || got.WaitsTill != nil {
+				t.Errorf("status is %+v, want January to go on", got)
+			}
+			s.node.note(1)
+			await(t, "telemetry", time.Minute, s.isEmpty)
+			pass(40 * 24 * time.Hour)
+			if got := s.node.Status(); got.Month != "2000-02" || got.WaitsTill != nil {
+				t.Errorf("status is %+v, want February to have begun", got)
+			}
+		})
+	})
+	t.Run("Kept", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			s.node.end()
+			s.flash.usage = fleetlink.Usage{Month: "2036-03", Bytes: 77}
+			s.node = s.flash.boot(t, s.broker, func(_ *process, o *fleetlink.Options) { o.Budget = func() uint64 { return budget } })
+			await(t, "up", time.Minute, s.node.isUp)
+			s.node.note(1)
+			await(t, "telemetry", time.Minute, s.isEmpty)
+			if got := s.node.Status(); got.Month != "2000-01" || got.WaitsTill != nil {
+				t.Errorf("status is %+v, want January begun anew", got)
+			}
+		})
+	})
+	t.Run("NextMonthIsBelieved", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			s.node.end()
+			s.flash.usage = fleetlink.Usage{Month: "2000-02", Bytes: 77}
+			s.node = s.flash.boot(t, s.broker, nil)
+			await(t, "up", time.Minute, s.node.isUp)
+			if got := s.node.Status(); got.Month != "2000-02" || got.Bytes < 77 {
+				t.Errorf("status is %+v, want the month that is known", got)
+			}
+		})
 	})
 }
 

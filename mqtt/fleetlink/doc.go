@@ -40,6 +40,10 @@
 //
 // # Failure
 //
+// Confirmations and answers to hellos are looked at 20 times a second each, and 100 more
+// at once; the rest is dropped. A clock that was months ahead for a moment does not stop
+// the count of the month's bytes; one that is a month ahead is believed.
+//
 // Without a link everything waits where it is. A stream that cannot be read is tried
 // again. Why there is no link is in Status; what lasts and wants a person is a
 // warning. Whatever comes from the broker is refused, counted and acknowledged when it

@@ -85,7 +85,7 @@ type allowance struct {
 // may tells how much of a stream may be sent now, and when to look again at the latest.
 // For telemetry the month must have bytes left, and history must have rested.
 func (l *Link) may(f *flow, now time.Time) (a allowance, again time.Time) {
-	if l.confirms.Load() {
+	if l.fleetConfirms() {
 		again = f.doubt(now, l.around)
 	}
 	if f != l.telemetry {
@@ -188,7 +188,7 @@ func (l *Link) burst() int {
 
 // settleAll lets go what may go, of a fleet that does not confirm.
 func (l *Link) settleAll() {
-	if l.confirms.Load() {
+	if l.fleetConfirms() {
 		return
 	}
 	for _, f := range l.flows {

@@ -1,7 +1,9 @@
 package fleetlink_test
 
 import (
+	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,89 @@ func TestLink_Confirmation(t *testing.T) {
 			}
 			s.broker.publish(topic(mqtt.DownAck), sign(edge.Confirmation{Node: "n1", Epoch: s.flash.epoch, Seq: 1}), false)
 			await(t, "confirmed", time.Second, func() bool { return s.stream("control").Confirmed == 1 })
+		})
+	})
+}
+
+// balky is a memory whose disk is full for a while.
+type balky struct {
+	mu    sync.Mutex // guards the rest
+	kept  bool
+	full  bool
+	asked int
+}
+
+func (b *balky) Confirms() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept
+}
+
+func (b *balky) SetConfirms(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked++
+	if b.full {
+		return errors.New("disk is full")
+	}
+	b.kept = true
+	return nil
+}
+
+// set changes the disk, and returns how often it was asked.
+func (b *balky) set(full, kept bool) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full, b.kept = full, kept
+	return b.asked
+}
+
+// TestLink_Memory: that the fleet confirms is kept, whatever the disk does in between.
+func TestLink_Memory(t *testing.T) {
+	remember := func(m *balky) func(*process, *fleetlink.Options) {
+		return func(_ *process, o *fleetlink.Options) { o.Memory = m }
+	}
+	t.Run("TriedAgain", func(t *testing.T) {
+		m := &balky{full: true}
+		on(t, remember(m), func(t *testing.T, s *stage) {
+			for n := range 3 {
+				s.node.commit(n)
+				pass(time.Minute)
+			}
+			if asked := m.set(false, false); asked < 3 || !s.node.Status().Confirms {
+				t.Errorf("asked %d times, status %+v; want with each confirmation", asked, s.node.Status())
+			}
+			s.node.commit(3)
+			pass(time.Minute)
+			if asked := m.set(false, true); asked == 0 || !s.isEmpty() {
+				t.Errorf("asked %d times, streams %+v", asked, s.node.Status().Streams)
+			}
+			asked := m.set(false, true)
+			s.node.commit(4)
+			pass(time.Minute)
+			if got := m.set(false, true); got != asked {
+				t.Errorf("asked %d times more, though it is kept", got-asked)
+			}
+			m.set(false, false) // the store begins anew
+			s.node.commit(5)
+			pass(time.Minute)
+			if !m.Confirms() {
+				t.Error("the new store was not told")
+			}
+		})
+	})
+	t.Run("Mended", func(t *testing.T) {
+		m := &balky{}
+		deaf := func(_ *process, o *fleetlink.Options) { o.Memory, o.Confirm = m, nil }
+		on(t, deaf, func(t *testing.T, s *stage) {
+			s.node.commit(1)
+			await(t, "gone", time.Minute, s.isEmpty)
+			m.set(false, true)
+			s.node.commit(2)
+			pass(time.Minute)
+			if got := s.stream("control"); got.Arrived != 2 || got.Confirmed != 1 {
+				t.Errorf("stream is %+v, want the second to wait for the fleet", got)
+			}
 		})
 	})
 }

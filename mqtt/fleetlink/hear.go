@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"holdfast/edge"
@@ -67,8 +66,14 @@ func (l *Link) hearWord(ctx context.Context, kind mqtt.Kind, d mqtt.Delivery) er
 	}
 	switch kind {
 	case mqtt.DownFresh:
+		if !l.answers.take(time.Now()) {
+			return errTooMany
+		}
 		return l.hearFreshness(ctx, d.Payload)
 	case mqtt.DownAck:
+		if !l.words.take(time.Now()) {
+			return errTooMany
+		}
 		return l.hearConfirmation(ctx, d.Payload)
 	}
 	return fmt.Errorf("nothing is to be heard there: %w", edge.ErrInvalid)
@@ -139,14 +144,28 @@ func (l *Link) heed() {
 	}
 }
 
-// rememberConfirms: from now on the broker's acknowledgement is not enough.
+// rememberConfirms: from now on the broker's acknowledgement is not enough, nor after a
+// restart. It is asked for each time whether that is kept: a disk may have failed, and a
+// store may have begun anew.
 func (l *Link) rememberConfirms(ctx context.Context) {
-	if l.confirms.Swap(true) {
+	l.confirms.Store(true)
+	if l.options.Memory.Confirms() {
 		return
 	}
-	if err := l.options.Memory.SetConfirms(ctx); err != nil {
+	err := l.options.Memory.SetConfirms(ctx)
+	if err != nil && !l.unkept.Load() {
 		l.options.Log.Warn("that the fleet confirms was not kept", "err", err)
 	}
+	l.unkept.Store(err != nil)
+}
+
+// fleetConfirms tells whether nothing may leave a stream before the fleet says that it
+// has it. A memory that does not know is asked again: it may have been mended.
+func (l *Link) fleetConfirms() bool {
+	if !l.confirms.Load() && l.options.Memory.Confirms() {
+		l.confirms.Store(true)
+	}
+	return l.confirms.Load()
 }
 
 func (l *Link) applyPolicy(ctx context.Context, envelope []byte) error {
@@ -161,40 +180,6 @@ func (l *Link) takeCommand(ctx context.Context, envelope []byte) error {
 		return fmt.Errorf("this node takes no commands: %w", edge.ErrInvalid)
 	}
 	return l.options.Commands.Take(ctx, envelope)
-}
-
-// refuse counts what was of no use, and tells some of it.
-func (l *Link) refuse(topic string, why error) {
-	if l.refusals.count(time.Now()) {
-		l.options.Refused(topic, why.Error())
-	}
-}
-
-// refusals are told ten times a minute at most.
-type refusals struct {
-	mu      sync.Mutex // guards the rest
-	all     uint64
-	told    int
-	minutes time.Time // since when told counts
-}
-
-const toldAMinute = 10
-
-func (r *refusals) count(now time.Time) (tell bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all++
-	if now.Sub(r.minutes) >= time.Minute {
-		r.minutes, r.told = now, 0
-	}
-	r.told++
-	return r.told <= toldAMinute
-}
-
-func (r *refusals) sum() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.all
 }
 
 // isForLater tells whether the same is to be tried again.

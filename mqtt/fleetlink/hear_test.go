@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,6 +223,57 @@ func TestLink_SameAgain(t *testing.T) {
 		m.set(nil)
 		await(t, "applied", time.Hour, func() bool { return s.broker.unacknowledged(at) == 0 })
 	})
+}
+
+// TestLink_Words: a flood of signed words is looked at at a bounded rate, acknowledged, and
+// does not keep a later one from being heard.
+func TestLink_Words(t *testing.T) {
+	for _, kind := range []mqtt.Kind{mqtt.DownAck, mqtt.DownFresh} {
+		t.Run(string(kind), func(t *testing.T) {
+			var looked atomic.Int64
+			alter := func(_ *process, o *fleetlink.Options) {
+				confirm := o.Confirm
+				o.Confirm = func(ctx context.Context, envelope []byte) (edge.Confirmation, error) {
+					looked.Add(1)
+					return confirm(ctx, envelope)
+				}
+				o.Freshness = counting{o.Freshness, &looked}
+			}
+			on(t, alter, func(t *testing.T, s *stage) {
+				before := looked.Load()
+				const seconds, each = 20, 200
+				for range seconds * each {
+					s.broker.publish(topic(kind), []byte("junk"), false)
+					pass(time.Second / each)
+				}
+				pass(time.Second)
+				if got := looked.Load() - before; got < 20*seconds || got > 110+21*seconds {
+					t.Errorf("looked at %d of %d, want 20 a second and 100 more", got, seconds*each)
+				}
+				status := s.node.Status()
+				if left := s.broker.unacknowledged(); left != 0 || status.Up != 1 || status.Refused < seconds*each {
+					t.Errorf("%d are not acknowledged, status %+v", left, status)
+				}
+				pass(10 * time.Second)
+				s.node.commit(1)
+				heard := s.node.heard
+				s.node.Refresh()
+				await(t, "confirmed", time.Minute, s.isEmpty)
+				await(t, "answered", time.Minute, func() bool { return s.node.heard > heard })
+			})
+		})
+	}
+}
+
+// counting counts the answers that are verified.
+type counting struct {
+	fleetlink.Freshness
+	looked *atomic.Int64
+}
+
+func (c counting) Hear(ctx context.Context, envelope []byte) error {
+	c.looked.Add(1)
+	return c.Freshness.Hear(ctx, envelope)
 }
 
 // TestLink_Group: commands for a group of ours are taken.

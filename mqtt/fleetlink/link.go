@@ -31,6 +31,8 @@ type Link struct {
 	teller    teller
 	budget    *budget
 	refusals  refusals
+	answers   *bucket // freshness
+	words     *bucket // confirmations
 	troubles  troubles
 	policies  *inlet
 	commands  *inlet
@@ -39,6 +41,7 @@ type Link struct {
 	greet     chan struct{} // capacity 1: say hello again
 	retell    chan struct{} // capacity 1: tell the whole state again
 	confirms  atomic.Bool
+	unkept    atomic.Bool               // Memory failed to keep that
 	freshness atomic.Pointer[time.Time] // when the fleet last answered
 
 	mu      sync.Mutex // guards changed and random
@@ -53,7 +56,7 @@ func New(o Options) (*Link, error) {
 	}
 	o.fill()
 	l := &Link{
-		options: o, budget: newBudget(o.Meter),
+		options: o, budget: newBudget(o.Meter), answers: &bucket{}, words: &bucket{},
 		wake: make(chan struct{}, 1), greet: make(chan struct{}, 1), retell: make(chan struct{}, 1),
 		changed: make(chan struct{}), random: o.Session.Random,
 	}
@@ -128,8 +131,7 @@ func (l *Link) Run(ctx context.Context) error {
 
 // start remembers what there is to remember.
 func (l *Link) start() {
-	l.confirms.Store(l.confirms.Load() || l.options.Memory.Confirms())
-	if err := l.budget.load(); err != nil {
+	if err := l.budget.load(l.now()); err != nil {
 		l.options.Log.Warn("bytes of the month are not known", "err", err)
 	}
 }
@@ -137,7 +139,7 @@ func (l *Link) start() {
 // stop writes down what is not to be lost.
 func (l *Link) stop() {
 	l.settleAll()
-	if err := l.budget.save(time.Now(), l.wire()); err != nil {
+	if err := l.budget.save(l.now(), l.wire()); err != nil {
 		l.options.Log.Warn("bytes of the month were not kept", "err", err)
 	}
 }

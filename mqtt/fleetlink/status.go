@@ -46,7 +46,7 @@ func (l *Link) Status() Status {
 	s := Status{
 		Phase: string(state.Phase), Since: state.Since, Up: state.Connections,
 		Month: used.Month, Bytes: used.Bytes, Budget: l.options.Budget(),
-		Confirms: l.confirms.Load(), Freshness: l.freshness.Load(), Refused: l.refusals.sum(),
+		Confirms: l.fleetConfirms(), Freshness: l.freshness.Load(), Refused: l.refusals.sum(),
 		Crowded: l.policies.overflowed() + l.commands.overflowed(), Warnings: l.Warnings(),
 	}
 	s.LinkRate, s.Drained = l.pace.figures()

@@ -46,7 +46,7 @@ func (l *Link) up(ctx context.Context) {
 	t := &talk{link: l, session: *l.drawn.Load(), resumed: l.session.State().Resumed, alien: make(chan struct{}, 1)}
 	t.heard = t.session
 	for _, f := range l.flows {
-		f.begin(t.resumed && l.confirms.Load())
+		f.begin(t.resumed && l.fleetConfirms())
 	}
 	drained(l.greet)
 	drained(l.retell)
