@@ -173,10 +173,17 @@ func (l *linked) keep() string { return filepath.Join(l.dir, "fleet") }
 
 func (l *linked) key(name string) string { return filepath.Join(l.dir, "desk", "keys", name+".key") }
 
-// awaitTold returns once the fleet has confirmed everything.
+// awaitTold returns once the fleet has confirmed everything, seen twice: while the spool
+// moves on under the count, it says that nothing waits.
 func (l *linked) awaitTold(ctx context.Context) error {
+	seen := 0
 	return l.awaitLink(ctx, "confirmed everything", func(up, confirms bool, waiting uint64) bool {
-		return up && confirms && waiting == 0
+		if !up || !confirms || waiting > 0 {
+			seen = 0
+			return false
+		}
+		seen++
+		return seen == 2
 	})
 }
 

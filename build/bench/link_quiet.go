@@ -26,6 +26,9 @@ func (l *linked) idle(ctx context.Context) (err error) {
 		return fmt.Errorf("cannot start client: %w: apt-get install mosquitto-clients", err)
 	}
 	defer func() { _, _ = bare.Process.Kill(), bare.Wait() }()
+	if err := pause(ctx, time.Second); err != nil { // for it to connect
+		return err
+	}
 	ours, plain := l.wire.Carried(), wire.Carried()
 	_, wrote, err := l.disk.measure(func() error { return pause(ctx, idleFor) })
 	if err != nil {
@@ -38,13 +41,20 @@ func (l *linked) idle(ctx context.Context) (err error) {
 }
 
 // settleFor lets go out what a change before has left: the file system commits after
-// 5 s, and the spool after as many. That what was confirmed is done with is written a
-// minute later at the latest, in which idle has not begun.
+// 5 s, and the spool after as many.
 const settleFor = 11 * time.Second
 
-// busy takes what one task a second costs in flash while the fleet confirms each.
+// busy takes what one task a second costs in flash while the fleet confirms each. The
+// agent begins anew: at its end it writes down that the backlog is done with, which would
+// come a minute later otherwise.
 func (l *linked) busy(ctx context.Context) error {
 	const during = 30 * time.Second
+	if err := l.node.StopAgent(ctx); err != nil {
+		return err
+	}
+	if err := l.node.StartAgent(ctx); err != nil {
+		return err
+	}
 	if err := l.awaitTold(ctx); err != nil {
 		return err
 	}
