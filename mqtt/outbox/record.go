@@ -19,10 +19,10 @@ const (
 
 func (c Class) String() string { return [...]string{"D0", "D1", "D2"}[min(c, D2)] }
 
-// Bounds of one record. An envelope around the largest fits the link's frames of
-// 64 KiB.
+// Bounds of one record. The largest is a reply with all it may carry back; an envelope
+// around it fits the link's frames of 64 KiB, and it fits a batch.
 const (
-	MaxBody    = 32 << 10
+	MaxBody    = edge.MaxResult + 4<<10
 	MaxQuality = 16
 )
 

@@ -387,6 +387,39 @@ func wantContent(tb testing.TB, entries []outbox.Entry, from, to uint64) {
 }
 
 func TestSpool_Reopen(t *testing.T) {
+	t.Run("LargestRecords", func(t *testing.T) {
+		disk := newMemDisk()
+		o := small(disk)
+		o.Boot = strings.Repeat("b", 63)
+		spool := open(t, o)
+		r := record(outbox.D1, 1, outbox.MaxBody)
+		r.Kind, r.Quality = strings.Repeat("k", 63), strings.Repeat("q", outbox.MaxQuality)
+		for range 5 { // a batch holds one of them
+			_, err := spool.Append(r)
+			must(t, err)
+		}
+		must(t, spool.Close())
+		spool = open(t, o)
+		wantStory(t, spool, "1 2 3 4 5")
+		for _, e := range all(t, spool, 2) {
+			if !bytes.Equal(e.Body, r.Body) || e.Kind != r.Kind || e.Quality != r.Quality || e.Boot != o.Boot {
+				t.Errorf("entry %d is not what was appended", e.Seq)
+			}
+		}
+		must(t, spool.Close())
+	})
+	t.Run("LargestReplyFits", func(t *testing.T) {
+		body, err := edge.CanonicalJSON(edge.Reply{
+			Command: strings.Repeat("c", 63), Issuer: strings.Repeat("i", 128), Counter: 1<<53 - 1, Verb: edge.VerbDiagnose, Stage: edge.StageSucceeded,
+			Result: []byte(`{"x":"` + strings.Repeat("y", edge.MaxResult-8) + `"}`),
+		})
+		must(t, err)
+		spool := open(t, small(newMemDisk()))
+		if _, err := spool.Append(outbox.Record{Class: outbox.D0, Kind: "reply", Body: body}); err != nil {
+			t.Errorf("Append of %d bytes = %v, want nil", len(body), err)
+		}
+		must(t, spool.Close())
+	})
 	t.Run("CleanWastesNoNumbers", func(t *testing.T) {
 		disk := newMemDisk()
 		spool := open(t, small(disk))
