@@ -64,7 +64,7 @@ func (d *door) brokerVerb() *cobra.Command {
 	flags.StringVar(&b.cert, "tls-cert", "", "the broker's certificate; without one it speaks plainly")
 	flags.StringVar(&b.key, "tls-key", "", "the key of the certificate")
 	flags.StringVar(&b.clientCA, "client-ca", "", "certificate of who signs those of clients; then nobody comes in without one")
-	flags.StringVar(&b.users, "users", "", "file of users and passwords, as `holdfast broker password` and mosquitto_passwd write it")
+	flags.StringVar(&b.users, "users", "", "file of users and passwords, as 'holdfast broker password' and mosquitto_passwd write it")
 	flags.BoolVar(&b.anonymous, "anonymous", false, "let in everybody who gives no user name")
 	flags.StringVar(&b.acl, "acl", "", "rules of access: node or open (default: node, with --anonymous open)")
 	flags.StringSliceVar(&b.operators, "operators", nil, "names that may say and hear everything")

@@ -22,6 +22,8 @@ const (
 	ExitIndeterminate = 7 // a crash came between, and it must not be repeated
 	ExitNoAnswer      = 8 // not every node has answered in time
 	ExitSuperseded    = 9 // another command ended it
+
+	ExitInterrupted = 130 // by SIGINT or SIGTERM, while waiting for the fleet
 )
 
 // coded is an error with the exit code it leaves behind.

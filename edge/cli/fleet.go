@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -142,7 +143,7 @@ func privateKeys(files []string) ([]ed25519.PrivateKey, error) {
 	for _, file := range files {
 		key, err := fleet.ReadPrivateKey(file)
 		if err != nil {
-			return nil, err
+			return nil, noFile(err, "name a private key, such as holdfast policy init or keygen wrote")
 		}
 		keys = append(keys, key)
 	}
@@ -163,8 +164,14 @@ func (d *door) fleetNodesVerb(f *fleetLink) *cobra.Command {
 				return err
 			}
 			census, err := table.Nodes(cmd.Context())
+			if errors.Is(err, context.Canceled) {
+				return coded{ExitInterrupted, errors.New("interrupted: the broker has not said all it remembers")}
+			}
 			if err != nil {
 				return err
+			}
+			if len(census.Nodes) == 0 {
+				fmt.Fprintf(d.Stderr, "no node of site %q has ever connected to broker %q\n", f.site, f.broker)
 			}
 			return d.show(census, func(p printer) error { return printCensus(p, census) })
 		},
@@ -268,13 +275,13 @@ func (d *door) fleetAttendVerb(f *fleetLink) *cobra.Command {
 func (d *door) attend(ctx context.Context, f *fleetLink, freshness, rootPath string, once bool) error {
 	key, err := fleet.ReadPrivateKey(freshness)
 	if err != nil {
-		return err
+		return noFile(err, "name the private key of the role freshness, such as keys/freshness-1.key")
 	}
 	a := desk.Attendance{Freshness: key, Once: once, Tell: d.printDeed}
-	if rootPath != "" {
-		if a.Root, err = fleet.ReadRoot(rootPath); err != nil {
-			return err
-		}
+	if a.Root, err = readFleetRoot(rootPath); err != nil {
+		return err
+	}
+	if a.Root != nil {
 		if err := desk.CheckFreshness(a.Root, key); err != nil {
 			return err
 		}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/edge"
 	"holdfast/edge/fleet"
 	"holdfast/edge/fleet/desk"
 	"holdfast/edge/trust"
@@ -57,8 +59,9 @@ func (d *door) fleetApplyVerb(f *fleetLink) *cobra.Command {
 		Long: "Bring a signed policy, or root document, to the nodes it is meant for: those of the site that belong\n" +
 			"to its audience by what they said of themselves, narrowed down by --node, --group and --label. The\n" +
 			"broker keeps a policy for nodes that are away, and, where nothing narrows it down, the desk's folder\n" +
-			"for `fleet attend`. Exit code 0 only if every node reported it in force within --wait; 4 if a node refused it or took it back; 8 if\n" +
-			"some have not answered.",
+			"for `fleet attend`. It is not sent at all if one of them has a later version: nodes never go back.\n" +
+			"Exit code 0 only if every node reported it in force within --wait; 4 if a node refused it, took it\n" +
+			"back, or has a later one; 8 if some have not answered; 130 if interrupted.",
 		Args: exactly(1, "a signed document"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := to.wanted()
@@ -80,16 +83,32 @@ func (d *door) fleetApplyVerb(f *fleetLink) *cobra.Command {
 	return cmd
 }
 
+// noFile makes a file that is not there, or not ours to read, a mistake in usage.
+func noFile(err error, hint string) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return edge.WithHint(usageError{err}, hint)
+	}
+	return err
+}
+
+// readFleetRoot reads the root document by which things are checked; none where none is
+// named.
+func readFleetRoot(path string) (*trust.Root, error) {
+	if path == "" {
+		return nil, nil
+	}
+	root, err := fleet.ReadRoot(path)
+	return root, noFile(err, "name the fleet's signed root document, such as root.json that `holdfast policy init` wrote")
+}
+
 func readForFleet(path, rootPath string) (*fleet.Document, error) {
 	document, err := fleet.ReadDocument(path)
 	if err != nil {
-		return nil, err
+		return nil, noFile(err, "name what `holdfast policy sign` wrote")
 	}
-	var root *trust.Root
-	if rootPath != "" {
-		if root, err = fleet.ReadRoot(rootPath); err != nil {
-			return nil, err
-		}
+	root, err := readFleetRoot(rootPath)
+	if err != nil {
+		return nil, err
 	}
 	err = desk.CheckDocument(document, root)
 	if root != nil {
@@ -103,14 +122,19 @@ func (d *door) fleetApply(ctx context.Context, f *fleetLink, a desk.Application)
 	if err != nil {
 		return err
 	}
-	if err := keepForAll(f, a); err != nil {
+	if a.Folder, err = folderForAll(f, a); err != nil {
 		return err
 	}
 	all, err := table.Apply(ctx, a)
 	if all != nil && d.output == "json" {
 		err = errors.Join(err, d.printer().JSON(all))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return interruptedApply(a, all)
+	case errors.Is(err, edge.ErrExists):
+		return coded{ExitRefused, err}
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(d.progress(), "%s version %d: %s\n", a.Document.Name(), a.Document.Version(), desk.Tally(all))
@@ -120,17 +144,22 @@ func (d *door) fleetApply(ctx context.Context, f *fleetLink, a desk.Application)
 	return appliedVerdict(a, all)
 }
 
-// keepForAll keeps a document for those who stand by for the fleet. One that is meant for
-// some of its audience only is not theirs to spread.
-func keepForAll(f *fleetLink, a desk.Application) error {
+// interruptedApply says what an interrupted verb leaves behind.
+func interruptedApply(a desk.Application, all []desk.Applied) error {
+	if all == nil {
+		return coded{ExitInterrupted, fmt.Errorf("interrupted: %s was not sent", a.Document.Name())}
+	}
+	err := fmt.Errorf("interrupted: %s version %d is on its way: %s", a.Document.Name(), a.Document.Version(), desk.Tally(all))
+	return coded{ExitInterrupted, edge.WithHint(err, "the broker keeps a policy for its nodes; the same apply again waits for them")}
+}
+
+// folderForAll is where a document is kept for those who stand by for the fleet. One that
+// is meant for some of its audience only is not theirs to spread.
+func folderForAll(f *fleetLink, a desk.Application) (*desk.Folder, error) {
 	if a.To.Node != "" || a.To.Group != "" || len(a.To.Labels) > 0 {
-		return nil
+		return nil, nil
 	}
-	folder, err := f.folder()
-	if err != nil {
-		return err
-	}
-	return folder.KeepDocument(a.Document)
+	return f.folder()
 }
 
 // appliedVerdict is the exit code: a refusal is said before a silence.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +56,9 @@ func (d *door) fleetCommandVerb(f *fleetLink) *cobra.Command {
 
 // commandCodes are the exit codes of a command, for people.
 const commandCodes = "Exit codes: 0 succeeded, 1 failed, 4 refused, 6 expired, 7 indeterminate (a crash came between, and\n" +
-	"the verb must not be repeated), 8 no answer in time, 9 superseded. Of a group, the worst counts."
+	"the verb must not be repeated), 8 no answer in time, 9 superseded, 130 interrupted. Of a group, the\n" +
+	"worst counts. A command without an answer is still out until it expires; what never reached the\n" +
+	"broker is not kept."
 
 func (o *orderFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -72,6 +76,7 @@ func (o *orderFlags) add(cmd *cobra.Command) {
 
 func addWait(cmd *cobra.Command, wait *time.Duration) {
 	cmd.Flags().DurationVar(wait, "wait", -1, "how long to wait for answers; 0 does not wait (default: what the verb may take, and 30s)")
+	cmd.Flags().Lookup("wait").DefValue = "0s" // so that the text alone says what is the default
 }
 
 // read takes the positional arguments: NODE VERB ARGUMENT…, without NODE where a group
@@ -108,7 +113,7 @@ func (d *door) fleetCommand(ctx context.Context, f *fleetLink, o orderFlags) err
 	}
 	envelope, again, err := folder.Sign(o.draft, time.Now(), keys...)
 	if err != nil {
-		return err
+		return idTaken(err)
 	}
 	if o.out != "" {
 		if err := fleet.Write(o.out, append(envelope, '\n')); err != nil {
@@ -135,16 +140,9 @@ func needs(envelope []byte) error {
 	return nil
 }
 
-// sendCommand sends what is signed, keeps it, and waits.
+// sendCommand sends what is signed, keeps it once it is out, and waits.
 func (d *door) sendCommand(ctx context.Context, f *fleetLink, envelope []byte, wait time.Duration) error {
 	if err := needs(envelope); err != nil {
-		return err
-	}
-	folder, err := f.folder()
-	if err != nil {
-		return err
-	}
-	if envelope, err = folder.KeepCommand(envelope); err != nil {
 		return err
 	}
 	command, _, err := desk.OpenCommand(envelope)
@@ -158,20 +156,78 @@ func (d *door) sendCommand(ctx context.Context, f *fleetLink, envelope []byte, w
 	if err != nil {
 		return err
 	}
+	order := desk.Order{Envelope: envelope, Wait: wait, Tell: d.tellAnswer}
+	if order.Folder, err = f.folder(); err != nil {
+		return err
+	}
 	fmt.Fprintf(d.progress(), "command %s: %s for %v\n", command.ID, command.Verb, command.Audience)
-	answers, err := table.Send(ctx, desk.Order{Envelope: envelope, Wait: wait, Tell: d.tellAnswer})
+	answers, err := table.Send(ctx, order)
 	if answers != nil && d.output == "json" {
 		err = errors.Join(err, d.printer().JSON(answers))
 	}
-	if err != nil || wait == 0 {
-		return err
+	switch {
+	case errors.Is(err, context.Canceled):
+		return interruptedCommand(command, answers)
+	case err != nil:
+		return idTaken(err)
+	case wait == 0:
+		fmt.Fprintf(d.progress(), "%s; %s\n", stillOut(command), askAgain(command))
+		return nil
 	}
 	return answersVerdict(command, answers, wait)
 }
 
+// idTaken makes an id that another command has a mistake in usage.
+func idTaken(err error) error {
+	if errors.Is(err, edge.ErrExists) {
+		return usageError{err}
+	}
+	return err
+}
+
+// interruptedCommand says what an interrupted verb leaves behind.
+func interruptedCommand(command *edge.Command, answers []desk.Answer) error {
+	if answers == nil {
+		return coded{ExitInterrupted, fmt.Errorf("interrupted: command %q was not sent", command.ID)}
+	}
+	return coded{ExitInterrupted, edge.WithHint(fmt.Errorf("interrupted: %s", stillOut(command)), askAgain(command))}
+}
+
+// stillOut says how long a command that was sent may have an effect.
+func stillOut(command *edge.Command) string {
+	return fmt.Sprintf("command %q is still out, and may be begun until %s", command.ID, command.Expires.UTC().Format(time.RFC3339))
+}
+
+// askAgain says what can be done about a command that is out.
+func askAgain(command *edge.Command) string {
+	return fmt.Sprintf("the same with --id %s asks again without doing it twice; `holdfast fleet command %s cancel %s --key KEY` withdraws it", command.ID, addressee(command.Audience), command.ID)
+}
+
+// addressee is an audience as the arguments of `fleet command`.
+func addressee(a edge.Audience) string {
+	switch {
+	case a.Node != "":
+		return a.Node
+	case a.Group != "":
+		return "--group " + a.Group
+	}
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
+		flags = append(flags, "--label "+name+"="+a.Labels[name])
+	}
+	return strings.Join(flags, " ")
+}
+
 func (d *door) tellAnswer(a desk.Answer) {
 	r := a.Reply
-	if r.Stage == "" {
+	switch {
+	case r.Stage == "" && a.Refusal != "":
+		fmt.Fprintf(d.progress(), "%s  has refused a command, likely this one: %s\n", a.Node, printable(a.Refusal))
+		return
+	case r.Stage == "" && a.Connection == desk.Unknown:
+		fmt.Fprintf(d.progress(), "%s  the broker has never heard of it\n", a.Node)
+		return
+	case r.Stage == "":
 		fmt.Fprintf(d.progress(), "%s  is %s\n", a.Node, a.Connection)
 		return
 	}
@@ -204,8 +260,8 @@ func answersVerdict(command *edge.Command, answers []desk.Answer, waited time.Du
 		}
 		err := fmt.Errorf("command %q %s on node %s", command.ID, what, a.Node)
 		if code == ExitNoAnswer {
-			err = edge.WithHint(fmt.Errorf("command %q has no final answer of node %s after %v", command.ID, a.Node, waited),
-				"the same --id asks again without doing it twice; the broker's access rules may keep one of you from being heard")
+			err = edge.WithHint(fmt.Errorf("command %q has no final answer of node %s after %v: it is still out, and may be begun until %s", command.ID, a.Node, waited, command.Expires.UTC().Format(time.RFC3339)),
+				askAgain(command)+". The broker's access rules may keep one of you from being heard")
 		}
 		worst = coded{code, err}
 	}
@@ -227,6 +283,9 @@ func answerCode(a desk.Answer) (code int, what string) {
 		return ExitSuperseded, "was superseded"
 	case edge.StageIndeterminate:
 		return ExitIndeterminate, "is indeterminate"
+	}
+	if a.Reply.Stage == "" && a.Refusal != "" {
+		return ExitRefused, "was likely refused (" + printable(a.Refusal) + ")"
 	}
 	return ExitNoAnswer, "is not answered"
 }
@@ -299,7 +358,7 @@ func readCommand(path string) ([]byte, error) {
 		err = fmt.Errorf("no regular file of at most %d bytes: %w", trust.MaxEnvelope, edge.ErrInvalid)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read command %q: %w", path, err)
+		return nil, noFile(fmt.Errorf("cannot read command %q: %w", path, err), "name what `holdfast fleet command --out` wrote")
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -148,7 +148,7 @@ func inferArgs(d *door, args []string, v verbFlags) (map[string]any, error) {
 	}
 	request, err := d.readRequest(v.input)
 	if err != nil {
-		return nil, err
+		return nil, noFile(err, "name a file with the request, or - for standard input")
 	}
 	if err := edge.CheckJSON(request, edge.JSONBounds{Size: trust.MaxCommand, Depth: 12}); err != nil {
 		return nil, fmt.Errorf("cannot send request over the link: %w", err)
@@ -172,6 +172,7 @@ func inferArgs(d *door, args []string, v verbFlags) (map[string]any, error) {
 // applyArgs puts a signed document into a command, where it is small enough.
 func applyArgs(_ *door, args []string, _ verbFlags) (map[string]any, error) {
 	document, err := fleet.ReadDocument(args[0])
+	err = noFile(err, "name what `holdfast policy sign` wrote")
 	if err == nil {
 		err = desk.CheckDocument(document, nil)
 	}

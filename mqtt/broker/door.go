@@ -9,8 +9,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"holdfast/edge"
 )
 
 const (
@@ -122,10 +120,8 @@ func (t TLS) check() error {
 	if t.Certificate == "" {
 		return nil
 	}
-	if _, err := t.read(); err != nil {
-		return fmt.Errorf("%w: %w", edge.ErrInvalid, err)
-	}
-	return nil
+	_, err := t.read()
+	return err
 }
 
 // config reads the files anew for each connection.

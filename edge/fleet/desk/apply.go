@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +20,9 @@ import (
 type Application struct {
 	Document *fleet.Document
 	To       Wanted
-	Wait     time.Duration // 0: until the broker has it
+	// Folder keeps the document for those who attend, once it is on its way; nil does not.
+	Folder *Folder
+	Wait   time.Duration // 0: until the broker has it
 	// Proven waits until the policy is no longer on trial.
 	Proven bool
 	// Tell is called whenever a node has come further; never twice at a time.
@@ -69,7 +72,9 @@ func CheckDocument(d *fleet.Document, root *trust.Root) error {
 }
 
 // Apply publishes a document to every node it is meant for, a policy retained, and
-// waits until they report it. What each node made of it comes back in any case.
+// waits until they report it. What each node made of it comes back with an error, too;
+// nil means that no broker has got the document. A policy that one of the nodes would
+// refuse as too old is edge.ErrExists, and goes to nobody.
 func (d *Desk) Apply(ctx context.Context, a Application) ([]Applied, error) {
 	registry := NewRegistry()
 	w := &application{Application: a, registry: registry, digest: digestOf(a.Document.Payload), news: map[string]Applied{}, told: map[string]Applied{}}
@@ -83,6 +88,9 @@ func (d *Desk) Apply(ctx context.Context, a Application) ([]Applied, error) {
 	}
 	filters := d.filters(a.To.Node, append(aboutThemselves(), mqtt.UpEvent)...)
 	err := d.visit(ctx, filters, hear, func(ctx context.Context, v *visit) error { return w.carry(ctx, v) })
+	if !w.handed {
+		return nil, err
+	}
 	return w.all(), err
 }
 
@@ -93,6 +101,7 @@ type application struct {
 	digest   string
 	names    []string
 	told     map[string]Applied
+	handed   bool // a broker may have the document
 
 	mu     sync.Mutex // guards below
 	listen bool       // the document is on its way; what was said before is not about it
@@ -107,20 +116,63 @@ func (w *application) carry(ctx context.Context, v *visit) (err error) {
 	if w.Document.Policy != nil {
 		audience = &w.Document.Policy.Metadata.Audience
 	}
-	if w.names, err = choose(w.registry.Nodes(), audience, w.To); err != nil {
-		return fmt.Errorf("cannot apply %s: %w", w.Document.Name(), err)
+	if w.names, err = v.desk.choose(w.registry.Nodes(), audience, w.To); err != nil {
+		return w.forNobody(fmt.Errorf("cannot apply %s: %w", w.Document.Name(), err))
+	}
+	if err := w.checkOlder(); err != nil {
+		return err
+	}
+	if err := w.keep(); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	w.listen = true
 	w.mu.Unlock()
-	if err := w.publish(ctx, v); err != nil {
-		return err
-	}
-	if w.Wait <= 0 {
+	err = w.publish(ctx, v)
+	switch {
+	case err != nil:
+	case w.Wait > 0:
+		err = w.wait(ctx, v)
+	default:
 		w.look() // as it is now, which says who will have to come first
+	}
+	w.handed = v.handed
+	return orElse(err, v.undelivered)
+}
+
+func (w *application) keep() error {
+	if w.Folder == nil {
 		return nil
 	}
-	return w.wait(ctx, v)
+	return w.Folder.KeepDocument(w.Document)
+}
+
+// forNobody keeps a policy for nodes that are yet to come, and says so.
+func (w *application) forNobody(err error) error {
+	hint := "`holdfast fleet nodes` lists those who have ever connected; --node NAME sends to one that has not"
+	if w.Folder == nil || !errors.Is(err, edge.ErrNotFound) {
+		return edge.WithHint(err, hint)
+	}
+	if kept := w.keep(); kept != nil {
+		return errors.Join(err, kept)
+	}
+	return edge.WithHint(err, hint+". It is kept in the desk's folder: `holdfast fleet attend` brings it to those it is for when they come")
+}
+
+// checkOlder finds nodes that would refuse the policy, before the broker remembers it in
+// a newer one's place.
+func (w *application) checkOlder() error {
+	if w.Document.Policy == nil {
+		return nil
+	}
+	for _, name := range w.names {
+		node, _ := w.registry.Node(name)
+		if a := w.judge(node); a.Stage == ApplyNewer {
+			return edge.WithHint(fmt.Errorf("cannot apply %s version %d: %s: %s: %w", w.Document.Name(), w.Document.Version(), name, a.Why, edge.ErrExists),
+				"build and sign it anew with a higher version; --node, --group and --label leave nodes out")
+		}
+	}
+	return nil
 }
 
 // publish gives the broker the document for each node: a policy to remember, so that
@@ -187,6 +239,9 @@ func (w *application) judge(n Node) Applied {
 	a := Applied{Node: n.Name, Stage: ApplySent}
 	if n.Connection == Offline {
 		a.Stage = ApplyOffline
+		if _, known := w.registry.Node(n.Name); !known {
+			a.Why = "the broker has never heard of it"
+		}
 	}
 	if w.Document.Root != nil {
 		return w.judgeRoot(n, a)
@@ -202,10 +257,17 @@ func (w *application) judge(n Node) Applied {
 		case p.FailedVersion == version:
 			a.Stage, a.Why = ApplyBack, p.FailedWhy
 		case p.Version >= version:
-			a.Stage, a.Why = ApplyNewer, fmt.Sprintf("version %d with another content is in force", p.Version)
+			a.Stage, a.Why = ApplyNewer, newerWords(p.Version, version)
 		}
 	}
 	return w.heeded(a)
+}
+
+func newerWords(has, wanted uint64) string {
+	if has == wanted {
+		return fmt.Sprintf("its version %d is another document, and a node takes a version once", has)
+	}
+	return fmt.Sprintf("it has version %d, and a node never goes back", has)
 }
 
 func (w *application) judgeRoot(n Node, a Applied) Applied {

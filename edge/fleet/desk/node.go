@@ -17,6 +17,8 @@ const (
 	// Late: the broker says it is gone, but the node has spoken since, or its will is of
 	// an earlier session than its birth. The will came late, and the node is there.
 	Late Connection = "late"
+	// Unknown: the broker has never heard of it.
+	Unknown Connection = "unknown"
 )
 
 // Node is what is known of a node by what it said.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +19,10 @@ import (
 // Order is a signed command on its way.
 type Order struct {
 	Envelope []byte
-	Wait     time.Duration // for final replies; 0: until the broker has it
+	// Folder keeps the command from the moment it is published; nil keeps it nowhere. What
+	// never reached the broker leaves nothing there.
+	Folder *Folder
+	Wait   time.Duration // for final replies; 0: until the broker has it
 	// Tell is called with every answer that says something new, and once for a node that
 	// is offline; never twice at a time.
 	Tell func(Answer)
@@ -29,13 +34,17 @@ type Answer struct {
 	Reply edge.Reply `json:"reply"` // the latest; its stage is empty while nothing was heard
 	// Connection of the node, as far as it is known.
 	Connection Connection `json:"connection"`
+	// Refusal is why the node has refused a command since this one was sent, of which it has
+	// said nothing: likely this one.
+	Refusal string `json:"refusal,omitempty"`
 }
 
 // TypeProgress is the type of envelopes that say how far a running command is.
 const TypeProgress = "progress"
 
 // Send publishes a command and waits until every node it is for has said what became of
-// it. The answers that came come back in any case.
+// it. The answers that came come back with an error, too; none at all, nil, means that no
+// broker has got the command.
 func (d *Desk) Send(ctx context.Context, o Order) ([]Answer, error) {
 	command, _, err := OpenCommand(o.Envelope)
 	if err != nil {
@@ -44,11 +53,17 @@ func (d *Desk) Send(ctx context.Context, o Order) ([]Answer, error) {
 	if len(o.Envelope) > mqtt.DefaultFrame-mqtt.MaxTopic {
 		return nil, fmt.Errorf("cannot send command %q: %d bytes do not fit a frame: %w", command.ID, len(o.Envelope), edge.ErrInvalid)
 	}
-	w := &errand{Order: o, command: command, registry: NewRegistry(), answers: map[string]Answer{}, told: map[string]string{}}
+	if o.Folder != nil {
+		if _, err := o.Folder.before(command.ID, o.Envelope); err != nil {
+			return nil, err
+		}
+	}
+	w := &errand{Order: o, command: command, registry: NewRegistry(), answers: map[string]Answer{}, told: map[string]string{}, refusals: map[string]refusal{}}
 	take := d.into(w.registry)
 	hear := func(s Said) {
 		if s.Topic.Kind == mqtt.UpReply || s.Topic.Kind == mqtt.UpEvent {
 			w.reply(s)
+			w.doubt(s)
 			return
 		}
 		w.greeted(s)
@@ -56,6 +71,9 @@ func (d *Desk) Send(ctx context.Context, o Order) ([]Answer, error) {
 	}
 	filters := d.filters(command.Audience.Node, mqtt.UpPresence, mqtt.UpHello, mqtt.UpReply, mqtt.UpEvent)
 	err = d.visit(ctx, filters, hear, w.carry)
+	if !w.handed {
+		return nil, err
+	}
 	return w.all(), err
 }
 
@@ -66,27 +84,69 @@ type errand struct {
 	registry *Registry
 	names    []string          // whose answers are waited for
 	told     map[string]string // the last that was told of each
+	handed   bool              // a broker may have the command
 
-	mu      sync.Mutex // guards below
-	answers map[string]Answer
-	back    bool // a node that has not answered came back since the command was published
+	mu       sync.Mutex // guards below
+	answers  map[string]Answer
+	refusals map[string]refusal // since the command was published
+	sent     bool
+	back     bool // a node that has not answered came back since the command was published
 }
+
+// refusal is that a node has refused some command.
+type refusal struct {
+	why string
+	at  time.Time
+}
+
+// grace is how long after a refusal a node may still say that it was about another
+// command, by answering this one.
+const grace = 3 * time.Second
 
 func (w *errand) carry(ctx context.Context, v *visit) error {
 	if err := v.settle(ctx); err != nil {
 		return err
 	}
-	names, err := choose(w.registry.Nodes(), &w.command.Audience, Wanted{Node: w.command.Audience.Node})
+	names, err := v.desk.choose(w.registry.Nodes(), &w.command.Audience, Wanted{Node: w.command.Audience.Node})
 	if err != nil {
-		return fmt.Errorf("cannot send command %q: %w", w.command.ID, err)
+		return edge.WithHint(fmt.Errorf("cannot send command %q: %w", w.command.ID, err), "`holdfast fleet nodes` lists those who have ever connected, with their groups")
 	}
 	w.mu.Lock()
 	w.names = names // from now on not changed
 	w.mu.Unlock()
-	if err := w.publish(ctx, v); err != nil || w.Wait <= 0 {
+	undo, err := w.keep()
+	if err != nil {
 		return err
 	}
-	return w.wait(ctx, v)
+	err = w.publish(ctx, v)
+	switch {
+	case err != nil:
+	case w.Wait > 0:
+		err = w.wait(ctx, v)
+	default:
+		w.look()
+	}
+	if w.handed = v.handed; w.handed {
+		return err
+	}
+	return errors.Join(orElse(err, v.undelivered), undo())
+}
+
+func orElse(err error, or func() error) error {
+	if err != nil {
+		return err
+	}
+	return or()
+}
+
+// keep keeps the command before it is published: who has it published must be able to
+// ask for it again. What is kept under its id already is what is sent.
+func (w *errand) keep() (undo func() error, err error) {
+	if w.Folder == nil {
+		return func() error { return nil }, nil
+	}
+	w.Envelope, undo, err = w.Folder.keepCommand(w.Envelope)
+	return undo, err
 }
 
 // publish sends the command once for all, or to each node where labels say whose it is.
@@ -99,7 +159,7 @@ func (w *errand) publish(ctx context.Context, v *visit) error {
 		}
 	}
 	w.mu.Lock()
-	w.back = false
+	w.back, w.sent = false, true
 	w.mu.Unlock()
 	var messages []mqtt.Message
 	for _, topic := range topics {
@@ -165,17 +225,26 @@ func (w *errand) cameBack() bool {
 func (w *errand) look() (done bool) {
 	done = true
 	for _, a := range w.all() {
-		said := fmt.Sprint(a.Reply.Stage, progressWords(a.Reply.Progress))
-		if a.Reply.Stage == "" && a.Connection == Offline {
-			said = string(Offline)
+		said := fmt.Sprint(a.Reply.Stage, progressWords(a.Reply.Progress), a.Refusal)
+		if said == "" && (a.Connection == Offline || a.Connection == Unknown) {
+			said = string(a.Connection)
 		}
 		if w.Tell != nil && said != "" && w.told[a.Node] != said {
 			w.Tell(a)
 		}
 		w.told[a.Node] = said
-		done = done && a.Done()
+		done = done && (a.Done() || w.hopeless(a))
 	}
 	return done
+}
+
+// hopeless tells whether a node has refused something and said nothing of this command
+// since.
+func (w *errand) hopeless(a Answer) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r, is := w.refusals[a.Node]
+	return is && a.Reply.Stage == "" && time.Since(r.at) >= grace
 }
 
 // Done tells whether the node has said its last about the command.
@@ -193,9 +262,14 @@ func (w *errand) all() []Answer {
 	}
 	all := make([]Answer, 0, len(names))
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		node, _ := w.registry.Node(name)
+		node, known := w.registry.Node(name)
 		a := w.answers[name]
-		a.Node, a.Connection = name, node.Connection
+		if a.Node, a.Connection = name, node.Connection; !known {
+			a.Connection = Unknown
+		}
+		if a.Reply.Stage == "" {
+			a.Refusal = w.refusals[name].why
+		}
 		all = append(all, a)
 	}
 	return all
@@ -227,6 +301,24 @@ func (w *errand) reply(s Said) {
 	}
 	r.Progress = cmp.Or(r.Progress, last.Reply.Progress)
 	w.answers[u.Node] = Answer{Node: u.Node, Reply: r}
+}
+
+// doubt takes up that a node has refused a command. It does not say which: one that
+// nobody it trusts has signed has no id that counts.
+func (w *errand) doubt(s Said) {
+	u, err := mqtt.DecodeEnvelope(s.Payload)
+	if err != nil || u.Node != s.Topic.Node || u.Type != typeEvent || u.Historical {
+		return
+	}
+	var e edge.Event
+	if json.Unmarshal(u.Body, &e) != nil || e.Kind != edge.EventCommandRefused {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sent && slices.Contains(w.names, u.Node) {
+		w.refusals[u.Node] = refusal{strings.Trim(e.Subject+": "+e.Cause, ": "), time.Now()}
+	}
 }
 
 func isStage(s edge.Stage) bool {

@@ -53,7 +53,15 @@ func TestDesk_Unreachable(t *testing.T) {
 // document is a policy of a version for the group first, signed.
 func document(tb testing.TB, version uint64) *fleet.Document {
 	tb.Helper()
-	payload := fmt.Sprintf(`{"apiVersion":"holdfast/v1","kind":"Policy","metadata":{"name":"line","version":%d,"audience":{"group":"first"}},"lease":{"hours":720,"boots":200}}`, version)
+	return fleetDocument(tb, policyText(version))
+}
+
+func policyText(version uint64) string {
+	return fmt.Sprintf(`{"apiVersion":"holdfast/v1","kind":"Policy","metadata":{"name":"line","version":%d,"audience":{"group":"first"}},"lease":{"hours":720,"boots":200}}`, version)
+}
+
+func fleetDocument(tb testing.TB, payload string) *fleet.Document {
+	tb.Helper()
 	envelope, err := trust.Sign(trust.TypePolicy, []byte(payload), newKey(tb))
 	if err != nil {
 		tb.Fatal(err)
@@ -105,7 +113,7 @@ func TestDesk_Apply(t *testing.T) {
 			if kind == mqtt.DownPolicy {
 				n.report(2, `"state":"current","version":3,"digest":"sha256:x"`)
 			}
-		}, desk.ApplyNewer, "version 3 with another content is in force"},
+		}, desk.ApplyNewer, "it has version 3, and a node never goes back"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachBroker(t, func(t *testing.T, address string) {
@@ -155,6 +163,133 @@ func TestDesk_ApplyMeansWhom(t *testing.T) {
 		late := startNode(t, address, "gw-9", nil)
 		eventually(t, "the broker kept it", func() bool { return len(late.got(mqtt.DownPolicy)) == 1 })
 	})
+}
+
+// TestDesk_ApplyOlder: what a node would refuse does not take the place of what it has.
+func TestDesk_ApplyOlder(t *testing.T) {
+	address := embedded(t)
+	n := startNode(t, address, "gw-1", nil)
+	n.birth("")
+	newest := document(t, 2)
+	n.report(1, fmt.Sprintf(`"state":"current","version":2,"digest":%q`, desk.DigestOf(newest.Payload)))
+	d, folder := newDesk(t, address), openFolder(t)
+	if _, err := d.Apply(t.Context(), desk.Application{Document: newest, Folder: folder}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the newest is there", func() bool { return len(n.got(mqtt.DownPolicy)) == 1 })
+	other := fleetDocument(t, strings.Replace(policyText(2), "720", "700", 1))
+	for name, c := range map[string]struct {
+		document *fleet.Document
+		words    string
+	}{
+		"Older":   {document(t, 1), "gw-1: it has version 2, and a node never goes back"},
+		"Another": {other, "gw-1: its version 2 is another document"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all, err := d.Apply(t.Context(), desk.Application{Document: c.document, Wait: patience})
+			if !errors.Is(err, edge.ErrExists) || !strings.Contains(err.Error(), c.words) || all != nil {
+				t.Errorf("Apply = %+v, %v; want that %s", all, err, c.words)
+			}
+			if err := folder.KeepDocument(c.document); !errors.Is(err, edge.ErrExists) {
+				t.Errorf("KeepDocument = %v, want %v", err, edge.ErrExists)
+			}
+		})
+	}
+	if got := n.got(mqtt.DownPolicy); len(got) != 1 {
+		t.Errorf("the node got %d policies, want the newest alone", len(got))
+	}
+	if err := folder.KeepDocument(newest); err != nil {
+		t.Errorf("KeepDocument of the same = %v, want nil", err)
+	}
+	if err := folder.KeepDocument(document(t, 3)); err != nil {
+		t.Errorf("KeepDocument of the next = %v, want nil", err)
+	}
+}
+
+// TestDesk_SendKeeps: a command is kept from the moment it is published, and what never
+// was leaves nothing.
+func TestDesk_SendKeeps(t *testing.T) {
+	address := embedded(t)
+	startNode(t, address, "gw-1", nil).birth("")
+	folder, key := openFolder(t), newKey(t)
+	order := func(draft desk.Draft) desk.Order {
+		t.Helper()
+		envelope, _, err := folder.Sign(draft, time.Now(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return desk.Order{Envelope: envelope, Folder: folder}
+	}
+	kept := func(id string) bool {
+		t.Helper()
+		envelope, err := folder.Command(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return envelope != nil
+	}
+	out := order(restart("out"))
+	if answers, err := newDesk(t, address).Send(t.Context(), out); err != nil || answers == nil || !kept("out") {
+		t.Errorf("Send = %v, %v, kept %v; want it sent and kept", answers, err, kept("out"))
+	}
+	nobody := restart("nobody")
+	nobody.Audience = edge.Audience{Group: "nosuch"}
+	if answers, err := newDesk(t, address).Send(t.Context(), order(nobody)); !errors.Is(err, edge.ErrNotFound) || answers != nil || kept("nobody") {
+		t.Errorf("Send to nobody = %v, %v, kept %v; want nothing kept", answers, err, kept("nobody"))
+	}
+	away := newDesk(t, freeAddress(t))
+	if answers, err := away.Send(t.Context(), order(restart("away"))); !errors.Is(err, edge.ErrUnavailable) || answers != nil || kept("away") {
+		t.Errorf("Send without a broker = %v, %v, kept %v; want nothing kept", answers, err, kept("away"))
+	}
+	if _, err := away.Send(t.Context(), out); !errors.Is(err, edge.ErrUnavailable) || !kept("out") {
+		t.Errorf("Send again without a broker = %v, kept %v; want that what is out stays kept", err, kept("out"))
+	}
+}
+
+// TestDesk_SendRefused: a node that does not believe a command cannot answer it, and says
+// so in an event.
+func TestDesk_SendRefused(t *testing.T) {
+	event := func(n *node, seq uint64) string {
+		return n.envelope(seq, "event", `{"seq":1,"at":"2026-11-21T08:00:00Z","kind":"command-refused","subject":"wrong_role","cause":"key 12 is of another role"}`)
+	}
+	for name, c := range map[string]struct {
+		says func(n *node)
+		want string
+	}{
+		"Says": {func(n *node) { n.say(mqtt.UpEvent, event(n, 2)) }, "wrong_role: key 12 is of another role"},
+		"LongAgo": {func(n *node) {
+			n.say(mqtt.UpEvent, strings.Replace(event(n, 2), `"historical":false`, `"historical":true`, 1))
+		}, ""},
+		"AndYetObeys": {func(n *node) {
+			n.say(mqtt.UpEvent, event(n, 2))
+			n.say(mqtt.UpReply, n.envelope(3, "reply", `{"command":"one","stage":"received"}`))
+		}, ""},
+		"AboutAnother": {func(n *node) { n.say(mqtt.UpEvent, strings.Replace(event(n, 2), "command-", "message-", 1)) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := embedded(t)
+			n := startNode(t, address, "gw-1", func(n *node, kind mqtt.Kind, _ []byte) {
+				if kind == mqtt.DownCommand {
+					c.says(n)
+				}
+			})
+			n.birth("")
+			n.say(mqtt.UpEvent, event(n, 1)) // before the command
+			wait := 2 * time.Second
+			if c.want != "" {
+				wait = patience // it need not be waited for
+			}
+			started := time.Now()
+			answers, err := newDesk(t, address).Send(t.Context(), desk.Order{Envelope: sign(t, openFolder(t), restart("one"), newKey(t)), Wait: wait})
+			if err != nil || len(answers) != 1 || answers[0].Refusal != c.want {
+				t.Errorf("Send = %+v, %v; want the refusal %q", answers, err, c.want)
+			}
+			if took := time.Since(started); took >= patience {
+				t.Errorf("it took %v, want less than the wait", took)
+			}
+		})
+	}
 }
 
 // answerer answers commands with stages.

@@ -17,6 +17,7 @@ type visit struct {
 	heard   chan struct{} // rung whenever something was heard
 	desk    *Desk
 	said    uint64 // the connection on which the message was said, counted
+	handed  bool   // the broker may have something of ours
 }
 
 // visit connects, lets do work, and goes. hear takes every message of the site, one
@@ -108,17 +109,28 @@ func (v *visit) settle(ctx context.Context) error {
 	}
 }
 
-// publish sends messages. That the connection is down is no error: the next one rings,
-// and lost tells that they are to be said again.
+// publish sends messages, and notes whether any may have reached the broker. That the
+// connection is down is no error: the next one rings, and lost tells that they are to be
+// said again.
 func (v *visit) publish(ctx context.Context, messages ...mqtt.Message) error {
 	v.said = v.session.State().Connections
 	for _, m := range messages {
 		err := v.session.Publish(ctx, m)
+		unsure := errors.Is(err, mqtt.ErrUnacknowledged) || err != nil && ctx.Err() != nil
+		v.handed = v.handed || err == nil || unsure
 		if err != nil && !errors.Is(err, mqtt.ErrDown) && !errors.Is(err, mqtt.ErrUnacknowledged) {
 			return err
 		}
 	}
 	return nil
+}
+
+// undelivered is the error of a call that ends without the broker having been told.
+func (v *visit) undelivered() error {
+	if v.handed {
+		return nil
+	}
+	return fmt.Errorf("cannot publish: the connection to broker %q was lost: %w", v.desk.options.Broker, edge.ErrUnavailable)
 }
 
 // lost tells whether there is another connection than the one on which was published.

@@ -29,7 +29,7 @@ func (w Wanted) matches(n edge.Identity) bool {
 // choose lists the nodes that are meant by both the audience, where there is one, and
 // the wish. A node asked for by name is taken even if nobody has heard of it: the
 // broker keeps the document until it comes.
-func choose(nodes []Node, audience *edge.Audience, w Wanted) ([]string, error) {
+func (d *Desk) choose(nodes []Node, audience *edge.Audience, w Wanted) ([]string, error) {
 	var names []string
 	for _, n := range nodes {
 		if id := n.Identity(); w.matches(id) && (audience == nil || audience.Matches(id)) {
@@ -45,11 +45,14 @@ func choose(nodes []Node, audience *edge.Audience, w Wanted) ([]string, error) {
 	case w.Node != "":
 		return nil, fmt.Errorf("node %q does not belong to %v: %w", w.Node, audience, edge.ErrInvalid)
 	}
-	err := fmt.Errorf("no node of the site is meant: %w", edge.ErrNotFound)
-	if audience != nil {
-		err = fmt.Errorf("no node of the site is meant by the document, which is for %v: %w", *audience, edge.ErrNotFound)
+	site, broker := d.options.Site, d.options.Broker
+	switch {
+	case len(nodes) == 0:
+		return nil, fmt.Errorf("no node of site %q has ever connected to broker %q: %w", site, broker, edge.ErrNotFound)
+	case audience != nil:
+		return nil, fmt.Errorf("no node of site %q is meant, of %d that have connected: it is for %v: %w", site, len(nodes), *audience, edge.ErrNotFound)
 	}
-	return nil, edge.WithHint(err, "`holdfast fleet nodes` lists those who have ever connected; --node NAME sends to one that has not")
+	return nil, fmt.Errorf("no node of site %q is meant, of %d that have connected: %w", site, len(nodes), edge.ErrNotFound)
 }
 
 // silent tells whether all that is left of a node is a will that says nothing of it.
