@@ -20,7 +20,8 @@
 //     more seldom, up to 5 minutes, while that goes on.
 //   - History takes at most half of the link's time, and waits while the month has no
 //     bytes left. Replies, births, hellos and states do not wait, but states come
-//     seldom then. What happens now is not slowed down.
+//     seldom then. What happens now is not slowed down. A reply that is not kept goes
+//     ahead of what waits, and comes again in its place.
 //   - The retained presence names the session that is up: when a late will has
 //     overwritten it, it is said again.
 //   - Memory is bounded by the session's window and inbox, a batch of each stream,

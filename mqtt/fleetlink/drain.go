@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// mostAtOnce bounds what is read from a stream into memory: 2 MB of the largest
+	// mostAtOnce bounds what is read from a stream into memory: 2.3 MB of the largest
 	// records.
 	mostAtOnce = 64
 	// readAgain is how long a stream that cannot be read is left alone.
@@ -62,6 +62,12 @@ func (t *talk) round(ctx context.Context) (sent bool, again time.Time, err error
 	for _, f := range t.link.flows {
 		a, at := t.link.may(f, now)
 		again = soonest(again, at)
+		if f == t.link.telemetry && (a.most == 0 || a.paced) {
+			n, err := t.hurry(ctx, f)
+			if sent = n > 0; err != nil {
+				return sent, time.Time{}, err
+			}
+		}
 		if a.most == 0 {
 			continue
 		}
@@ -73,7 +79,7 @@ func (t *talk) round(ctx context.Context) (sent bool, again time.Time, err error
 			again = soonest(again, now.Add(readAgain))
 		}
 	}
-	return false, again, nil
+	return sent, again, nil
 }
 
 // allowance is how much of a stream may be sent at once.

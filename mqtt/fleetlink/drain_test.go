@@ -140,6 +140,85 @@ func TestLink_Memory(t *testing.T) {
 	})
 }
 
+// TestLink_Hurry: a reply that is not kept waits neither for history nor for the month's
+// bytes; other records do. In the end the fleet has everything without a hole.
+func TestLink_Hurry(t *testing.T) {
+	largest := `{"command":"late","stage":"succeeded","result":{"x":"` + long(edge.MaxResult-8) + `"}}`
+	say := func(t *testing.T, s *stage, kind, body string) (seq uint64) {
+		t.Helper()
+		seq, err := s.node.spool.Append(outbox.Record{Class: outbox.D0, Kind: kind, Body: []byte(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	replied := func(s *stage) bool {
+		s.fleet.mu.Lock()
+		defer s.fleet.mu.Unlock()
+		return s.fleet.replies["late"].Stage == edge.StageSucceeded
+	}
+	wait := func(t *testing.T, s *stage, others int) {
+		t.Helper()
+		task := say(t, s, "task", `{"n":-1}`)
+		say(t, s, "reply", largest)
+		if took := await(t, "reply", time.Minute, func() bool { return replied(s) }); took > 4*hop {
+			t.Errorf("the reply took %v, want a round trip", took)
+		}
+		if got := s.stream("telemetry"); got.Arrived >= task || got.Arrived >= uint64(others) {
+			t.Errorf("stream is %+v, want history to be on its way", got)
+		}
+		s.fleet.mu.Lock()
+		if _, there := s.fleet.streamLocked(s.stream("telemetry").Epoch).entries[task]; there {
+			t.Error("a record of another kind overtook history")
+		}
+		s.fleet.mu.Unlock()
+	}
+	t.Run("History", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			s.dark()
+			for n := range 3000 {
+				s.node.note(n)
+			}
+			s.light(t)
+			pass(time.Second)
+			wait(t, s, 3000)
+			await(t, "confirmed", time.Hour, s.isEmpty)
+			if got := len(s.broker.heard(topic(mqtt.UpReply))); got != 2 {
+				t.Errorf("the reply was sent %d times, want ahead and in its place", got)
+			}
+		})
+	})
+	t.Run("Budget", func(t *testing.T) {
+		alter := func(_ *process, o *fleetlink.Options) { o.Budget = func() uint64 { return 2 << 20 } }
+		on(t, alter, func(t *testing.T, s *stage) {
+			s.dark()
+			for n := range 4000 {
+				s.node.note(n)
+			}
+			s.light(t)
+			pass(time.Hour)
+			if s.node.Status().WaitsTill == nil {
+				t.Fatalf("status is %+v, want it to wait", s.node.Status())
+			}
+			wait(t, s, 4000)
+			pass(24 * time.Hour)
+			if got := len(s.broker.heard(topic(mqtt.UpReply))); got > 2 {
+				t.Errorf("the reply was sent %d times in a day", got)
+			}
+		})
+	})
+	t.Run("Present", func(t *testing.T) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			say(t, s, "reply", largest)
+			await(t, "reply", 4*hop, func() bool { return replied(s) })
+			await(t, "confirmed", time.Minute, s.isEmpty)
+			if got := len(s.broker.heard(topic(mqtt.UpReply))); got != 1 {
+				t.Errorf("the reply was sent %d times, want once", got)
+			}
+		})
+	})
+}
+
 // TestLink_Doubt: a fleet that is away for days is asked seldom and briefly, and gets
 // everything soon after it is back.
 func TestLink_Doubt(t *testing.T) {

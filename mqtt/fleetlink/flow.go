@@ -36,6 +36,7 @@ type flow struct {
 	era      int    // grows when marks of before mean nothing any more
 	historic uint64 // numbers below waited through a time without link
 	paced    uint64 // numbers below are history, or sent again, and take their time
+	looked   uint64 // up to here replies went ahead
 	waiting  time.Time
 	patience time.Duration
 	probing  bool // the next to be sent is the first that was not confirmed
@@ -67,7 +68,7 @@ func (f *flow) begin(remembered bool) {
 	f.probing = false
 	f.cursor = outbox.Position{Epoch: report.Epoch, Seq: from}
 	f.arrived, f.acked = from, report.Confirmed
-	f.historic, f.paced = report.Next, report.Next
+	f.historic, f.paced, f.looked = report.Next, report.Next, report.Next-min(report.Next, 1)
 }
 
 // isPaced tells whether what comes next is history, or is sent again.
@@ -110,6 +111,7 @@ func (f *flow) moved(epoch string, report edge.StreamReport) (era int) {
 	}
 	f.cursor.Seq, f.arrived, f.acked = report.Confirmed, report.Confirmed, report.Confirmed
 	f.historic, f.paced, f.waiting = report.Next, report.Next, time.Time{}
+	f.looked = report.Next - min(report.Next, 1)
 	return f.era
 }
 

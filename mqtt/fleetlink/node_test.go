@@ -292,6 +292,11 @@ func (p *process) note(n int) {
 	_, _ = p.spool.Append(outbox.Record{Class: class, Mono: time.Duration(n) * time.Millisecond, Time: time.Now(), Quality: "ntp", Kind: "task", Body: fmt.Appendf(nil, `{"n":%d}`, n)})
 }
 
+// answer puts a reply into it that is not kept, and may go ahead.
+func (p *process) answer(n int) {
+	_, _ = p.spool.Append(outbox.Record{Class: outbox.D0, Mono: time.Duration(n) * time.Millisecond, Kind: "reply", Body: fmt.Appendf(nil, `{"command":"refused-%d","stage":"refused"}`, n)})
+}
+
 func (p *process) commit(n int) {
 	p.flash.mu.Lock()
 	defer p.flash.mu.Unlock()

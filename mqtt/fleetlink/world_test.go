@@ -98,6 +98,8 @@ func (w *world) work() {
 		w.fleet.issue(edge.Command{ID: fmt.Sprint("order-", w.orders), Counter: w.orders})
 	case 3:
 		w.node.setState(fmt.Sprint("workload-", w.random.IntN(4)))
+	case 4:
+		w.node.answer(w.noted)
 	}
 }
 
