@@ -268,7 +268,7 @@ func (d *door) fleetAttendVerb(f *fleetLink) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&freshness, "freshness", "", "private key of the role freshness")
 	cmd.Flags().StringVar(&root, "root", "", "the fleet's signed root document")
-	cmd.Flags().BoolVar(&once, "once", false, "end when nothing has come for a while")
+	cmd.Flags().BoolVar(&once, "once", false, "greet who is there, take what comes, and end when nothing has come for 5 s")
 	return cmd
 }
 

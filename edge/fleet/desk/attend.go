@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,8 +22,9 @@ type Attendance struct {
 	Folder    *Folder
 	Freshness ed25519.PrivateKey
 	Root      *trust.Root // nil: what the folder holds is believed
-	// Once ends the attendance when nothing has come for Quiet; without it, ctx does.
-	Once bool
+	// Once ends the attendance when nothing has come for Linger, 5 s; without it, ctx does.
+	Once   bool
+	Linger time.Duration
 	// Tell is called for what a person may want to see; never twice at a time.
 	Tell func(Deed)
 }
@@ -30,7 +32,7 @@ type Attendance struct {
 // Deed is something an attendance did.
 type Deed struct {
 	Node   string `json:"node"`
-	What   string `json:"what"` // fresh, policy, root, command, confirmed, hole
+	What   string `json:"what"` // fresh, policy, root, command, confirmed, hole, refused
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -40,6 +42,9 @@ const (
 	// confirmEvery is how often a stream that goes on is confirmed: each confirmation is
 	// some 500 bytes on the node's link.
 	confirmEvery = time.Second
+	// linger is how long a node may take to say hello after it was greeted, or the next of
+	// what it has kept: a link of the narrow kind needs a while for an entry.
+	linger = 5 * time.Second
 )
 
 // Attend stands by for the fleet until ctx ends: it keeps every envelope of every node
@@ -106,11 +111,15 @@ type attendant struct {
 	unmet    map[streamID]uint64   // of nodes that were there before us, and what they know to be confirmed
 	acks     []func()
 	grumble  grumble
+	refusals grumble
 	ending   bool // what is sent now must be on its way before we go
 }
 
 func newAttendant(d *Desk, a Attendance) *attendant {
 	log := d.options.Log
+	if a.Linger <= 0 {
+		a.Linger = linger
+	}
 	return &attendant{
 		Attendance: a, desk: d, items: make(chan item, maxBatch), up: make(chan struct{}, 1), registry: NewRegistry(),
 		history: newHistory(filepath.Join(a.Folder.path, historyFolder), log),
@@ -149,22 +158,24 @@ func (at *attendant) run(ctx context.Context) error {
 		case <-at.up:
 		case <-confirm.C:
 			at.confirmAll(ctx)
-			at.greetAll(ctx)
+			greeted := at.greetAll(ctx)
 			if err := at.unreached(); at.Once && err != nil {
 				return err
 			}
-			continue
+			if !greeted {
+				continue
+			}
 		case <-quiet.C:
 			return at.leave(ctx)
 		}
 		if at.Once {
-			quiet.Reset(at.desk.options.Quiet)
+			quiet.Reset(at.Linger)
 		}
 	}
 }
 
 // quiet is when an attendance that is only for once ends: long enough after it has
-// begun to connect, then Quiet after what came last.
+// begun to connect, then Linger after it has, or has greeted, or what came last.
 func (at *attendant) quiet() (timer *time.Timer, stop func()) {
 	timer = time.NewTimer(at.desk.options.Patience)
 	if !at.Once {
@@ -267,7 +278,10 @@ func (at *attendant) takeEnvelope(s Said) error {
 		return nil
 	}
 	id := streamID{u.Node, u.Epoch}
-	_, err = at.history.take(id, n, s.Payload)
+	taken, err := at.history.take(id, n, s.Payload)
+	if taken {
+		at.refused(u, s.At)
+	}
 	k := at.history.streams[id]
 	if err != nil || k == nil {
 		return err
@@ -280,6 +294,21 @@ func (at *attendant) takeEnvelope(s Said) error {
 		at.tell(id.node, "hole", fmt.Sprintf("%s: %d to %d are missing, nothing beyond is confirmed", id.epoch, missing.from, missing.to))
 	}
 	return nil
+}
+
+// refused tells that a node has refused what it was told: by us, if our key is not one
+// it believes. What it kept while it was cut off is about something else.
+func (at *attendant) refused(u mqtt.Envelope, now time.Time) {
+	var e edge.Event
+	if u.Type != typeEvent || u.Historical || json.Unmarshal(u.Body, &e) != nil {
+		return
+	}
+	if e.Kind != edge.EventMessageRefused && e.Kind != edge.EventCommandRefused {
+		return
+	}
+	if at.refusals.allows(now) > 0 {
+		at.tell(u.Node, "refused", eventWords(e))
+	}
 }
 
 // complain tells of a message that is of no use, a few times a minute at most.

@@ -315,6 +315,68 @@ func TestDesk_Attend_Believes(t *testing.T) {
 	}
 }
 
+// TestDesk_Attend_Once: who is there is greeted, and what it then says and sends is kept
+// and confirmed before the end.
+func TestDesk_Attend_Once(t *testing.T) {
+	eachBroker(t, func(t *testing.T, address string) {
+		at := newAttendance(t, address)
+		at.a.Once, at.a.Linger = true, 2*time.Second
+		streams := `[{"name":"control","epoch":"` + epoch + `","next":4,"confirmed":1}]`
+		greeted := false
+		n := startNode(t, address, "gw-1", func(n *node, kind mqtt.Kind, _ []byte) {
+			if kind == mqtt.DownAck && !greeted {
+				greeted = true
+				n.hello(`,"policyVersion":9,"streams":` + streams)
+			}
+			if kind == mqtt.DownFresh {
+				n.events(2, 3)
+			}
+		})
+		n.birth(`,"outbox":` + streams)
+		if err := at.desk.Attend(t.Context(), at.a); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the last confirmation is heard", func() bool { return at.through(n) == 3 })
+		if got, err := desk.KeptThrough(at.folder, "gw-1", epoch); err != nil || got != 3 {
+			t.Errorf("kept through %d (%v), want 3", got, err)
+		}
+	})
+}
+
+// TestDesk_Attend_Refused: a node that does not believe what it is told says so, and the
+// person hears of it, but not without end.
+func TestDesk_Attend_Refused(t *testing.T) {
+	address := embedded(t)
+	at := newAttendance(t, address)
+	stop := at.start()
+	n := startNode(t, address, "gw-1", nil)
+	n.birth("")
+	at.ready(n)
+	const refused = `{"kind":"message-refused","subject":"hf/v1/plant/gw-1/down/fresh","cause":"wrong_role: key 12"}`
+	n.say(mqtt.UpEvent, strings.Replace(n.envelope(1, "event", refused), `"historical":false`, `"historical":true`, 1))
+	for seq := range uint64(30) {
+		n.say(mqtt.UpEvent, n.envelope(seq+2, "event", refused))
+		n.say(mqtt.UpEvent, n.envelope(seq+2, "event", refused)) // twice the same
+	}
+	at.confirmed(n, 31)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	close(at.deeds)
+	told := 0
+	for d := range at.deeds {
+		if d.What == "refused" {
+			told++
+			if want := "message-refused hf/v1/plant/gw-1/down/fresh because wrong_role: key 12"; d.Node != "gw-1" || d.Detail != want {
+				t.Errorf("told %+v, want %q", d, want)
+			}
+		}
+	}
+	if told != 10 {
+		t.Errorf("told of %d refusals, want 10 within a minute", told)
+	}
+}
+
 func TestDesk_Attend_Refuses(t *testing.T) {
 	t.Run("SecondAttendance", func(t *testing.T) {
 		address := embedded(t)

@@ -33,17 +33,19 @@ func (at *attendant) hearPresence(s Said) error {
 }
 
 // greetAll confirms to nodes what they know to be confirmed, by which they know that
-// somebody attends, and say hello again.
-func (at *attendant) greetAll(ctx context.Context) {
+// somebody attends, and say hello again. It tells whether there were any.
+func (at *attendant) greetAll(ctx context.Context) (greeted bool) {
 	for id, seq := range at.unmet {
 		if at.session.State().Phase != mqtt.Up {
-			return
+			return greeted
 		}
 		delete(at.unmet, id)
+		greeted = true
 		if err := at.confirm(ctx, id, seq); err != nil {
 			at.desk.options.Log.Warn("greeting not sent", "node", id.node, "err", err)
 		}
 	}
+	return greeted
 }
 
 // baselines notes what nodes were done with before their history was kept here: it
