@@ -29,7 +29,7 @@ func (d *door) fleetVerb() *cobra.Command {
 	f := d.fleetLink(cmd)
 	cmd.AddCommand(
 		d.fleetNodesVerb(f), d.fleetApplyVerb(f), d.fleetCommandVerb(f), d.fleetCosignVerb(), d.fleetSendVerb(f),
-		d.fleetWatchVerb(f), d.fleetAttendVerb(f),
+		d.fleetWatchVerb(f), d.fleetAttendVerb(f), d.fleetForgetVerb(f),
 	)
 	return cmd
 }
