@@ -173,8 +173,8 @@ func (l *linked) keep() string { return filepath.Join(l.dir, "fleet") }
 
 func (l *linked) key(name string) string { return filepath.Join(l.dir, "desk", "keys", name+".key") }
 
-// awaitTold returns once the fleet has confirmed everything, seen twice: while the spool
-// moves on under the count, it says that nothing waits.
+// awaitTold returns once the fleet has confirmed everything, seen twice: a count that is
+// taken while the spool moves on says that nothing waits.
 func (l *linked) awaitTold(ctx context.Context) error {
 	seen := 0
 	return l.awaitLink(ctx, "confirmed everything", func(up, confirms bool, waiting uint64) bool {
