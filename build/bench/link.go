@@ -173,17 +173,10 @@ func (l *linked) keep() string { return filepath.Join(l.dir, "fleet") }
 
 func (l *linked) key(name string) string { return filepath.Join(l.dir, "desk", "keys", name+".key") }
 
-// awaitTold returns once the fleet has confirmed everything, seen twice: a count that is
-// taken while the spool moves on says that nothing waits.
+// awaitTold returns once the fleet has confirmed everything.
 func (l *linked) awaitTold(ctx context.Context) error {
-	seen := 0
 	return l.awaitLink(ctx, "confirmed everything", func(up, confirms bool, waiting uint64) bool {
-		if !up || !confirms || waiting > 0 {
-			seen = 0
-			return false
-		}
-		seen++
-		return seen == 2
+		return up && confirms && waiting == 0
 	})
 }
 
