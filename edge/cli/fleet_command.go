@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +23,7 @@ type orderFlags struct {
 	labels []string
 	keys   []string
 	out    string
+	root   string
 	wait   time.Duration
 }
 
@@ -71,7 +70,12 @@ func (o *orderFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&o.draft.Supersedes, "supersedes", "", "id of a command that this one ends")
 	flags.StringArrayVar(&o.keys, "key", nil, "private key file; may be repeated. The first is the issuer's")
 	flags.StringVar(&o.out, "out", "", "write the signed command here and send nothing")
+	addCommandRoot(cmd, &o.root)
 	addWait(cmd, &o.wait)
+}
+
+func addCommandRoot(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "root", "", "the fleet's signed root document: refuse, before anything is signed or sent, what nodes would not believe")
 }
 
 func addWait(cmd *cobra.Command, wait *time.Duration) {
@@ -107,6 +111,15 @@ func (d *door) fleetCommand(ctx context.Context, f *fleetLink, o orderFlags) err
 	if err != nil {
 		return err
 	}
+	root, err := readFleetRoot(o.root)
+	if err != nil {
+		return err
+	}
+	if root != nil {
+		if err := explainKeys(desk.CheckCommandKeys(root, keys...), root); err != nil {
+			return err
+		}
+	}
 	folder, err := f.folder()
 	if err != nil {
 		return err
@@ -119,12 +132,20 @@ func (d *door) fleetCommand(ctx context.Context, f *fleetLink, o orderFlags) err
 		if err := fleet.Write(o.out, append(envelope, '\n')); err != nil {
 			return err
 		}
-		return d.showCommand(o.out, envelope)
+		return d.showCommand(o.out, envelope, root)
 	}
 	if again {
 		fmt.Fprintf(d.Stderr, "command %s was signed before; the same bytes are sent again\n", o.draft.ID)
 	}
-	return d.sendCommand(ctx, f, envelope, o.wait)
+	return d.sendCommand(ctx, f, envelope, root, o.wait)
+}
+
+// explainKeys says which keys would do.
+func explainKeys(err error, root *trust.Root) error {
+	if err == nil {
+		return nil
+	}
+	return edge.WithHint(err, "the role command has the keys "+strings.Join(shorten(root.Roles[trust.RoleCommand].KeyIDs), ", "))
 }
 
 // needs tells how many signatures a verb lacks.
@@ -141,9 +162,14 @@ func needs(envelope []byte) error {
 }
 
 // sendCommand sends what is signed, keeps it once it is out, and waits.
-func (d *door) sendCommand(ctx context.Context, f *fleetLink, envelope []byte, wait time.Duration) error {
+func (d *door) sendCommand(ctx context.Context, f *fleetLink, envelope []byte, root *trust.Root, wait time.Duration) error {
 	if err := needs(envelope); err != nil {
 		return err
+	}
+	if root != nil {
+		if err := desk.CheckCommand(root, envelope); err != nil {
+			return explainKeys(err, root)
+		}
 	}
 	command, _, err := desk.OpenCommand(envelope)
 	if err != nil {
@@ -185,156 +211,9 @@ func idTaken(err error) error {
 	return err
 }
 
-// interruptedCommand says what an interrupted verb leaves behind.
-func interruptedCommand(command *edge.Command, answers []desk.Answer) error {
-	if answers == nil {
-		return coded{ExitInterrupted, fmt.Errorf("interrupted: command %q was not sent", command.ID)}
-	}
-	return coded{ExitInterrupted, edge.WithHint(fmt.Errorf("interrupted: %s", stillOut(command)), askAgain(command))}
-}
-
-// stillOut says how long a command that was sent may have an effect.
-func stillOut(command *edge.Command) string {
-	return fmt.Sprintf("command %q is still out, and may be begun until %s", command.ID, command.Expires.UTC().Format(time.RFC3339))
-}
-
-// askAgain says what can be done about a command that is out.
-func askAgain(command *edge.Command) string {
-	return fmt.Sprintf("the same with --id %s asks again without doing it twice; `holdfast fleet command %s cancel %s --key KEY` withdraws it", command.ID, addressee(command.Audience), command.ID)
-}
-
-// addressee is an audience as the arguments of `fleet command`.
-func addressee(a edge.Audience) string {
-	switch {
-	case a.Node != "":
-		return a.Node
-	case a.Group != "":
-		return "--group " + a.Group
-	}
-	var flags []string
-	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
-		flags = append(flags, "--label "+name+"="+a.Labels[name])
-	}
-	return strings.Join(flags, " ")
-}
-
-func (d *door) tellAnswer(a desk.Answer) {
-	r := a.Reply
-	switch {
-	case r.Stage == "" && a.Refusal != "":
-		fmt.Fprintf(d.progress(), "%s  has refused a command, likely this one: %s\n", a.Node, printable(a.Refusal))
-		return
-	case r.Stage == "" && a.Connection == desk.Unknown:
-		fmt.Fprintf(d.progress(), "%s  the broker has never heard of it\n", a.Node)
-		return
-	case r.Stage == "":
-		fmt.Fprintf(d.progress(), "%s  is %s\n", a.Node, a.Connection)
-		return
-	}
-	words := fmt.Sprintf("%s  %s", a.Node, r.Stage)
-	for _, more := range [...]string{r.Reason, r.Detail} {
-		if more != "" {
-			words += ": " + more
-		}
-	}
-	if progress := a.ProgressWords(); progress != "" && !r.Stage.Final() {
-		words += ": " + progress
-	}
-	fmt.Fprintln(d.progress(), printable(words))
-	if r.Remedy != "" {
-		fmt.Fprintf(d.progress(), "  remedy: %s\n", printable(r.Remedy))
-	}
-	if len(r.Result) > 0 && d.output != "json" {
-		d.printResult(r.Result)
-	}
-}
-
-// answersVerdict is the worst of all answers, as an exit code.
-func answersVerdict(command *edge.Command, answers []desk.Answer, waited time.Duration) error {
-	var worst error
-	for _, a := range answers {
-		code, what := answerCode(a)
-		var before coded
-		if code == ExitOK || errors.As(worst, &before) && severity(before.code) >= severity(code) {
-			continue
-		}
-		err := fmt.Errorf("command %q %s on node %s", command.ID, what, a.Node)
-		if code == ExitNoAnswer {
-			err = edge.WithHint(fmt.Errorf("command %q has no final answer of node %s after %v: it is still out, and may be begun until %s", command.ID, a.Node, waited, command.Expires.UTC().Format(time.RFC3339)),
-				askAgain(command)+". The broker's access rules may keep one of you from being heard")
-		}
-		worst = coded{code, err}
-	}
-	return worst
-}
-
-// answerCode is the exit code of one answer, and its word.
-func answerCode(a desk.Answer) (code int, what string) {
-	switch a.Reply.Stage {
-	case edge.StageSucceeded:
-		return ExitOK, "succeeded"
-	case edge.StageFailed:
-		return ExitFailed, "failed"
-	case edge.StageRefused:
-		return ExitRefused, "was refused"
-	case edge.StageExpired:
-		return ExitExpired, "expired"
-	case edge.StageSuperseded:
-		return ExitSuperseded, "was superseded"
-	case edge.StageIndeterminate:
-		return ExitIndeterminate, "is indeterminate"
-	}
-	if a.Reply.Stage == "" && a.Refusal != "" {
-		return ExitRefused, "was likely refused (" + printable(a.Refusal) + ")"
-	}
-	return ExitNoAnswer, "is not answered"
-}
-
-// severity orders codes: where nobody knows what happened comes before what failed.
-func severity(code int) int {
-	for i, c := range [...]int{ExitSuperseded, ExitExpired, ExitRefused, ExitNoAnswer, ExitFailed, ExitIndeterminate} {
-		if c == code {
-			return i
-		}
-	}
-	return -1
-}
-
-func (d *door) fleetCosignVerb() *cobra.Command {
-	var keys []string
-	cmd := &cobra.Command{
-		Use:   "cosign FILE --key KEY",
-		Short: "Add a signature to a command that `fleet command --out` wrote",
-		Long: "Add a signature to a command that `fleet command --out` wrote. What it says is printed first: read\n" +
-			"what you sign.",
-		Args: exactly(1, "a signed command"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(keys) == 0 {
-				return edge.WithHint(usagef("cannot cosign: no --key is given"), "name a private key of the role command")
-			}
-			envelope, err := readCommand(args[0])
-			if err != nil {
-				return err
-			}
-			private, err := privateKeys(keys)
-			if err != nil {
-				return err
-			}
-			if envelope, err = trust.Cosign(envelope, private...); err != nil {
-				return err
-			}
-			if err := fleet.Write(args[0], append(envelope, '\n')); err != nil {
-				return err
-			}
-			return d.showCommand(args[0], envelope)
-		},
-	}
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "private key file; may be repeated")
-	return cmd
-}
-
 func (d *door) fleetSendVerb(f *fleetLink) *cobra.Command {
 	var wait time.Duration
+	var rootPath string
 	cmd := &cobra.Command{
 		Use:   "send FILE",
 		Short: "Send a signed command and wait for what becomes of it",
@@ -345,9 +224,14 @@ func (d *door) fleetSendVerb(f *fleetLink) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.sendCommand(cmd.Context(), f, envelope, wait)
+			root, err := readFleetRoot(rootPath)
+			if err != nil {
+				return err
+			}
+			return d.sendCommand(cmd.Context(), f, envelope, root, wait)
 		},
 	}
+	addCommandRoot(cmd, &rootPath)
 	addWait(cmd, &wait)
 	return cmd
 }
@@ -369,20 +253,4 @@ func readCommand(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read command %q: %w", path, err)
 	}
 	return envelope, nil
-}
-
-// showCommand says what a signed command would do.
-func (d *door) showCommand(path string, envelope []byte) error {
-	command, opened, err := desk.OpenCommand(envelope)
-	if err != nil {
-		return err
-	}
-	return d.show(command, func(p printer) error {
-		fmt.Fprintf(p.out, "%s: command %s: %s for %v, until %s, %d of %d signatures\n", path, command.ID, command.Verb,
-			command.Audience, command.Expires.Format(time.RFC3339), len(opened.Signatures), edge.Verbs()[command.Verb].Signatures)
-		if len(command.Args) > 0 {
-			fmt.Fprintf(p.out, "  %s\n", printable(string(command.Args)))
-		}
-		return nil
-	})
 }
