@@ -43,7 +43,8 @@ type Delivery struct {
 	Oversize int
 	// Ack tells the broker that the message is done with. Without it the broker sends
 	// the message again on a later connection. Any goroutine may call it, at any time;
-	// after the connection has ended it does nothing.
+	// after the connection has ended it does nothing. It does not keep the message in
+	// memory.
 	Ack func()
 }
 

@@ -83,6 +83,9 @@ func (b *budget) turnLocked(now time.Time) {
 		b.usage = b.aside
 	}
 	b.aside = former
+	if month < former.Month { // what was noted lies ahead
+		b.waits, b.latest = false, time.Time{}
+	}
 }
 
 func (b *budget) save(now time.Time, wire uint64) error {
