@@ -1,6 +1,7 @@
 package fleetlink_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,11 +17,11 @@ func TestLink_Attended(t *testing.T) {
 		s.dark()
 		s.light(t)
 		pass(5 * time.Second)
-		hellos := 0
+		var hellos atomic.Int64
 		s.broker.mu.Lock()
 		s.broker.watchers = append(s.broker.watchers, func(at string, _ []byte) {
 			if at == topic(mqtt.UpHello) {
-				hellos++
+				hellos.Add(1)
 			}
 		})
 		s.broker.mu.Unlock()
@@ -31,17 +32,17 @@ func TestLink_Attended(t *testing.T) {
 		}
 		greet()
 		greet()
-		if hellos != 1 {
-			t.Errorf("%d hellos for somebody who answers none, want one", hellos)
+		if got := hellos.Load(); got != 1 {
+			t.Errorf("%d hellos for somebody who answers none, want one", got)
 		}
 		s.fleet.setAway(false)
 		s.dark()
 		s.light(t)
 		pass(5 * time.Second)
-		hellos = 0
+		hellos.Store(0)
 		greet()
-		if hellos != 0 {
-			t.Errorf("%d hellos more where the first was answered, want none", hellos)
+		if got := hellos.Load(); got != 0 {
+			t.Errorf("%d hellos more where the first was answered, want none", got)
 		}
 	})
 }
