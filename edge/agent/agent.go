@@ -158,6 +158,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	}, a.linking(), []service{
 		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
+		{"trim", a.trim},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},
 	})
