@@ -178,7 +178,12 @@ func (i *inlet) reopening() <-chan time.Time {
 	if i.shut == nil || i.asked || len(i.waiting) > i.most/2 {
 		return nil
 	}
-	return time.After(i.renewal.in(time.Now()))
+	if wait := i.renewal.in(time.Now()); wait > 0 {
+		return time.After(wait)
+	}
+	now := make(chan time.Time)
+	close(now)
+	return now
 }
 
 // reopen asks for another connection, unless there is one already.
@@ -214,7 +219,7 @@ type renewal struct {
 	wait time.Duration
 }
 
-func (r *renewal) in(now time.Time) time.Duration { return max(0, r.wait-now.Sub(r.last)) }
+func (r *renewal) in(now time.Time) time.Duration { return r.wait - now.Sub(r.last) }
 
 func (r *renewal) note(now time.Time) {
 	if now.Sub(r.last) > 2*renewMost {
