@@ -9,7 +9,10 @@
 //   - Nothing of ours runs in the middle: nodes are known by the retained messages of
 //     the broker, and a will that came late does not make a live node look gone where
 //     anything else it said shows otherwise.
-//   - The same command again is the same bytes again, so it has one effect.
+//   - The same command again is the same bytes again, so it has one effect. What never
+//     reached a broker is not kept, and so cannot have an effect later.
+//   - A policy that is older than what a node reports goes to nobody, and takes no newer
+//     one's place in the folder.
 //   - Attend confirms a number of a stream only after everything up to it lies in a
 //     file and was flushed, or a gap record of the node says that it is lost.
 //   - Whatever a broker or a node sends, nothing panics or waits without a bound, and
