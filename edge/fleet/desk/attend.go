@@ -108,7 +108,7 @@ type attendant struct {
 	history  *history
 	shelf    *shelf
 	due      map[streamID]struct{} // to be confirmed
-	unmet    map[streamID]uint64   // of nodes that were there before us, and what they know to be confirmed
+	unmet    map[streamID]struct{} // of nodes that were there before us
 	acks     []func()
 	grumble  grumble
 	refusals grumble
@@ -123,7 +123,7 @@ func newAttendant(d *Desk, a Attendance) *attendant {
 	return &attendant{
 		Attendance: a, desk: d, items: make(chan item, maxBatch), up: make(chan struct{}, 1), registry: NewRegistry(),
 		history: newHistory(filepath.Join(a.Folder.path, historyFolder), log),
-		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]struct{}{}, unmet: map[streamID]uint64{},
+		shelf:   newShelf(a.Folder, a.Root, log), due: map[streamID]struct{}{}, unmet: map[streamID]struct{}{},
 	}
 }
 

@@ -25,8 +25,8 @@ func (at *attendant) hearPresence(s Said) error {
 		return err
 	}
 	for _, r := range p.Outbox[:min(len(p.Outbox), 1)] {
-		if isEpoch(r.Epoch) && r.Confirmed <= maxSeq {
-			at.unmet[streamID{p.Node, r.Epoch}] = r.Confirmed
+		if isEpoch(r.Epoch) {
+			at.unmet[streamID{p.Node, r.Epoch}] = struct{}{}
 		}
 	}
 	return nil
@@ -35,13 +35,13 @@ func (at *attendant) hearPresence(s Said) error {
 // greetAll confirms to nodes what they know to be confirmed, by which they know that
 // somebody attends, and say hello again. It tells whether there were any.
 func (at *attendant) greetAll(ctx context.Context) (greeted bool) {
-	for id, seq := range at.unmet {
+	for id := range at.unmet {
 		if at.session.State().Phase != mqtt.Up {
 			return greeted
 		}
 		delete(at.unmet, id)
 		greeted = true
-		if err := at.confirm(ctx, id, seq); err != nil {
+		if err := at.confirm(ctx, id, 0); err != nil {
 			at.desk.options.Log.Warn("greeting not sent", "node", id.node, "err", err)
 		}
 	}
@@ -82,7 +82,7 @@ func (at *attendant) hearHello(ctx context.Context, s Said) error {
 	if err := at.flush(); err != nil {
 		return err
 	}
-	maps.DeleteFunc(at.unmet, func(id streamID, _ uint64) bool { return id.node == hello.Node })
+	maps.DeleteFunc(at.unmet, func(id streamID, _ struct{}) bool { return id.node == hello.Node })
 	for _, r := range hello.Streams[:min(len(hello.Streams), maxNamed)] {
 		if id := (streamID{hello.Node, r.Epoch}); isEpoch(r.Epoch) && r.Next > r.Confirmed+1 {
 			at.due[id] = struct{}{}
