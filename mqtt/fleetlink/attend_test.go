@@ -28,7 +28,7 @@ func TestLink_Attended(t *testing.T) {
 		greet := func() {
 			epoch := s.node.Status().Streams[0].Epoch
 			s.broker.publish(topic(mqtt.DownAck), sign(edge.Confirmation{Node: "n1", Epoch: epoch}), false)
-			pass(5 * time.Second)
+			pass(15 * time.Second)
 		}
 		greet()
 		greet()

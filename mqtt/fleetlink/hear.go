@@ -136,11 +136,12 @@ func (l *Link) hearConfirmation(ctx context.Context, envelope []byte) error {
 	return nil // of a stream that was rebuilt since: true, and of no use
 }
 
-// heed says hello once more where nobody has answered the one of this connection: a
-// confirmation of nothing new comes from somebody who has begun to attend since.
+// heed has hello said once more, where nobody will have answered the one of this
+// connection: a confirmation of nothing new comes from somebody who attends, and who may
+// have begun to since.
 func (l *Link) heed() {
 	if t := l.talk.Load(); t != nil && !t.answered.Load() && t.heeded.CompareAndSwap(false, true) {
-		nudge(l.greet)
+		nudge(t.late)
 	}
 }
 

@@ -17,6 +17,8 @@ const (
 	// helloEvery is how often a standing link asks for freshness, and says everything
 	// anew; a lease is longer.
 	helloEvery = 6 * time.Hour
+	// answerWithin is how long the answer to a hello may come after a confirmation.
+	answerWithin = 5 * time.Second
 	// settleFor is how long an echo may take to follow the will it comes after.
 	settleFor = time.Second
 	// rebirthBase and rebirthMost bound how often a birth is repeated when somebody
@@ -33,9 +35,10 @@ type talk struct {
 	since   *time.Time // in the birth
 	resumed bool       // the broker remembers us
 	alien   chan struct{}
+	late    chan struct{} // capacity 1: somebody attends, who may not have heard our hello
 
 	answered atomic.Bool // the fleet has answered a hello
-	heeded   atomic.Bool // hello was said again for somebody who came later
+	heeded   atomic.Bool // somebody came later
 
 	mu    sync.Mutex // guards heard
 	heard string     // the session the latest presence bore
@@ -43,7 +46,7 @@ type talk struct {
 
 // up is the link's life on one connection, until ctx ends.
 func (l *Link) up(ctx context.Context) {
-	t := &talk{link: l, session: *l.drawn.Load(), resumed: l.session.State().Resumed, alien: make(chan struct{}, 1)}
+	t := &talk{link: l, session: *l.drawn.Load(), resumed: l.session.State().Resumed, alien: make(chan struct{}, 1), late: make(chan struct{}, 1)}
 	t.heard = t.session
 	for _, f := range l.flows {
 		f.begin(t.resumed && l.fleetConfirms())
@@ -137,12 +140,22 @@ func (t *talk) say(ctx context.Context, kind mqtt.Kind, retained bool, document 
 // keepGreeting says hello again, and now and then birth and state too: a broker may
 // have lost what it acknowledged.
 func (t *talk) keepGreeting(ctx context.Context) {
+	var doubt <-chan time.Time // that our hello was heard
 	for {
 		next := time.NewTimer(t.link.around(helloEvery))
 		select {
 		case <-ctx.Done():
 			next.Stop()
 			return
+		case <-t.late:
+			next.Stop()
+			doubt = time.After(answerWithin)
+			continue
+		case <-doubt:
+			if doubt = nil; t.answered.Load() {
+				next.Stop()
+				continue
+			}
 		case <-t.link.greet:
 		case <-next.C:
 			if t.birth(ctx) != nil {
