@@ -62,4 +62,4 @@ func (e *embedded) restart(tb testing.TB) {
 	e.run(tb)
 }
 
-var _, _ server = (*embedded)(nil), (*mosquitto)(nil)
+var _, _ server = (*embedded)(nil), mosquittoServer{}

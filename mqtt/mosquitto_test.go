@@ -1,16 +1,14 @@
 package mqtt_test
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
+
+	"holdfast/build/mosquitto"
 )
 
 // server is a real broker for one test.
@@ -19,32 +17,20 @@ type server interface {
 	restart(tb testing.TB) // everything it remembered is lost
 }
 
-// mosquitto runs Debian's broker as a process of its own.
-type mosquitto struct {
-	config, at string
-	process    *exec.Cmd
-	log        lockedBuffer
-}
+// mosquittoServer is Debian's broker as a server.
+type mosquittoServer struct{ *mosquitto.Broker }
 
 // startMosquitto listens on a free port of the loopback, with more lines of
 // configuration.
-func startMosquitto(tb testing.TB, more ...string) *mosquitto {
+func startMosquitto(tb testing.TB, more ...string) mosquittoServer {
 	tb.Helper()
-	m := &mosquitto{config: filepath.Join(tb.TempDir(), "mosquitto.conf"), at: freeAddress(tb)}
-	_, port, _ := net.SplitHostPort(m.at)
-	lines := append([]string{
-		"user root", "persistence false", "listener " + port + " 127.0.0.1",
-		"max_queued_messages 0", "max_inflight_messages 0", // the oracle must not lose what a slow test leaves waiting
-	}, more...)
-	if !strings.Contains(strings.Join(more, "\n"), "allow_anonymous") {
-		lines = append(lines, "allow_anonymous true")
-	}
-	if err := os.WriteFile(m.config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	// The oracle must not lose what a slow test leaves waiting.
+	b, err := mosquitto.Start(tb.Context(), tb.TempDir(), append([]string{"max_queued_messages 0", "max_inflight_messages 0"}, more...)...)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	m.run(tb)
-	tb.Cleanup(func() { m.kill() })
-	return m
+	tb.Cleanup(func() { _ = b.Kill() })
+	return mosquittoServer{b}
 }
 
 func freeAddress(tb testing.TB) string {
@@ -57,54 +43,13 @@ func freeAddress(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-func (m *mosquitto) run(tb testing.TB) {
+func (m mosquittoServer) address() string { return m.Address() }
+
+func (m mosquittoServer) restart(tb testing.TB) {
 	tb.Helper()
-	m.process = exec.Command("mosquitto", "-c", m.config)
-	m.process.Stdout, m.process.Stderr = &m.log, &m.log
-	if err := m.process.Start(); err != nil {
-		tb.Fatalf("cannot start mosquitto: %v: apt-get install mosquitto mosquitto-clients", err)
+	if err := errors.Join(m.Kill(), m.Start(tb.Context())); err != nil {
+		tb.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		conn, err := net.Dial("tcp", m.at)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("mosquitto does not listen: %v\n%s", err, m.log.String())
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
-
-func (m *mosquitto) kill() {
-	_ = m.process.Process.Kill()
-	_ = m.process.Wait()
-}
-
-func (m *mosquitto) address() string { return m.at }
-
-func (m *mosquitto) restart(tb testing.TB) {
-	m.kill()
-	m.run(tb)
-}
-
-// lockedBuffer collects what a process says.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // hear runs mosquitto_sub until it has heard n messages, and returns them as

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/build/mosquitto"
 	"holdfast/build/stand"
 	"holdfast/edge/fleet"
 )
@@ -47,7 +48,7 @@ type linked struct {
 	disk      *disk
 	author    *author
 	version   uint64 // of the policy, the latest that was signed
-	broker    *stand.Broker
+	broker    *mosquitto.Broker
 	wire      *stand.Wire
 	node      *stand.Stand
 	attendant *exec.Cmd
@@ -76,7 +77,7 @@ func (b *bench) newLinked(ctx context.Context) (l *linked, err error) {
 	if l.author, err = newAuthor(ctx, filepath.Join(l.dir, "desk"), b.options.image); err != nil {
 		return nil, err
 	}
-	if l.broker, err = stand.StartBroker(ctx, filepath.Join(l.dir, "broker"), queue); err != nil {
+	if l.broker, err = mosquitto.Start(ctx, filepath.Join(l.dir, "broker"), queue); err != nil {
 		return nil, err
 	}
 	if l.wire, err = stand.StretchWire(l.broker.Address()); err != nil {

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/build/stand"
+	"holdfast/build/mosquitto"
 	"holdfast/edge"
 	"holdfast/edge/cli"
 	"holdfast/mqtt"
@@ -218,7 +218,7 @@ func TestLink_Access(t *testing.T) {
 		return path
 	}
 	users := secret("users", hashed(t, "gw-p", right)+strings.TrimSpace(hashed(t, "gw-c", given)))
-	strict, err := stand.StartBroker(t.Context(), filepath.Join(dir, "strict"), "allow_anonymous false", "password_file "+users)
+	strict, err := mosquitto.Start(t.Context(), filepath.Join(dir, "strict"), "allow_anonymous false", "password_file "+users)
 	if err != nil {
 		t.Fatal(err)
 	}

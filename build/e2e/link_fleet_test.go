@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/build/mosquitto"
 	"holdfast/build/stand"
 	"holdfast/edge"
 	"holdfast/edge/cli"
@@ -25,7 +26,7 @@ import (
 type fleet struct {
 	t      testing.TB
 	desk   *desk
-	broker *stand.Broker
+	broker *mosquitto.Broker
 	keep   string
 }
 
@@ -35,7 +36,7 @@ const siteName = "hall-2"
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	dir := shop.path(fmt.Sprintf("fleet-%d", shop.nodes.Add(1)))
-	broker, err := stand.StartBroker(t.Context(), filepath.Join(dir, "broker"))
+	broker, err := mosquitto.Start(t.Context(), filepath.Join(dir, "broker"))
 	if err != nil {
 		t.Fatal(err)
 	}

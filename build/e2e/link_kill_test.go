@@ -79,11 +79,10 @@ func (f *fleet) awaitAttendant() {
 		if err != nil {
 			return err
 		}
-		log, err := os.ReadFile(f.broker.Log())
-		if err == nil && !bytes.Contains(log, append([]byte("as "), name...)) {
-			err = fmt.Errorf("%s has not come", name)
+		if !strings.Contains(f.broker.Log(), "as "+string(name)) {
+			return fmt.Errorf("%s has not come", name)
 		}
-		return err
+		return nil
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"holdfast/build/mosquitto"
 	"holdfast/build/sample/digits"
-	"holdfast/build/stand"
 	"holdfast/edge"
 	"holdfast/edge/cli"
 )
@@ -149,7 +149,7 @@ func newSite(t testing.TB) *site {
 	f := newFleet(t)
 	f.attend()
 	f.awaitAttendant()
-	broker, err := stand.StartBroker(t.Context(), filepath.Join(t.TempDir(), "site"), "max_inflight_messages 0")
+	broker, err := mosquitto.Start(t.Context(), filepath.Join(t.TempDir(), "site"), "max_inflight_messages 0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/build/stand"
+	"holdfast/build/mosquitto"
 	"holdfast/edge"
 	"holdfast/edge/cli"
 	"holdfast/mqtt"
@@ -39,7 +39,7 @@ func newCensor(t testing.TB) (f *fleet, rules func(withheld ...string)) {
 		}
 	}
 	rules()
-	broker, err := stand.StartBroker(t.Context(), filepath.Join(dir, "broker"), "acl_file "+path)
+	broker, err := mosquitto.Start(t.Context(), filepath.Join(dir, "broker"), "acl_file "+path)
 	if err != nil {
 		t.Fatal(err)
 	}

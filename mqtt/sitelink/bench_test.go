@@ -17,15 +17,15 @@ func BenchmarkLink_Verdict(b *testing.B) {
 	m := startMosquitto(b)
 	f := &tasks{forgets: true}
 	o := sitelink.Options{Tasks: f, Rate: 1 << 20}
-	o.Link.Broker = "tcp://" + m.at
+	o.Link.Broker = "tcp://" + m.Address()
 	l := start(b, o, edge.Trigger{MQTT: "in", Model: "vector", Class: edge.Normal, Deadline: edge.Duration(time.Minute), Reply: "out"})
 	l.await(b, isUp)
 	heard := make(chan struct{}, 1<<12)
-	session(b, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "ear", Subscriptions: []string{"out"}, Inbox: 1 << 12, Handle: func(_ context.Context, d mqtt.Delivery) {
+	session(b, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "ear", Subscriptions: []string{"out"}, Inbox: 1 << 12, Handle: func(_ context.Context, d mqtt.Delivery) {
 		d.Ack()
 		heard <- struct{}{}
 	}})
-	mouth := session(b, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "mouth"})
+	mouth := session(b, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "mouth"})
 	message := mqtt.Message{Topic: "in", Payload: request("1")}
 	places := make(chan struct{}, 16) // on their way at a time, below mosquitto's window
 	b.ReportAllocs()

@@ -74,7 +74,7 @@ func TestLink_Flood(t *testing.T) {
 	m := startMosquitto(t)
 	f := &tasks{takes: 20 * time.Millisecond, forgets: true}
 	o := sitelink.Options{Tasks: f, MaxTasks: maxTasks, MaxBytes: maxBytes, MaxVerdicts: maxVerdicts, Rate: 100_000}
-	o.Link.Broker, o.Link.Random = "tcp://"+m.at, func() float64 { return 0.01 }
+	o.Link.Broker, o.Link.Random = "tcp://"+m.Address(), func() float64 { return 0.01 }
 	var triggers []edge.Trigger
 	for _, model := range []string{"vector", "image", "file", "open"} {
 		triggers = append(triggers, edge.Trigger{MQTT: "in/#", Model: model, Class: edge.Normal, Reply: "out/" + model})
@@ -82,14 +82,14 @@ func TestLink_Flood(t *testing.T) {
 	l := start(t, o, triggers...)
 	l.await(t, isUp)
 	var heard atomic.Int64
-	session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "ear", Subscriptions: []string{"out/#"}, Inbox: 1 << 14, Handle: func(_ context.Context, d mqtt.Delivery) {
+	session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "ear", Subscriptions: []string{"out/#"}, Inbox: 1 << 14, Handle: func(_ context.Context, d mqtt.Delivery) {
 		if !bytes.HasPrefix(d.Payload, []byte("{")) || !bytes.HasSuffix(d.Payload, []byte("}")) {
 			t.Errorf("verdict is %.80q, want an object", d.Payload)
 		}
 		heard.Add(1)
 		d.Ack()
 	}})
-	mouth := session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "mouth", Tuning: mqtt.Tuning{Window: 512}})
+	mouth := session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "mouth", Tuning: mqtt.Tuning{Window: 512}})
 	garbage := garbage()
 	before := heap()
 	stop := watch(l)
@@ -164,7 +164,7 @@ func heap() int64 {
 func TestLink_People(t *testing.T) {
 	for name, run := range map[string]func(testing.TB) string{
 		"Embedded":  startEmbedded,
-		"Mosquitto": func(tb testing.TB) string { return startMosquitto(tb).at },
+		"Mosquitto": func(tb testing.TB) string { return startMosquitto(tb).Address() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := run(t)

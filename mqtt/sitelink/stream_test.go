@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/mosquitto"
 	"holdfast/edge"
 	"holdfast/mqtt"
 	"holdfast/mqtt/sitelink"
@@ -99,7 +100,7 @@ func (e *ear) missing(ids map[string]int) (lost []string) {
 
 // stream publishes messages one after the other until the broker has each, with
 // restarts of the broker in between, and returns how often each id was published.
-func stream(t *testing.T, m *mosquitto, s *mqtt.Session, restarts int) map[string]int {
+func stream(t *testing.T, m *mosquitto.Broker, s *mqtt.Session, restarts int) map[string]int {
 	const messages = 2000
 	sent := map[string]int{}
 	var broker sync.WaitGroup
@@ -109,7 +110,7 @@ func stream(t *testing.T, m *mosquitto, s *mqtt.Session, restarts int) map[strin
 	for i := range messages {
 		if restarts > 0 && i%(messages/(restarts+1)) == messages/(restarts+1)-1 {
 			broker.Wait()
-			broker.Go(func() { m.restart(t) })
+			broker.Go(func() { again(t, m) })
 		}
 		flying <- struct{}{}
 		work.Go(func() {
@@ -140,12 +141,12 @@ func TestLink_BrokerRestarts(t *testing.T) {
 	m := startMosquitto(t)
 	f := &tasks{takes: 5 * time.Millisecond}
 	o := sitelink.Options{Tasks: f, Rate: 100_000, VerdictLife: time.Minute}
-	o.Link.Broker, o.Link.Random = "tcp://"+m.at, func() float64 { return 0.01 }
+	o.Link.Broker, o.Link.Random = "tcp://"+m.Address(), func() float64 { return 0.01 }
 	l := start(t, o, edge.Trigger{MQTT: "in/+", Model: "vector", Class: edge.Normal, Deadline: edge.Duration(time.Minute), Reply: "out/+"})
 	l.await(t, isUp)
 	var e ear
-	session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "ear", Subscriptions: []string{"out/#"}, Handle: e.hear(t), Inbox: 1 << 12})
-	sent := stream(t, m, session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "mouth"}), 5)
+	session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "ear", Subscriptions: []string{"out/#"}, Handle: e.hear(t), Inbox: 1 << 12})
+	sent := stream(t, m, session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "mouth"}), 5)
 	if lost := e.missing(sent); len(lost) > 0 {
 		t.Errorf("%d of %d messages have no verdict: %.5q\nlink: %+v", len(lost), len(sent), lost, l.Status())
 	}
@@ -178,7 +179,7 @@ func TestNaive_BrokerRestarts(t *testing.T) {
 	t.Cleanup(work.Wait)
 	var s *mqtt.Session
 	ready := make(chan struct{})
-	s = session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "naive", Inbox: 1 << 12, Subscriptions: []string{"in/+"}, Handle: func(_ context.Context, d mqtt.Delivery) {
+	s = session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "naive", Inbox: 1 << 12, Subscriptions: []string{"in/+"}, Handle: func(_ context.Context, d mqtt.Delivery) {
 		<-ready
 		d.Ack()
 		work.Go(func() {
@@ -189,8 +190,8 @@ func TestNaive_BrokerRestarts(t *testing.T) {
 	}})
 	close(ready)
 	var e ear
-	session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "ear", Subscriptions: []string{"out/#"}, Handle: e.hear(t), Inbox: 1 << 12})
-	sent := stream(t, m, session(t, mqtt.Options{Broker: "tcp://" + m.at, ClientID: "mouth"}), 5)
+	session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "ear", Subscriptions: []string{"out/#"}, Handle: e.hear(t), Inbox: 1 << 12})
+	sent := stream(t, m, session(t, mqtt.Options{Broker: "tcp://" + m.Address(), ClientID: "mouth"}), 5)
 	if lost := e.missing(sent); len(lost) == 0 {
 		t.Error("the naive link lost nothing: this weather proves nothing")
 	}

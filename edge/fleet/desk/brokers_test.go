@@ -1,12 +1,10 @@
 package desk_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"holdfast/build/mosquitto"
 	"holdfast/edge/fleet/desk"
 	"holdfast/mqtt"
 	"holdfast/mqtt/broker"
@@ -28,7 +27,7 @@ const patience = 20 * time.Second
 // eachBroker runs a test on our broker and on mosquitto.
 func eachBroker(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("Embedded", func(t *testing.T) { test(t, embedded(t)) })
-	t.Run("Mosquitto", func(t *testing.T) { test(t, mosquitto(t)) })
+	t.Run("Mosquitto", func(t *testing.T) { test(t, debians(t)) })
 }
 
 func embedded(tb testing.TB) string {
@@ -59,33 +58,15 @@ func embeddedAt(tb testing.TB, at string) (address string, stop func()) {
 	})
 }
 
-func mosquitto(tb testing.TB) string {
+// debians is a mosquitto.
+func debians(tb testing.TB) string {
 	tb.Helper()
-	address := freeAddress(tb)
-	_, port, _ := net.SplitHostPort(address)
-	config := filepath.Join(tb.TempDir(), "mosquitto.conf")
-	text := "user root\npersistence false\nallow_anonymous true\nlistener " + port + " 127.0.0.1\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	b, err := mosquitto.Start(tb.Context(), tb.TempDir())
+	if err != nil {
 		tb.Fatal(err)
 	}
-	var log bytes.Buffer
-	process := exec.Command("mosquitto", "-c", config)
-	process.Stdout, process.Stderr = &log, &log
-	if err := process.Start(); err != nil {
-		tb.Fatalf("cannot start mosquitto: %v: apt-get install mosquitto", err)
-	}
-	tb.Cleanup(func() {
-		_ = process.Process.Kill()
-		_ = process.Wait()
-	})
-	eventually(tb, "mosquitto listens", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return address
+	tb.Cleanup(func() { _ = b.Kill() })
+	return b.Address()
 }
 
 func freeAddress(tb testing.TB) string {

@@ -22,6 +22,8 @@ func TestDesk_Forget(t *testing.T) {
 		if _, err := d.Apply(t.Context(), desk.Application{Document: document(t, 2)}); err != nil {
 			t.Fatal(err)
 		}
+		// What it has not taken by then waits in its session, beyond the reach of a clearing.
+		eventually(t, "gw-2 takes its policy", func() bool { return len(gone.got(mqtt.DownPolicy)) > 0 })
 		gone.say(mqtt.UpPresence, `{"node":"gw-2","online":false,"session":"s1"}`)
 		gone.stop()
 

@@ -445,7 +445,11 @@ func TestDesk_Watch(t *testing.T) {
 			t.Errorf("first is %q, want what the broker remembers", desk.Words(s))
 		}
 		n.say(mqtt.UpEvent, n.envelope(1, "event", `{"kind":"policy-in-force","subject":"line","facts":{"version":"2"}}`))
-		if s := <-heard; desk.Words(s) != epoch+" 1 D2 event: policy-in-force line version=2" {
+		s := <-heard
+		if s.Topic.Kind == mqtt.UpPresence {
+			s = <-heard // a broker still busy with the birth hands it to those who have just come once more
+		}
+		if desk.Words(s) != epoch+" 1 D2 event: policy-in-force line version=2" {
 			t.Errorf("then %q, want the event in words", desk.Words(s))
 		}
 		cancel()
