@@ -136,7 +136,7 @@ func (c *core) check(it *item) error {
 // finish takes the executor's answer in, which came at the instant at ≤ now.
 func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err error) {
 	c.release(it)
-	if err == nil {
+	if err == nil && it.given == 0 {
 		// Failures teach nothing: one that comes at once would make the model look
 		// quick, one that timed out would make it look slow. Runs whose caller was
 		// gone already took as long as any other.

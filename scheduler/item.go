@@ -33,6 +33,7 @@ type item struct {
 	seq      uint64  // order of submission
 	arrived  instant
 	deadline instant
+	given    time.Duration // estimate that comes with the task; 0: the model's figures count
 	estimate time.Duration // what the plan counted with on admission
 	firm     bool          // counted with the careful figure
 	trial    bool          // let in to see whether the model's figures still hold

@@ -31,7 +31,7 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 	if wait := it.tenant.wait(now); wait > 0 { // before anything that takes long: a flood is cheap to refuse
 		return c.tenants.overQuota(it.tenant, wait)
 	}
-	it.model, it.size, it.firm = m, m.sized(len(it.task.Input.Body)), c.firm[it.task.Class]
+	it.model, it.size, it.firm = m, it.sizeOf(m), c.firm[it.task.Class]
 	e := it.entry()
 	it.estimate = e.cost()
 	switch class := it.task.Class; {
@@ -46,6 +46,15 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return nil
 	}
 	return c.unreachable(now, it)
+}
+
+// sizeOf is where the task's figures are: the model's, or its own where it came with an
+// estimate.
+func (it *item) sizeOf(m *model) *size {
+	if it.given > 0 {
+		return &size{figure: declaredFigure(it.given, "given"), pool: m.pool}
+	}
+	return m.sized(len(it.task.Input.Body))
 }
 
 // worthTrying tells whether nothing but the model's own figures keeps the task

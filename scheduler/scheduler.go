@@ -128,7 +128,7 @@ func (s *Scheduler) Submit(ctx context.Context, t edge.Task) (*Ticket, error) {
 	ticket.item.ticket = ticket
 	var verdict error
 	err := s.ask(ctx, func(now instant) {
-		s.take(now, &ticket.item, t)
+		ticket.item.take(s.epoch, now, t)
 		verdict = s.core.submit(now, &ticket.item)
 	})
 	if err == nil {
@@ -145,7 +145,7 @@ func (s *Scheduler) Explain(t edge.Task) error {
 	var verdict error
 	err := s.ask(context.Background(), func(now instant) {
 		var it item
-		s.take(now, &it, t)
+		it.take(s.epoch, now, t)
 		verdict = s.core.explain(now, &it)
 	})
 	if err != nil {

@@ -20,14 +20,14 @@ func (t *Ticket) Settlement() edge.Settlement { return t.item.settlement }
 
 // take prepares the item for the core: times become instants. A task arrived when
 // it says so, though never in the future; now, when it does not say.
-func (s *Scheduler) take(now instant, it *item, t edge.Task) {
+func (it *item) take(epoch time.Time, now instant, t edge.Task) {
 	if t.Arrived.IsZero() {
-		t.Arrived = s.epoch.Add(time.Duration(now))
+		t.Arrived = epoch.Add(time.Duration(now))
 	}
 	it.task = t
-	it.arrived = min(instant(t.Arrived.Sub(s.epoch)), now)
+	it.arrived = min(instant(t.Arrived.Sub(epoch)), now)
 	it.deadline = forever
 	if t.HasDeadline() {
-		it.deadline = min(instant(t.Deadline.Sub(s.epoch)), forever-1)
+		it.deadline = min(instant(t.Deadline.Sub(epoch)), forever-1)
 	}
 }
