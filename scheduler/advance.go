@@ -19,8 +19,13 @@ func (c *core) catchUp(now instant) {
 // become hopeless, and works out when to look again.
 func (c *core) settleDown(now instant) {
 	c.expire(now)
-	c.dispatch(now)
-	c.wake = c.sweep(now)
+	if c.room > 0 {
+		c.wake = min(c.sweep(now), c.sweepParked(now))
+		c.wake = min(c.wake, c.arrange(now))
+	} else {
+		c.dispatch(now)
+		c.wake = c.sweep(now)
+	}
 	for _, it := range c.runners {
 		c.wake = min(c.wake, it.expected+1)
 		if it.phase == running && it.deadline != forever {
@@ -42,13 +47,38 @@ func (c *core) expire(now instant) {
 			continue
 		}
 		if it.grace == 0 {
-			elapsed := time.Duration(now - it.started)
-			it.grace = max(it.size.figure.tail-elapsed, time.Millisecond)
+			it.grace = max(it.size.figure.tail-it.ran(now), time.Millisecond)
 		} else {
 			it.grace = min(it.grace+it.grace/2, maxCost)
 		}
 		it.expected = now + instant(it.grace)
 	}
+}
+
+// ran is how long the started item has run by then.
+func (it *item) ran(at instant) time.Duration {
+	ran := time.Duration(at-it.started) - it.idle
+	if it.suspended {
+		ran -= time.Duration(at - it.since)
+	}
+	return ran
+}
+
+// sweepParked tells those that are suspended and cannot make it any more, and returns
+// when the next one cannot.
+func (c *core) sweepParked(now instant) instant {
+	next := forever
+	for _, it := range c.parked {
+		if it.phase == settled || it.deadline == forever {
+			continue
+		}
+		if last := it.deadline - instant(it.left); last < now {
+			c.settle(now, it, edge.Evicted, givenUp(now, it))
+		} else {
+			next = min(next, last+1)
+		}
+	}
+	return next
 }
 
 // dispatch starts what the plan wants started.

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"holdfast/edge"
@@ -35,6 +36,8 @@ type core struct {
 	queue    queue
 	runners  []*item // in order of their start; at most slots
 	open     map[string]*item
+	parked   []*item // suspended, in the order they were; at most room
+	room     int     // how many may be suspended at once; 0: none can be
 	pools    []*pool // served, in the order they were given
 	retired  []*pool // not served any more, still with busy lanes
 	models   map[string]*model
@@ -43,9 +46,12 @@ type core struct {
 	seq      uint64
 	tally    tally
 
-	plan plan
-	wake instant // nothing becomes due before it
-	out  []decision
+	plan     plan
+	outlook  outlook // in place of it where room > 0
+	forecast forecast
+	victims  []*item // who makes room for the task just judged
+	wake     instant // nothing becomes due before it
+	out      []decision
 }
 
 // decision is what the core wants done.
@@ -59,6 +65,8 @@ type decisionKind uint8
 const (
 	start decisionKind = iota
 	settle
+	suspend
+	resume
 )
 
 // firmByDefault are the classes counted with the careful figure where the rules do
@@ -76,8 +84,13 @@ func newCore(epoch time.Time, slots int, limits [len(edge.Classes)]int, fallback
 	}
 	c.plan = plan{core: c, searchSteps: defaultSearchSteps}
 	c.plan.resize(slots, slots)
+	c.outlook.core = c
 	return c
 }
+
+// suspendUpTo says how many tasks may be suspended at once; 0, as it begins, that none can be.
+// It is to be said before anything is served.
+func (c *core) suspendUpTo(room int) { c.room = room }
 
 // submit takes a task in or refuses it. The error is a *edge.Refusal, or wraps
 // edge.ErrInvalid or edge.ErrExists for what is not a task of its own at all and
@@ -98,6 +111,8 @@ func (c *core) submit(now instant, it *item) error {
 		c.settle(now, it, edge.Refused, refusal)
 		return refusal
 	}
+	c.makeWay(now, it)
+	c.forecast.add(now, it.task.Class, it.estimate)
 	it.tenant.admitted(now)
 	if it.trial {
 		it.model.try()
@@ -140,7 +155,7 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 		// Failures teach nothing: one that comes at once would make the model look
 		// quick, one that timed out would make it look slow. Runs whose caller was
 		// gone already took as long as any other.
-		it.model.learn(now, it.size, time.Duration(at-it.started))
+		it.model.learn(now, it.size, it.ran(at))
 	}
 	if it.trial {
 		it.model.tried(now, it.size, err == nil && it.phase == running && at <= it.deadline)
@@ -162,12 +177,11 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 // release gives the slot and the lane of a started item back.
 func (c *core) release(it *item) {
 	it.pool.busy--
-	for i, runner := range c.runners {
-		if runner == it {
-			c.runners = append(c.runners[:i], c.runners[i+1:]...)
-			return
-		}
+	held := &c.runners
+	if it.suspended {
+		held = &c.parked
 	}
+	*held = slices.Delete(*held, slices.Index(*held, it), slices.Index(*held, it)+1)
 }
 
 // cancel settles the item for its caller, who has given up.
@@ -196,6 +210,9 @@ func (c *core) stop(now instant) {
 
 // giveUp settles what runs; it stays a ghost until its finish.
 func (c *core) giveUp(now instant) {
+	for len(c.parked) > 0 {
+		c.resume(now, c.parked[0]) // to its end, and nothing is left frozen
+	}
 	for _, it := range c.runners {
 		if it.phase == running {
 			err := fmt.Errorf("the node stopped before task %q was answered: %w", it.task.ID, edge.ErrUnavailable)
@@ -214,4 +231,4 @@ func (c *core) shed(now instant) {
 }
 
 // idle tells whether nothing waits and every slot is free.
-func (c *core) idle() bool { return c.queue.len() == 0 && len(c.runners) == 0 }
+func (c *core) idle() bool { return c.queue.len() == 0 && len(c.runners)+len(c.parked) == 0 }

@@ -72,7 +72,7 @@ func TestCore_Submit(t *testing.T) {
 	t.Run("RefusesNewcomerThatPushesOthersBack", func(t *testing.T) {
 		d := newDrive(t, 1, serving("m", 1, 10*ms))
 		d.mustSubmit("runs", "m", edge.Normal, 100*ms)
-		d.mustSubmit("tight", "m", edge.Batch, 25*ms)
+		d.mustSubmit("tight", "m", edge.Urgent, 25*ms)
 		_, err := d.submit("pushy", "m", edge.Urgent, 20*ms)
 		if refusal := assertRefused(t, err, edge.ReasonDeadlineUnreachable); refusal.Earliest != 30*ms {
 			t.Errorf("earliest %v, want 30ms: behind the task it would have pushed back", refusal.Earliest)

@@ -4,11 +4,16 @@
 // It owns the queue, the admission test, the plan, the service-time estimates
 // and the settlement of every task. It promises that
 //
-//   - a task is refused at once when it, or a task accepted before it, would
-//     miss its deadline because of it, with the deadline that would have been
-//     accepted;
+//   - a task is refused at once when it would miss its deadline, with a deadline that
+//     would have been accepted;
+//   - where not everything fits, the task goes that frees the most for the least promised:
+//     batch before normal, then the longest. It may be one that was accepted before, and is
+//     told at that moment. Firm tasks, the urgent ones if the rules say nothing else, never
+//     give way;
 //   - an accepted task that can no longer make it is told at that moment, not at
 //     its deadline;
+//   - where the executor can suspend, what runs gives way to what would otherwise be late,
+//     and goes on after it;
 //   - a tenant gets no more tasks in than its rate and burst, in any span of time,
 //     and is told exactly when to ask again;
 //   - a change of the rules (see Rules) tells at once those that wait and are not

@@ -40,8 +40,11 @@ type drive struct {
 	events happenings
 	order  int64
 	log    strings.Builder
-	ended  []*item // in order of settlement
-	tenant string  // of the tasks submitted
+	ended  []*item           // in order of settlement
+	ends   map[*item]instant // when what runs ends
+	left   map[*item]instant // what suspended ones have to run still
+	fails  map[*item]error   // how started ones end
+	tenant string            // of the tasks submitted
 
 	// duration is how long a started task really runs, and how it ends.
 	duration func(*item) (time.Duration, error)
@@ -54,7 +57,17 @@ const answersFirst = int64(-1) << 40
 
 func newDrive(tb testing.TB, slots int, pools ...edge.Pool) *drive {
 	tb.Helper()
-	d := &drive{tb: tb, core: newCore(time.Unix(0, 0), slots, [3]int{1 << 20, 1 << 20, 1 << 20}, 50*time.Millisecond)}
+	return newSuspendingDrive(tb, slots, 0, pools...)
+}
+
+// newSuspendingDrive is a drive whose executor can suspend so many tasks.
+func newSuspendingDrive(tb testing.TB, slots, room int, pools ...edge.Pool) *drive {
+	tb.Helper()
+	d := &drive{
+		tb: tb, core: newCore(time.Unix(0, 0), slots, [3]int{1 << 20, 1 << 20, 1 << 20}, 50*time.Millisecond),
+		ends: map[*item]instant{}, left: map[*item]instant{}, fails: map[*item]error{},
+	}
+	d.core.suspendUpTo(room)
 	d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, errTeachesNothing }
 	d.core.serve(0, pools)
 	return d
@@ -92,11 +105,20 @@ func (d *drive) step() bool {
 func (d *drive) act() {
 	for _, decision := range d.core.out {
 		d.write(decision)
-		if decision.kind == settle {
-			d.ended = append(d.ended, decision.item)
-			continue
+		it := decision.item
+		switch decision.kind {
+		case settle:
+			d.ended = append(d.ended, it)
+		case start:
+			run, err := d.duration(it)
+			d.fails[it] = err
+			d.goOn(it, instant(run))
+		case suspend:
+			d.left[it] = d.ends[it] - d.now
+			delete(d.ends, it)
+		case resume:
+			d.goOn(it, d.left[it])
 		}
-		d.start(decision.item)
 	}
 	d.core.out = d.core.out[:0]
 	if d.after != nil {
@@ -104,19 +126,25 @@ func (d *drive) act() {
 	}
 }
 
-func (d *drive) start(it *item) {
-	run, err := d.duration(it)
+// goOn has the item end after so long, unless it is suspended before.
+func (d *drive) goOn(it *item, left instant) {
+	ends := d.now + left
+	d.ends[it] = ends
 	d.order++
-	heap.Push(&d.events, happening{d.now + instant(run), answersFirst + d.order, func(now instant) {
-		d.core.finish(now, it, now, edge.Answer{}, err)
+	heap.Push(&d.events, happening{ends, answersFirst + d.order, func(now instant) {
+		if at, runs := d.ends[it]; !runs || at != ends || it.suspended {
+			return // it was suspended in between
+		}
+		delete(d.ends, it)
+		d.core.finish(now, it, now, edge.Answer{}, d.fails[it])
 	}})
 }
 
 func (d *drive) write(decision decision) {
 	it := decision.item
 	fmt.Fprintf(&d.log, "%d %s ", d.now, it.task.ID)
-	if decision.kind == start {
-		d.log.WriteString("start\n")
+	if name := [...]string{start: "start", suspend: "suspend", resume: "resume"}; decision.kind != settle {
+		d.log.WriteString(name[decision.kind] + "\n")
 		return
 	}
 	fmt.Fprintf(&d.log, "%v: %v\n", it.settlement.Outcome, it.settlement.Err)

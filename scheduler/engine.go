@@ -22,6 +22,7 @@ type EngineOptions struct {
 	Slots       int
 	QueueLimit  map[edge.Class]int // as in Options
 	DefaultCost time.Duration      // as in Options
+	Suspended   int                // how many tasks may be suspended at once; 0: none can be
 }
 
 // Act is one decision of the engine.
@@ -38,25 +39,29 @@ type ActKind uint8
 
 // The kinds of decisions.
 const (
-	Start  ActKind = iota // run the task now
-	Settle                // tell its caller how it ended
+	Start   ActKind = iota // run the task now
+	Settle                 // tell its caller how it ended
+	Suspend                // halt the running task
+	Resume                 // let the suspended task go on
 )
 
 // NewEngine checks the options.
 func NewEngine(o EngineOptions) (*Engine, error) {
 	limits, err := queueLimits(o.QueueLimit)
 	switch {
-	case o.Slots < 1:
-		return nil, fmt.Errorf("cannot make engine: %d slots: %w", o.Slots, edge.ErrInvalid)
+	case o.Slots < 1 || o.Suspended < 0:
+		return nil, fmt.Errorf("cannot make engine: %d slots, %d suspended: %w", o.Slots, o.Suspended, edge.ErrInvalid)
 	case err != nil:
 		return nil, err
 	case o.DefaultCost <= 0:
 		o.DefaultCost = defaultCost
 	}
-	return &Engine{
+	e := &Engine{
 		core:    newCore(time.Unix(0, 0), o.Slots, limits, o.DefaultCost),
 		started: map[string]*item{},
-	}, nil
+	}
+	e.core.suspendUpTo(o.Suspended)
+	return e, nil
 }
 
 // At is an instant as tasks carry it.
@@ -109,6 +114,10 @@ func (e *Engine) Acts(do func(Act)) {
 			e.started[d.item.task.ID] = d.item
 		case settle:
 			act.Kind, act.Settlement = Settle, d.item.settlement
+		case suspend:
+			act.Kind = Suspend
+		case resume:
+			act.Kind = Resume
 		}
 		do(act)
 	}

@@ -1,6 +1,10 @@
 package scheduler
 
-import "holdfast/edge"
+import (
+	"slices"
+
+	"holdfast/edge"
+)
 
 // govern puts other rules in force and rechecks the queue by them. What runs goes on
 // to its end. What waits and is still allowed keeps its place, whatever became of the
@@ -17,7 +21,7 @@ func (c *core) govern(now instant, rules *Rules) {
 		}
 	}
 	c.tenants.replace(now, rules)
-	for _, it := range c.runners {
+	for _, it := range slices.Concat(c.runners, c.parked) {
 		it.tenant = c.tenants.of(it.task.Tenant)
 	}
 	c.reassess()

@@ -46,6 +46,12 @@ type item struct {
 	expected instant       // when the plan takes it to end
 	grace    time.Duration // what the last overrun added to expected
 
+	suspended bool
+	fixed     bool          // cannot be suspended: it was tried
+	since     instant       // when it was suspended last
+	left      time.Duration // what it has to run still, while suspended
+	idle      time.Duration // how long it was suspended before
+
 	settlement edge.Settlement // valid once settled
 }
 
@@ -59,10 +65,49 @@ type entry struct {
 	class    edge.Class
 	firm     bool
 	late     bool // scratch of the plan: misses with or without the newcomer
+	out      bool // scratch: left out of the plan
+	banned   bool // scratch: to be left out of it
+
+	// Only entries of the outlook are of started items.
+	started bool
+	ghost   bool
+	left    time.Duration // what it has to run still
 }
 
 func (it *item) entry() entry {
 	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm}
+}
+
+// ghostGrace is how long after its deadline the work of a task nobody waits for any more is to
+// have ended: it holds a lane and the memory of its instance. Long enough to fall behind what is
+// urgent, short enough that those suspended do not crowd.
+const ghostGrace = instant(time.Second)
+
+// remainder is the entry of a started item. A ghost that has run far past its estimate
+// may never end, and gets only the time that nobody wants.
+func (it *item) remainder(now instant) entry {
+	e := entry{
+		deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm,
+		started: true, left: it.left,
+	}
+	if !it.suspended {
+		e.left = max(time.Duration(it.expected-now), 0)
+	}
+	if it.phase == settled {
+		e.ghost, e.deadline = true, min(it.deadline, forever-ghostGrace)+ghostGrace
+		if it.grace > it.size.figure.plan || it.deadline == forever {
+			e.deadline = forever
+		}
+	}
+	return e
+}
+
+// work is what the plan counts of the entry: its cost, or what is left of it.
+func (e *entry) work() time.Duration {
+	if e.started {
+		return e.left
+	}
+	return e.cost()
 }
 
 // cost is the service time the plan counts for the entry: the careful figure for

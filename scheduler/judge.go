@@ -39,9 +39,10 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return c.passed(now, it)
 	case c.queue.byClass[class] >= c.limits[class]:
 		return c.full(now, class)
-	case c.plan.admits(now, &e):
+	case c.admits(now, it):
 		return nil
 	case c.worthTrying(now, it):
+		c.victims = c.victims[:0]
 		it.trial = true
 		return nil
 	}
@@ -97,20 +98,21 @@ func (c *core) unreachable(now instant, it *item) *edge.Refusal {
 			it.model.name, rounded(instant(cost)), it.size.figure.source, rounded(instant(left)))
 		return refusal
 	}
+	if earliest == forever {
+		earliest = it.deadline + instant(readyAfter)
+	}
 	refusal.RetryAfter = max(time.Duration(earliest-it.deadline), time.Millisecond)
 	refusal.Detail = fmt.Sprintf("%d running and %d waiting leave no %v before its deadline",
-		len(c.runners), c.queue.len(), rounded(instant(e.cost())))
+		len(c.runners)+len(c.parked), c.queue.len(), rounded(instant(e.cost())))
 	return refusal
-}
-
-func (c *core) earliest(now instant, it *item) instant {
-	e := it.entry()
-	return c.plan.earliest(now, &e)
 }
 
 // relative turns an absolute deadline into what the caller would have had to ask
 // for, which counts from the arrival of the task.
 func (c *core) relative(it *item, deadline instant) time.Duration {
+	if deadline == forever {
+		return 0
+	}
 	return time.Duration(deadline - it.arrived)
 }
 
@@ -124,6 +126,15 @@ func hopeless(now instant, e *entry) *edge.Refusal {
 		Reason: edge.ReasonHopeless,
 		Detail: fmt.Sprintf("%s; it takes %v and %v are left", why,
 			rounded(instant(e.size.figure.plan)), rounded(e.deadline-now)),
+	}
+}
+
+// givenUp is what a suspended task is told when the time left is too short to finish it.
+func givenUp(now instant, it *item) *edge.Refusal {
+	return &edge.Refusal{
+		Reason: edge.ReasonHopeless,
+		Detail: fmt.Sprintf("suspended for others after it had run for %v; it takes %v more and %v are left",
+			rounded(instant(it.ran(now))), rounded(instant(it.left)), rounded(it.deadline-now)),
 	}
 }
 

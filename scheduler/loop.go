@@ -41,6 +41,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		s.executors.Add(1)
 		go s.work(executing)
 	}
+	over := s.startSwitching(context.WithoutCancel(ctx))
 	close(s.begun)
 
 	s.loop(ctx)
@@ -50,11 +51,31 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.publish()
 	close(s.stopped)
 	close(s.started)
+	if s.changes != nil {
+		close(s.changes)
+	}
+	<-over // nothing is left suspended
 	release()
 	s.executors.Wait()
 	s.reap()
 	s.publish()
 	return nil
+}
+
+// startSwitching begins to carry suspensions out, where there are any. What it returns is closed
+// when the last has been.
+func (s *Scheduler) startSwitching(ctx context.Context) <-chan struct{} {
+	over := make(chan struct{})
+	suspender, can := s.executor.(Suspender)
+	if !can {
+		close(over)
+		return over
+	}
+	go func() {
+		defer close(over)
+		s.switchOver(ctx, suspender)
+	}()
+	return over
 }
 
 // loop takes one event after another. Answers go first: what has ended in time
@@ -70,6 +91,9 @@ func (s *Scheduler) loop(ctx context.Context) {
 			c.do(s.now())
 			s.act() // before done: who cancels finds the ticket settled
 			close(c.done)
+		case it := <-s.stuck:
+			s.core.stuck(it)
+			s.core.tick(s.now())
 		case <-s.served:
 			s.adopt()
 		case <-s.timer.C:
@@ -113,7 +137,11 @@ func (s *Scheduler) act() {
 	for _, d := range s.core.out {
 		switch d.kind {
 		case start:
-			s.started <- d.item // as many may wait as may run
+			s.started <- d.item // as many may wait as may have started
+		case suspend:
+			s.change(change{item: d.item})
+		case resume:
+			s.change(change{item: d.item, resume: true})
 		case settle:
 			s.report(d.item.settlement)
 			close(d.item.ticket.done)

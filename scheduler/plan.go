@@ -12,10 +12,12 @@ import "holdfast/edge"
 type plan struct {
 	core *core
 
-	base   walk // the schedule under construction
-	trial  walk // a copy of it with the newcomer placed
-	spare  walk // the schedule without the newcomer
-	marked bool // entry.late is worked out for this question
+	base   walk                // the schedule under construction
+	trial  walk                // a copy of it with the newcomer placed
+	spare  walk                // the schedule without the newcomer
+	single [1]entry            // the newcomer, where others give way for it
+	gone   [mostVictims]*entry // who does
+	marked bool                // entry.late is worked out for this question
 
 	// searchSteps is how many placements the search for the earliest acceptable
 	// deadline spends on looking at every position; after that it skips those
@@ -49,6 +51,67 @@ func (p *plan) admits(now instant, newcomer *entry) bool {
 	}
 	broken, _ := p.broken(&p.base, now, pos)
 	return broken < 0
+}
+
+// mostVictims is how many tasks may give way for one.
+const mostVictims = 8
+
+// roomFor tells whether the newcomer can be let in when others give way: it marks them as
+// out. Each time, among the tasks up to the first that would be late, the one that frees the
+// most for the least promised is left out. Those whose going turns out not to be needed stay.
+func (p *plan) roomFor(now instant, newcomer *entry) bool {
+	entries := p.core.queue.entries()
+	for i := range entries {
+		entries[i].out = false
+	}
+	p.marked = false
+	p.single[0] = *newcomer
+	gone := p.gone[:0]
+	defer func() { clear(gone); p.single[0] = entry{} }()
+	for range mostVictims {
+		broken := p.brokenWith(now)
+		if broken < 0 {
+			p.takeBack(now, gone)
+			return true
+		}
+		v := worst(entries[:min(broken+1, len(entries))], p.single[:], newcomer.item, nil)
+		if v == nil || v.item == newcomer.item {
+			return false
+		}
+		v.out = true
+		gone = append(gone, v)
+	}
+	return false
+}
+
+// takeBack takes back who need not go.
+func (p *plan) takeBack(now instant, gone []*entry) {
+	for _, e := range gone {
+		if e.out = false; p.brokenWith(now) >= 0 {
+			e.out = true
+		}
+	}
+}
+
+// brokenWith is the first task that would be late with the newcomer and without those that are
+// out, and would not be otherwise; the newcomer counts as the one before its place. -1 for none.
+func (p *plan) brokenWith(now instant) int {
+	newcomer := &p.single[0]
+	entries, pos := p.core.queue.entries(), p.core.queue.position(newcomer)
+	p.base.begin(now, p.core.runners)
+	for i := 0; i <= len(entries); i++ {
+		if i == pos && p.base.place(newcomer.size.pool, newcomer.cost()) > newcomer.deadline {
+			return i
+		}
+		if i == len(entries) || entries[i].deadline == forever && i >= pos {
+			break
+		}
+		e := &entries[i]
+		if !e.out && p.base.place(e.size.pool, e.cost()) > e.deadline && !p.lateAnyway(now, e) {
+			return i
+		}
+	}
+	return -1
 }
 
 func (p *plan) placeBase(i int) instant {

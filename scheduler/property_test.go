@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func overloaded(t *testing.T, seed uint64) (*drive, *rand.Rand) {
 }
 
 func TestCore_KeepsEveryPromiseWhenEstimatesAreTrue(t *testing.T) {
-	refused := 0
+	refused, gaveWay := 0, 0
 	for seed := range uint64(100) {
 		d, r := overloaded(t, seed)
 		d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, nil }
@@ -38,13 +39,21 @@ func TestCore_KeepsEveryPromiseWhenEstimatesAreTrue(t *testing.T) {
 			_, _ = d.submit(id, model, class, within)
 		})
 		d.run()
-		if missed, evicted := d.count(edge.Missed), d.count(edge.Evicted); missed+evicted > 0 {
-			t.Fatalf("seed %d: %d missed and %d evicted", seed, missed, evicted)
+		for _, it := range d.ended {
+			refusal, _ := edge.AsRefusal(it.settlement.Err)
+			switch it.settlement.Outcome {
+			case edge.Missed:
+				t.Fatalf("seed %d: task %q missed", seed, it.task.ID)
+			case edge.Evicted:
+				if gaveWay++; it.firm || refusal.Reason != edge.ReasonDeadlineUnreachable {
+					t.Fatalf("seed %d: task %q of class %v was evicted: %v", seed, it.task.ID, it.task.Class, refusal)
+				}
+			}
 		}
 		refused += d.count(edge.Refused)
 	}
-	if refused == 0 {
-		t.Fatal("nothing was refused: this was no overload")
+	if refused == 0 || gaveWay == 0 {
+		t.Fatalf("%d were refused and %d gave way: this was no overload", refused, gaveWay)
 	}
 }
 
@@ -66,9 +75,13 @@ func TestCore_BreaksPromisesWithoutAdmission(t *testing.T) {
 }
 
 // chaos is a drive through everything that can happen, in random order.
-func chaos(tb testing.TB, seed uint64, check func(*drive)) *drive {
+func chaos(tb testing.TB, seed uint64, suspends bool, check func(*drive)) *drive {
 	r := rand.New(rand.NewPCG(seed, 13))
-	d, known := newDrive(tb, 1+r.IntN(4)), []*item(nil)
+	slots, room := 1+r.IntN(4), 0
+	if suspends {
+		room = 1 + r.IntN(6)
+	}
+	d, known := newSuspendingDrive(tb, slots, room), []*item(nil)
 	d.core.configured = [3]int{6, 6, 6}
 	d.core.limits = d.core.configured
 	d.core.serve(0, somePools(r))
@@ -139,7 +152,7 @@ func conserved(c *core, ended int) error {
 	}
 	started := 0
 	busy := map[*pool]int{}
-	for _, it := range c.runners {
+	for _, it := range slices.Concat(c.runners, c.parked) {
 		busy[it.pool]++
 		if it.phase == running {
 			started++
@@ -152,7 +165,9 @@ func conserved(c *core, ended int) error {
 		return fmt.Errorf("%d settled, and %d were told", over, ended)
 	case len(c.open) != c.queue.len()+started:
 		return fmt.Errorf("%d open, and %d wait and %d run", len(c.open), c.queue.len(), started)
-	case len(c.runners) > c.slots:
+	case len(c.parked) > c.room:
+		return fmt.Errorf("%d are suspended, and %d may be", len(c.parked), c.room)
+	case len(c.runners) > c.slots && !c.draining:
 		return fmt.Errorf("%d run on %d slots", len(c.runners), c.slots)
 	}
 	for _, p := range append(c.pools, c.retired...) {
@@ -169,7 +184,7 @@ func conserved(c *core, ended int) error {
 func TestCore_SettlesEveryTaskExactlyOnce(t *testing.T) {
 	seen, reasons := map[edge.Outcome]int{}, map[string]int{}
 	for seed := range uint64(200) {
-		d := chaos(t, seed, func(d *drive) {
+		d := chaos(t, seed, seed%2 == 1, func(d *drive) {
 			if err := conserved(d.core, len(d.ended)); err != nil {
 				t.Fatalf("seed %d, %d ns: %v", seed, d.now, err)
 			}
@@ -228,9 +243,9 @@ func TestConserved_NoticesCookedBooks(t *testing.T) {
 func TestCore_SameEventsSameDecisions(t *testing.T) {
 	logs := map[string]bool{}
 	for seed := range uint64(20) {
-		first := chaos(t, seed, func(*drive) {}).log.String()
+		first := chaos(t, seed, seed%2 == 1, func(*drive) {}).log.String()
 		for range 3 {
-			if again := chaos(t, seed, func(*drive) {}).log.String(); again != first {
+			if again := chaos(t, seed, seed%2 == 1, func(*drive) {}).log.String(); again != first {
 				t.Fatalf("seed %d: the same events gave other decisions", seed)
 			}
 		}
@@ -253,8 +268,13 @@ func TestCore_BadInput(t *testing.T) {
 		if got := d.count(edge.Completed); got != 2000 {
 			t.Errorf("%d of 5000 were on time, want the 2000 that fit", got)
 		}
-		if got := d.count(edge.Refused); got != 3000 {
-			t.Errorf("%d were refused, want 3000", got)
+		if got := d.count(edge.Refused) + d.count(edge.Evicted); got != 3000 {
+			t.Errorf("%d were refused or gave way, want 3000", got)
+		}
+		for _, it := range d.ended {
+			if it.firm && it.settlement.Outcome == edge.Evicted {
+				t.Fatalf("firm task %q gave way", it.task.ID)
+			}
 		}
 	})
 	t.Run("AYearAndForEver", func(t *testing.T) {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -36,6 +37,9 @@ type Options struct {
 	// yet; 0 means 50 ms, half the default deadline of urgent tasks, so that an
 	// idle node lets even one of these in and learns better.
 	DefaultCost time.Duration
+	// Suspended is how many tasks may be suspended at once, if the executor is a
+	// Suspender; 0 means as many as slots and four more.
+	Suspended int
 	// Settled is told the end of every submitted task, refused ones too, in the
 	// order of the decisions. It is called from the loop: it must not block nor
 	// call the scheduler. nil tells nobody.
@@ -53,8 +57,10 @@ type Scheduler struct {
 	epoch    time.Time
 
 	calls   chan call
-	started chan *item // to the executors' goroutines, of which each slot has one
-	ended   chan ended // one place per slot, so that no executor ever waits to hand back
+	started chan *item  // to the executors' goroutines, of which each slot has one
+	ended   chan ended  // one place per task that may have started, so that no executor ever waits to hand back
+	changes chan change // to whoever suspends and resumes; nil where nothing can
+	stuck   chan *item  // what could not be suspended
 	begun   chan struct{}
 	stopped chan struct{}
 	ran     atomic.Bool // Run has been called
@@ -83,6 +89,8 @@ func New(o Options) (*Scheduler, error) {
 		return nil, fmt.Errorf("cannot make scheduler: %d slots: %w", o.Slots, edge.ErrInvalid)
 	case o.Executor == nil:
 		return nil, fmt.Errorf("cannot make scheduler: no executor: %w", edge.ErrInvalid)
+	case o.Suspended < 0:
+		return nil, fmt.Errorf("cannot make scheduler: %d suspended tasks: %w", o.Suspended, edge.ErrInvalid)
 	case o.DefaultCost < 0:
 		return nil, fmt.Errorf("cannot make scheduler: default cost %v: %w", o.DefaultCost, edge.ErrInvalid)
 	case err != nil:
@@ -94,13 +102,20 @@ func New(o Options) (*Scheduler, error) {
 	if o.Settled == nil {
 		o.Settled = func(edge.Settlement) {}
 	}
-	epoch := time.Now()
+	epoch, room := time.Now(), 0
+	if _, can := o.Executor.(Suspender); can {
+		room = cmp.Or(o.Suspended, o.Slots+suspendedBeyondSlots)
+	}
 	s := &Scheduler{
 		executor: o.Executor, report: o.Settled, epoch: epoch,
-		calls: make(chan call), started: make(chan *item, o.Slots), ended: make(chan ended, o.Slots),
+		calls: make(chan call), started: make(chan *item, o.Slots+room), ended: make(chan ended, o.Slots+room),
 		begun: make(chan struct{}), stopped: make(chan struct{}),
 		served: make(chan struct{}, 1),
 		core:   newCore(epoch, o.Slots, limits, o.DefaultCost),
+	}
+	s.core.suspendUpTo(room)
+	if room > 0 {
+		s.changes, s.stuck = make(chan change, room), make(chan *item, room)
 	}
 	s.publish()
 	return s, nil

@@ -77,7 +77,7 @@ func (c *core) layOut() {
 	}
 	for _, p := range c.pools {
 		p.segment = 0
-		if p.lanes > 0 && p.lanes < c.slots {
+		if p.lanes > 0 && p.lanes < c.slots+c.room { // suspended tasks keep their lanes
 			p.segment = length
 			length += p.lanes
 		}

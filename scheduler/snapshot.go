@@ -9,9 +9,9 @@ import (
 // Snapshot is the scheduler at one moment. It belongs to whoever asked.
 type Snapshot struct {
 	Report edge.QueueReport
-	// Waiting is in the order of the queue. Running is in the order of starts and
-	// includes tasks that have settled while their work goes on: those have their
-	// outcome for a state.
+	// Waiting is in the order of the queue. Running is in the order of starts, then what
+	// is suspended, and includes tasks that have settled while their work goes on: those
+	// have their outcome for a state.
 	Waiting []edge.TaskView
 	Running []edge.TaskView
 	// Tenants are the entries of the rules, by name; none while they bound nobody.
@@ -22,7 +22,7 @@ func (c *core) snapshot(now instant) Snapshot {
 	s := Snapshot{
 		Report:  c.reportQueue(),
 		Waiting: make([]edge.TaskView, 0, c.queue.len()),
-		Running: make([]edge.TaskView, 0, len(c.runners)),
+		Running: make([]edge.TaskView, 0, len(c.runners)+len(c.parked)),
 		Tenants: c.tenants.report(now),
 	}
 	entries := c.queue.entries()
@@ -30,6 +30,9 @@ func (c *core) snapshot(now instant) Snapshot {
 		s.Waiting = append(s.Waiting, entries[i].item.view(now))
 	}
 	for _, it := range c.runners {
+		s.Running = append(s.Running, it.view(now))
+	}
+	for _, it := range c.parked {
 		s.Running = append(s.Running, it.view(now))
 	}
 	return s
@@ -47,7 +50,10 @@ func (it *item) view(now instant) edge.TaskView {
 	if it.pool != nil {
 		v.State = "running"
 		v.Queue = time.Duration(it.started - it.arrived)
-		v.Compute = time.Duration(now - it.started)
+		v.Compute = it.ran(now)
+	}
+	if it.suspended {
+		v.State = "suspended"
 	}
 	if it.phase == settled {
 		v.State = it.settlement.Outcome.String()

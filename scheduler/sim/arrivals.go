@@ -38,7 +38,7 @@ type Bursts struct {
 
 // DefaultBursts are three times the mean for 2 s of every 10; in between arrivals
 // come at half the mean rate.
-func DefaultBursts() Bursts { return Bursts{Factor: 3, Burst: 2 * time.Second, Calm: 8 * time.Second} }
+func DefaultBursts() Bursts { return Bursts{Factor: 3, Burst: 2 * time.Second, Calm: 18 * time.Second} }
 
 // Name of the process.
 func (Bursts) Name() string { return "bursts" }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +15,12 @@ type Options struct {
 	// Learn has the scheduler estimate by the runs it has seen, instead of by the
 	// estimates that come with the tasks.
 	Learn bool
-	Rules scheduler.Rules
+	// Suspended is how many tasks may be suspended at once; 0: the number of cores and
+	// four, below 0: none can be.
+	Suspended int
+	// Switch is the work it costs to resume.
+	Switch time.Duration
+	Rules  scheduler.Rules
 }
 
 // Plan is the scheduler itself.
@@ -34,15 +40,18 @@ type machine struct {
 	engine  *scheduler.Engine
 	tasks   []Task
 	running []*run // in the order of their start
+	halted  map[int]*run
 	now     time.Duration
 	result  Result
+	started []bool
 	told    []bool
 }
 
 // run is a started task.
 type run struct {
 	index int
-	ends  time.Duration
+	ends  time.Duration // while it runs
+	left  time.Duration // while it is suspended
 }
 
 // unbounded is more tasks than ever wait: queue limits are no part of the comparison.
@@ -50,11 +59,15 @@ const unbounded = 1 << 20
 
 func newMachine(o Options, tasks []Task, cores int) (*machine, error) {
 	limits := map[edge.Class]int{edge.Urgent: unbounded, edge.Normal: unbounded, edge.Batch: unbounded}
-	engine, err := scheduler.NewEngine(scheduler.EngineOptions{Slots: cores, QueueLimit: limits})
+	suspended := max(o.Suspended, 0)
+	if o.Suspended == 0 {
+		suspended = cores + 4
+	}
+	engine, err := scheduler.NewEngine(scheduler.EngineOptions{Slots: cores, QueueLimit: limits, Suspended: suspended})
 	if err != nil {
 		return nil, fmt.Errorf("cannot simulate: %w", err)
 	}
-	m := &machine{options: o, engine: engine, tasks: tasks, told: make([]bool, len(tasks))}
+	m := &machine{options: o, engine: engine, tasks: tasks, halted: map[int]*run{}, started: make([]bool, len(tasks)), told: make([]bool, len(tasks))}
 	engine.Serve(0, poolsOf(tasks, unbounded))
 	engine.Govern(0, o.Rules)
 	return m, nil
@@ -123,31 +136,47 @@ func (m *machine) submit(i int) {
 }
 
 func (m *machine) end(r *run) {
-	for i := range m.running {
-		if m.running[i] == r {
-			m.running = append(m.running[:i], m.running[i+1:]...)
-			break
-		}
-	}
+	m.take(r.index)
 	m.engine.Finish(m.now, strconv.Itoa(r.index), nil)
+}
+
+// take removes a run from what runs.
+func (m *machine) take(index int) *run {
+	i := slices.IndexFunc(m.running, func(r *run) bool { return r.index == index })
+	r := m.running[i]
+	m.running = slices.Delete(m.running, i, i+1)
+	return r
 }
 
 func (m *machine) act(a scheduler.Act) {
 	i, _ := strconv.Atoi(a.Task.ID) // made by submit
 	switch a.Kind {
 	case scheduler.Start:
+		m.started[i] = true
 		m.running = append(m.running, &run{index: i, ends: m.now + m.tasks[i].Work})
 		m.result.Busy += m.tasks[i].Work
+	case scheduler.Suspend:
+		r := m.take(i)
+		r.left = r.ends - m.now
+		m.halted[i] = r
+		m.result.Suspensions++
+	case scheduler.Resume:
+		r := m.halted[i]
+		delete(m.halted, i)
+		r.ends = m.now + r.left + m.options.Switch
+		m.running = append(m.running, r)
 	case scheduler.Settle:
-		m.told[i] = true
+		if m.told[i] = true; m.started[i] && a.Settlement.Outcome != edge.Completed {
+			m.result.Wasted += m.tasks[i].Work
+		}
 		m.result.ended(&m.tasks[i], a.Settlement.Outcome)
 	}
 }
 
 // check tells whether every task has ended and was told.
 func (m *machine) check() error {
-	if len(m.running) > 0 {
-		return fmt.Errorf("simulation ended while %d tasks run", len(m.running))
+	if len(m.running)+len(m.halted) > 0 {
+		return fmt.Errorf("simulation ended while %d tasks run and %d are suspended", len(m.running), len(m.halted))
 	}
 	for i, told := range m.told {
 		if !told {

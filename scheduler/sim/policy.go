@@ -161,6 +161,7 @@ func (q *queueing) end(now time.Duration) {
 		outcome := edge.Completed
 		if now > c.task.Deadline {
 			outcome = edge.Missed
+			q.result.Wasted += c.task.Work
 		}
 		q.result.ended(c.task, outcome)
 		q.cores[i] = core{}

@@ -29,6 +29,7 @@ type Result struct {
 	Tenants     map[string]Counts
 	Suspensions int
 	Busy        time.Duration // of all cores together
+	Wasted      time.Duration // of that for tasks that were not on time
 }
 
 // Total is all classes together.
@@ -55,6 +56,7 @@ func (r *Result) Add(o Result) {
 	}
 	r.Suspensions += o.Suspensions
 	r.Busy += o.Busy
+	r.Wasted += o.Wasted
 }
 
 // ended counts one task.

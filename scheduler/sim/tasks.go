@@ -31,7 +31,7 @@ type Load struct {
 	Tenant   string
 	// Noise is the spread of the work around its middle, log-normal.
 	Noise float64
-	// Error is the spread of the estimates around the middle of the work, log-normal, and Bias
+	// Error is the spread of the estimates around the middle of the work, log-normal with mean 1, and Bias
 	// what they are multiplied by; Bias 0 is 1.
 	Error, Bias float64
 }
@@ -67,6 +67,6 @@ func (l Load) task(at time.Duration, r, wrong *rand.Rand) Task {
 	return Task{
 		Model: k.Model, Class: k.Class, Tenant: l.Tenant, Arrives: at, Deadline: at + relative,
 		Work:     time.Duration(float64(k.Work) * math.Exp(l.Noise*r.NormFloat64())),
-		Estimate: time.Duration(float64(k.Work) * l.Bias * math.Exp(l.Error*wrong.NormFloat64())),
+		Estimate: time.Duration(float64(k.Work) * l.Bias * math.Exp(l.Error*wrong.NormFloat64()-l.Error*l.Error/2)),
 	}
 }

@@ -1,0 +1,84 @@
+package scheduler
+
+// makeRoom leaves tasks out, of those walked so far and e itself, until what is over has
+// come free, and returns how much has come free of the work before e. Where e itself must
+// go, the others stay. Where nothing may go, e stays in though it will be late; false
+// means that the newcomer is to blame, or is the one to go.
+func (o *outlook) makeRoom(e *entry, m *merged, over instant) (freed instant, ok bool) {
+	queue, others := m.walked()
+	o.gone = o.gone[:0]
+	for over > freed {
+		v := worst(queue, others, o.newcomer, nil)
+		if v != nil && v.item == o.newcomer {
+			return 0, false
+		}
+		if v == nil || v == e {
+			for _, other := range o.gone {
+				other.out = false
+			}
+			e.out = v != nil
+			return 0, true
+		}
+		v.out = true
+		o.gone = append(o.gone, v)
+		freed += instant(v.work())
+	}
+	return freed, true
+}
+
+// worst is, among those still in, who goes first: batch before normal, then who has not started,
+// then the longest. Firm ones never go; only the newcomer may be turned away, when there is
+// nobody else. Among equals the newcomer goes. With a pool, only those who wait for its lanes count.
+func worst(queue, others []entry, newcomer *item, of *pool) *entry {
+	var worst *entry
+	for _, side := range [...][]entry{queue, others} {
+		for i := range side {
+			e := &side[i]
+			if e.out || e.firm && e.item != newcomer || of != nil && (e.size.pool != of || e.started) {
+				continue
+			}
+			if worst == nil || e.worse(worst) {
+				worst = e
+			}
+		}
+	}
+	return worst
+}
+
+func (e *entry) worse(than *entry) bool {
+	switch {
+	case e.firm != than.firm:
+		return than.firm
+	case e.class != than.class:
+		return e.class > than.class
+	case e.started != than.started:
+		return than.started
+	}
+	if mine, other := e.work(), than.work(); mine != other {
+		return mine > other
+	}
+	return e.seq > than.seq
+}
+
+// placeOnLane places a waiting task on a lane of its pool, where these are scarce. Where it would be late there,
+// one of the pool's tasks walked so far is banned and the walk begins again.
+func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
+	if e.started || e.size.pool.segment == 0 {
+		return passed
+	}
+	queue, others := m.walked()
+	lanes := o.core.plan.base.lanes(e.size.pool)
+	end := lanes[0] + instant(e.work())
+	if end > e.deadline && !e.item.trial {
+		v := worst(queue, others, o.newcomer, e.size.pool)
+		if v != nil && v.item == o.newcomer {
+			return refused
+		}
+		if v != nil {
+			v.banned = true
+			return again
+		}
+	}
+	raise(lanes, 0, end)
+	return passed
+}

@@ -1,0 +1,166 @@
+package scheduler
+
+// outlook is the plan where what runs can be suspended: what is kept of all that
+// waits, runs and is suspended, and which of it is to run now. It changes nothing but
+// its own scratch and the marks of the entries.
+//
+// In deadline order a task is in time when the work before it, spread over the slots, and
+// its own end by its deadline. Where that fails, the one task among those so far that frees the most
+// for the least promised is left out, until it holds.
+//
+// A newcomer is judged by what is there. What is to run is chosen as if more pressing classes
+// went on asking for what they have asked for of late: a task that would then be given up half way is not
+// begun, but it keeps its place in the queue while it has time, and runs where nothing else does.
+//
+// A task holds its lane from its start to its end, also while it is suspended. So for pools
+// with few lanes the tasks are placed on these as well, one after another.
+type outlook struct {
+	core *core
+
+	// others are, in order, what runs, what is suspended, and the newcomer if there is
+	// one: all that does not stand in the queue.
+	others   []entry
+	newcomer *item
+	gone     []*entry // left out for the task at hand
+
+	run []*item // what is to run now, most pressing first
+}
+
+// farthest keeps products with the number of slots from overflow: 36 years on 4 slots.
+func (o *outlook) farthest() instant { return (1 << 62) / instant(o.core.slots) }
+
+// begin gathers what does not stand in the queue.
+func (o *outlook) begin(now instant, newcomer *item) {
+	clear(o.others)
+	o.others, o.newcomer = o.others[:0], newcomer
+	press := o.core.pressedGhost(now)
+	for _, held := range [...][]*item{o.core.runners, o.core.parked} {
+		for _, it := range held {
+			e := it.remainder(now)
+			if it == press {
+				e.deadline = it.deadline
+			}
+			o.join(e)
+		}
+	}
+	if newcomer != nil {
+		o.join(newcomer.entry())
+	}
+	o.core.plan.base.begin(now, nil)
+	for i := range o.others {
+		if e := &o.others[i]; e.started && e.item.pool.segment > 0 {
+			raise(o.core.plan.base.lanes(e.item.pool), 0, now+instant(e.left))
+		}
+	}
+}
+
+// join inserts in order; there are few.
+func (o *outlook) join(e entry) {
+	o.others = append(o.others, e)
+	for i := len(o.others) - 1; i > 0 && o.others[i].before(&o.others[i-1]); i-- {
+		o.others[i], o.others[i-1] = o.others[i-1], o.others[i]
+	}
+}
+
+// walk makes the plan anew: it marks what is left out. With a newcomer it tells whether
+// that is kept, and nothing that was promised for good breaks because of it.
+func (o *outlook) walk(now instant, newcomer *item) bool {
+	queue := o.core.queue.entries()
+	for i := range queue {
+		queue[i].banned = false
+	}
+	for {
+		o.begin(now, newcomer) // again after each ban: lanes are placed in order
+		switch o.pass(now) {
+		case passed:
+			return true
+		case refused:
+			return false
+		}
+	}
+}
+
+type verdict uint8
+
+const (
+	passed verdict = iota
+	refused
+	again
+)
+
+// merged goes over what waits and what does not in one order.
+type merged struct {
+	queue, others []entry
+	qi, oi        int
+}
+
+func (o *outlook) merged() merged { return merged{queue: o.core.queue.entries(), others: o.others} }
+
+// next is nil at the end.
+func (m *merged) next() *entry {
+	if m.oi == len(m.others) || m.qi < len(m.queue) && m.queue[m.qi].before(&m.others[m.oi]) {
+		if m.qi == len(m.queue) {
+			return nil
+		}
+		m.qi++
+		return &m.queue[m.qi-1]
+	}
+	m.oi++
+	return &m.others[m.oi-1]
+}
+
+// walked are those that came before and the last.
+func (m *merged) walked() (queue, others []entry) { return m.queue[:m.qi], m.others[:m.oi] }
+
+// pass walks once over everything in order.
+func (o *outlook) pass(now instant) verdict {
+	m, far := o.merged(), now+o.farthest()
+	ahead := o.newcomer == nil
+	shares := o.core.forecast.share(now, o.core.slots)
+	var sum instant // the work kept so far
+	for e := m.next(); e != nil; e = m.next() {
+		if e.out = e.banned; e.out || e.deadline >= far || e.idles() {
+			continue
+		}
+		if e.ghost {
+			sum += instant(e.work()) // nobody's, and in the way unless it is left out for another
+			continue
+		}
+		left := e.deadline - now
+		cost := e.counted(left)
+		if cost > left {
+			if e.out = true; e.item == o.newcomer {
+				return refused
+			}
+			continue
+		}
+		if ahead && !e.started && !e.item.trial {
+			left = max(left-left/1024*shares[e.class], cost)
+		}
+		if over := sum + instant(o.core.slots)*(cost-left); over > 0 {
+			freed, ok := o.makeRoom(e, &m, over)
+			if !ok {
+				return refused
+			}
+			if sum -= freed; e.out {
+				continue
+			}
+		}
+		sum += cost
+		if v := o.placeOnLane(e, &m); v != passed {
+			return v
+		}
+	}
+	return passed
+}
+
+// counted is the work the walk counts. The figures of a trial are what is being doubted.
+func (e *entry) counted(left instant) instant {
+	if e.item.trial {
+		return min(instant(e.work()), left)
+	}
+	return instant(e.work())
+}
+
+// idles tells whether no instance is there to run the waiting task.
+func (e *entry) idles() bool { return !e.started && e.size.pool.lanes == 0 }
