@@ -90,15 +90,18 @@ func (o *outlook) choose() {
 	for _, p := range o.core.pools {
 		p.claimed = 0
 	}
-	for _, in := range [...]bool{true, false} {
-		o.chooseAmong(in)
+	crowded := len(o.core.parked)+o.core.slots > o.core.room
+	if crowded { // then finish what has begun first, or nothing could make way for firm tasks
+		o.chooseAmong(func(e *entry) bool { return !e.out && (e.started || e.firm) })
 	}
+	o.chooseAmong(func(e *entry) bool { return !e.out && !(crowded && (e.started || e.firm)) })
+	o.chooseAmong(func(e *entry) bool { return e.out })
 }
 
-func (o *outlook) chooseAmong(in bool) {
+func (o *outlook) chooseAmong(which func(*entry) bool) {
 	m := o.merged()
 	for e := m.next(); e != nil && len(o.run) < o.core.slots; e = m.next() {
-		if e.out != in {
+		if which(e) {
 			o.add(e)
 		}
 	}

@@ -91,7 +91,7 @@ func (d *door) root() *cobra.Command {
 	root.AddCommand(
 		d.runVerb(), d.statusVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
 		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.drainVerb(), d.undrainVerb(),
-		d.configVerb(), d.policyVerb(), d.fleetVerb(), d.brokerVerb(), d.versionVerb(),
+		d.configVerb(), d.policyVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
 	)
 	return root
 }

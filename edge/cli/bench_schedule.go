@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/scheduler/sim"
+)
+
+// benchSchedule is what `bench schedule` was asked for.
+type benchSchedule struct {
+	bench     sim.Bench
+	arrivals  []string
+	policies  []string
+	mix       string
+	trace     string
+	plot      string
+	burst     sim.Bursts
+	options   sim.Options
+	noSuspend bool
+}
+
+func (d *door) benchScheduleVerb() *cobra.Command {
+	b := &benchSchedule{burst: sim.DefaultBursts()}
+	cmd := &cobra.Command{
+		Use:   "schedule",
+		Short: "Simulate the scheduler beside simpler orders and the bound on any",
+		Long: "Simulate the scheduler beside simpler orders and the bound on any.\n\n" +
+			"Virtual time: a run is a function of its flags. The bound is what could be on time if everything\n" +
+			"were known in advance, suspending cost nothing, and a task done in part counted for that part.",
+		Args: nothing,
+		RunE: func(cmd *cobra.Command, _ []string) error { return d.benchSchedule(cmd, b) },
+	}
+	load, flags := &b.bench.Load, cmd.Flags()
+	flags.IntVar(&load.Cores, "cores", 2, "cores of the node")
+	flags.Float64SliceVar(&b.bench.Loads, "load", []float64{0.5, 0.7, 0.9, 1.2, 1.5}, "work that arrives in a second ÷ cores")
+	flags.StringSliceVar(&b.arrivals, "arrivals", []string{"poisson", "bursts"}, "poisson, bursts, and trace where one is given")
+	flags.StringVar(&b.trace, "trace", "", "recorded arrivals: CSV with a column TIMESTAMP")
+	flags.Float64Var(&b.burst.Factor, "burst", b.burst.Factor, "rate in a burst, times the mean")
+	flags.DurationVar(&b.burst.Burst, "burst-length", b.burst.Burst, "mean length of a burst")
+	flags.DurationVar(&b.burst.Calm, "calm-length", b.burst.Calm, "mean length of the time between two")
+	flags.StringVar(&b.mix, "mix", "servers", "kinds of tasks: servers, or defaults with the classes' default deadlines")
+	flags.DurationVar(&load.Length, "length", sim.QuotableLength, "how long tasks arrive")
+	flags.IntVar(&load.Count, "count", 0, "how many tasks arrive, instead of a length")
+	flags.IntVar(&b.bench.Seeds, "seeds", 3, "how many seeds are added up, from 1")
+	flags.Float64Var(&load.Noise, "noise", sim.DefaultNoise, "spread of the work of one model, log-normal")
+	flags.Float64Var(&load.Error, "error", 0, "spread of the estimates, log-normal with mean 1")
+	flags.Float64Var(&load.Bias, "bias", 1, "what estimates are multiplied by")
+	flags.BoolVar(&b.options.Learn, "learn", false, "the scheduler estimates by the runs it has seen, as on a node")
+	flags.BoolVar(&b.noSuspend, "no-suspend", false, "the scheduler cannot suspend what runs")
+	flags.IntVar(&b.options.Suspended, "suspended", 0, "how many tasks may be suspended at once; 0: as many as cores and four more")
+	flags.DurationVar(&b.options.Switch, "switch", 0, "work that it costs to resume")
+	flags.StringSliceVar(&b.policies, "policies", nil, "which to compare; default: all")
+	flags.StringVar(&b.plot, "plot", "", "write an SVG of tasks on time against load to this file")
+	return cmd
+}
+
+func (d *door) benchSchedule(cmd *cobra.Command, b *benchSchedule) error {
+	if err := b.prepare(); err != nil {
+		return usageError{err}
+	}
+	cells, err := b.bench.Run(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if b.plot != "" {
+		if err := writePlot(b.plot, cells); err != nil {
+			return err
+		}
+	}
+	report := scheduleReport{Seeds: b.bench.Seeds, Noise: b.bench.Load.Noise, Error: b.bench.Load.Error, Bias: b.bench.Load.Bias, Cells: cells}
+	return d.show(report, func(p printer) error { return p.Table(scheduleRows(cells)) })
+}
+
+// scheduleReport is the answer for programs.
+type scheduleReport struct {
+	Seeds int        `json:"seeds"`
+	Noise float64    `json:"noise"`
+	Error float64    `json:"error"`
+	Bias  float64    `json:"bias"`
+	Cells []sim.Cell `json:"cells"`
+}
+
+// prepare turns names into what they stand for.
+func (b *benchSchedule) prepare() error {
+	if b.bench.Load.Count > 0 {
+		b.bench.Load.Length = 0
+	}
+	switch b.mix {
+	case "servers":
+		b.bench.Load.Mix = sim.Servers()
+	case "defaults":
+		b.bench.Load.Mix = sim.Defaults()
+	default:
+		return fmt.Errorf("unknown mix %q: must be servers or defaults", b.mix)
+	}
+	if b.noSuspend {
+		b.options.Suspended = -1
+	}
+	if err := b.choosePolicies(); err != nil {
+		return err
+	}
+	return b.chooseArrivals()
+}
+
+func (b *benchSchedule) choosePolicies() error {
+	all := append(sim.Baselines(), sim.Plan(b.options))
+	if len(b.policies) == 0 {
+		b.bench.Policies = all
+		return nil
+	}
+	for _, name := range b.policies {
+		i := slices.IndexFunc(all, func(p sim.Policy) bool { return p.Name == name })
+		if i < 0 {
+			return fmt.Errorf("unknown policy %q: must be one of %s", name, policyNames(all))
+		}
+		b.bench.Policies = append(b.bench.Policies, all[i])
+	}
+	return nil
+}
+
+func policyNames(policies []sim.Policy) string {
+	var names []string
+	for _, p := range policies {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (b *benchSchedule) chooseArrivals() error {
+	if b.trace != "" && !slices.Contains(b.arrivals, "trace") {
+		b.arrivals = append(b.arrivals, "trace")
+	}
+	for _, name := range b.arrivals {
+		switch name {
+		case "poisson":
+			b.bench.Arrivals = append(b.bench.Arrivals, sim.Poisson{})
+		case "bursts":
+			if err := b.burst.Check(); err != nil {
+				return err
+			}
+			b.bench.Arrivals = append(b.bench.Arrivals, b.burst)
+		case "trace":
+			trace, err := readTrace(b.trace)
+			if err != nil {
+				return err
+			}
+			b.bench.Arrivals = append(b.bench.Arrivals, trace)
+		default:
+			return fmt.Errorf("unknown arrivals %q: must be poisson, bursts or trace", name)
+		}
+	}
+	return nil
+}
+
+func readTrace(path string) (sim.Trace, error) {
+	if path == "" {
+		return sim.Trace{}, errors.New("arrivals by trace need --trace FILE")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return sim.Trace{}, err
+	}
+	defer file.Close()
+	return sim.ReadTrace(file)
+}
+
+func writePlot(path string, cells []sim.Cell) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(sim.Plot(file, cells), file.Close())
+}
+
+// scheduleRows has a line for each policy of each cell.
+func scheduleRows(cells []sim.Cell) ([]string, [][]string) {
+	var rows [][]string
+	for _, c := range cells {
+		for _, o := range c.Outcomes {
+			rows = append(rows, []string{
+				c.Arrivals, fmt.Sprintf("%.2f", c.Load), o.Policy,
+				fmt.Sprintf("%.3f", o.OfBound), fmt.Sprintf("%.3f", o.OnTime),
+				classPart(o, "urgent"), classPart(o, "normal"), classPart(o, "batch"),
+				fmt.Sprintf("%.2f%%", 100*o.UrgentBroken), fmt.Sprintf("%.1f%%", 100*o.Wasted),
+			})
+		}
+	}
+	return []string{"ARRIVALS", "LOAD", "POLICY", "OF BOUND", "ON TIME", "URGENT", "NORMAL", "BATCH", "URGENT BROKEN", "WASTED"}, rows
+}
+
+func classPart(o sim.Outcome, class string) string {
+	c := o.Classes[class]
+	if c.Submitted == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", float64(c.OnTime)/float64(c.Submitted))
+}

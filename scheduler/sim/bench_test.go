@@ -1,0 +1,140 @@
+package sim_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/scheduler/sim"
+)
+
+// sliced is the recorded arrivals kept beside the tests.
+func sliced(tb testing.TB) sim.Trace {
+	tb.Helper()
+	file, err := os.Open("testdata/arrivals-azure-llm-conv-2023-slice.csv")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer file.Close()
+	trace, err := sim.ReadTrace(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return trace
+}
+
+// TestBench_KeepsItsFigures runs the comparison short, and holds the scheduler to what the
+// long runs in docs/scheduling.md show, less what a short run may differ.
+func TestBench_KeepsItsFigures(t *testing.T) {
+	bench := sim.Bench{
+		Load:     sim.Load{Mix: sim.Servers(), Length: 2 * time.Minute, Noise: sim.DefaultNoise},
+		Arrivals: []sim.Arrivals{sim.Poisson{}, sim.DefaultBursts(), sliced(t)},
+		Loads:    []float64{0.5, 0.9, 1.2, 1.5}, Seeds: 2,
+		Policies: []sim.Policy{sim.Plan(sim.Options{})},
+	}
+	for cores, want := range map[int]float64{1: 0.95, 2: 0.96, 4: 0.96} {
+		bench.Load.Cores = cores
+		cells, err := bench.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cells {
+			got := c.Outcomes[0]
+			if got.OfBound < want {
+				t.Errorf("%d cores, %s, load %v: %.3f of the bound, want %v", cores, c.Arrivals, c.Load, got.OfBound, want)
+			}
+			if cores > 1 && c.Load <= 1.2 && got.UrgentBroken > 0.002 {
+				t.Errorf("%d cores, %s, load %v: %.4f of the urgent promises broken", cores, c.Arrivals, c.Load, got.UrgentBroken)
+			}
+		}
+	}
+}
+
+// TestBench_NoticesWhatSuspendingIsWorth is its control.
+func TestBench_NoticesWhatSuspendingIsWorth(t *testing.T) {
+	cells, err := sim.Bench{
+		Load:     sim.Load{Mix: sim.Servers(), Length: time.Minute, Noise: sim.DefaultNoise, Cores: 2},
+		Arrivals: []sim.Arrivals{sim.Poisson{}}, Loads: []float64{0.9}, Seeds: 2,
+		Policies: []sim.Policy{sim.Plan(sim.Options{Suspended: -1})},
+	}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cells[0].Outcomes[0]; got.OfBound > 0.9 || got.Suspensions > 0 {
+		t.Errorf("%.3f of the bound with %d suspensions, want much less without any", got.OfBound, got.Suspensions)
+	}
+}
+
+func TestBench_ArticlesCell(t *testing.T) {
+	cells, err := sim.Bench{
+		Load:     sim.Load{Mix: sim.Defaults(), Count: 16000, Noise: sim.DefaultNoise, Cores: 2},
+		Arrivals: []sim.Arrivals{sim.Poisson{}}, Loads: []float64{0.45}, Seeds: 1, Policies: sim.Policies(),
+	}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := cells[0].Outcomes
+	if got := outcomes[len(outcomes)-1].OnTime; got != 1 {
+		t.Errorf("%.5f of 16,000 tasks were on time, want all", got)
+	}
+	if got := outcomes[0].OnTime; got > 0.95 {
+		t.Errorf("first come, first served had %.3f on time: there is nothing to gain here", got)
+	}
+}
+
+func TestBench_Refuses(t *testing.T) {
+	if _, err := (sim.Bench{}).Run(t.Context()); !errors.Is(err, edge.ErrInvalid) {
+		t.Errorf("nothing to compare: %v, want ErrInvalid", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	_, err := sim.Bench{
+		Load: sim.Load{Mix: sim.Servers(), Count: 9, Cores: 1}, Arrivals: []sim.Arrivals{sim.Poisson{}},
+		Loads: []float64{1}, Seeds: 1, Policies: sim.Baselines(),
+	}.Run(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a comparison nobody waits for: %v, want Canceled", err)
+	}
+}
+
+func TestPlot_IsWellFormed(t *testing.T) {
+	for _, loads := range [][]float64{{0.5, 1.5}, {0.45}} {
+		cells, err := sim.Bench{
+			Load: sim.Load{Mix: sim.Servers(), Count: 50, Cores: 1}, Arrivals: []sim.Arrivals{sim.Poisson{}, sliced(t)},
+			Loads: loads, Seeds: 1, Policies: sim.Policies(),
+		}.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var svg bytes.Buffer
+		if err := sim.Plot(&svg, cells); err != nil {
+			t.Fatal(err)
+		}
+		lines, decoder := 0, xml.NewDecoder(strings.NewReader(svg.String()))
+		for {
+			token, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if element, is := token.(xml.StartElement); is && element.Name.Local == "polyline" {
+				lines++
+			}
+		}
+		if want := 2 * (1 + len(sim.Policies())); lines != want {
+			t.Errorf("%d lines are drawn, want %d", lines, want)
+		}
+		if strings.Contains(svg.String(), "NaN") {
+			t.Error("a point lies nowhere")
+		}
+	}
+}
