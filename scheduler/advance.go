@@ -18,6 +18,7 @@ func (c *core) catchUp(now instant) {
 // re-estimates runs that take longer, starts what can start, gives up what has
 // become hopeless, and works out when to look again.
 func (c *core) settleDown(now instant) {
+	c.busyness.pass(now, len(c.runners))
 	c.expire(now)
 	if c.room > 0 {
 		c.wake = min(c.sweep(now), c.sweepParked(now))

@@ -94,7 +94,11 @@ func (o *outlook) choose() {
 	if crowded { // then finish what has begun first, or nothing could make way for firm tasks
 		o.chooseAmong(func(e *entry) bool { return !e.out && (e.started || e.firm) })
 	}
-	o.chooseAmong(func(e *entry) bool { return !e.out && !(crowded && (e.started || e.firm)) })
+	strict := !o.core.busyness.lends(o.core.slots)
+	o.chooseAmong(func(e *entry) bool { return !e.out && !(crowded && (e.started || e.firm)) && !(strict && e.outside) })
+	if strict {
+		o.chooseAmong(func(e *entry) bool { return !e.out && !(crowded && (e.started || e.firm)) && e.outside })
+	}
 	o.chooseAmong(func(e *entry) bool { return e.out })
 }
 

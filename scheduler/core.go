@@ -48,6 +48,7 @@ type core struct {
 
 	plan     plan
 	outlook  outlook // in place of it where room > 0
+	busyness busyness
 	forecast forecast
 	victims  []*item // who makes room for the task just judged
 	wake     instant // nothing becomes due before it
@@ -112,7 +113,10 @@ func (c *core) submit(now instant, it *item) error {
 		return refusal
 	}
 	c.makeWay(now, it)
-	c.forecast.add(now, it.task.Class, it.estimate)
+	it.chargeFor(now, it.size.figure.plan)
+	if !it.outside { // what is outside gives way to what is not
+		c.forecast.add(now, it.task.Class, it.estimate)
+	}
 	it.tenant.admitted(now)
 	if it.trial {
 		it.model.try()
@@ -151,6 +155,7 @@ func (c *core) check(it *item) error {
 // finish takes the executor's answer in, which came at the instant at ≤ now.
 func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err error) {
 	c.release(it)
+	it.used(now, it.ran(at))
 	if err == nil && it.given == 0 {
 		// Failures teach nothing: one that comes at once would make the model look
 		// quick, one that timed out would make it look slow. Runs whose caller was

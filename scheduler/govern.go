@@ -35,7 +35,7 @@ func (c *core) reassess() {
 	entries := c.queue.entries()
 	for i := range entries {
 		e := &entries[i]
-		e.firm = c.firm[e.class]
+		e.firm = c.firm[e.class] && !e.outside
 		e.item.firm, e.item.tenant = e.firm, c.tenants.of(e.item.task.Tenant)
 	}
 }

@@ -34,7 +34,7 @@ func someRules(r *rand.Rand) Rules {
 }
 
 func someRule(r *rand.Rand) TenantRule {
-	rule := TenantRule{}
+	rule := TenantRule{CPU: []float64{0, 0.1, 1}[r.IntN(3)]}
 	if r.IntN(3) > 0 {
 		rule.Rate, rule.Burst = edge.Rate{Count: 1 + r.Int64N(200), Per: time.Second}, r.IntN(20)
 	}

@@ -36,7 +36,10 @@ type item struct {
 	given    time.Duration // estimate that comes with the task; 0: the model's figures count
 	estimate time.Duration // what the plan counted with on admission
 	firm     bool          // counted with the careful figure
-	trial    bool          // let in to see whether the model's figures still hold
+	outside  bool          // of its tenant's share
+	payer    *tenant       // whose share the charge was taken from; nil: nobody's
+	charged  time.Duration
+	trial    bool // let in to see whether the model's figures still hold
 
 	phase phase
 	// The rest is set from the start on. A settled item with pool set is a ghost:
@@ -64,6 +67,7 @@ type entry struct {
 	item     *item
 	class    edge.Class
 	firm     bool
+	outside  bool // of its tenant's share
 	late     bool // scratch of the plan: misses with or without the newcomer
 	out      bool // scratch: left out of the plan
 	banned   bool // scratch: to be left out of it
@@ -75,7 +79,7 @@ type entry struct {
 }
 
 func (it *item) entry() entry {
-	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm}
+	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm, outside: it.outside}
 }
 
 // ghostGrace is how long after its deadline the work of a task nobody waits for any more is to
@@ -87,7 +91,7 @@ const ghostGrace = instant(time.Second)
 // may never end, and gets only the time that nobody wants.
 func (it *item) remainder(now instant) entry {
 	e := entry{
-		deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm,
+		deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm, outside: it.outside,
 		started: true, left: it.left,
 	}
 	if !it.suspended {

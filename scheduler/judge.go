@@ -31,7 +31,9 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 	if wait := it.tenant.wait(now); wait > 0 { // before anything that takes long: a flood is cheap to refuse
 		return c.tenants.overQuota(it.tenant, wait)
 	}
-	it.model, it.size, it.firm = m, it.sizeOf(m), c.firm[it.task.Class]
+	it.model, it.size = m, it.sizeOf(m)
+	it.outside = it.tenant.exceeds(now, it.size.figure.plan)
+	it.firm = c.firm[it.task.Class] && !it.outside
 	e := it.entry()
 	it.estimate = e.cost()
 	switch class := it.task.Class; {

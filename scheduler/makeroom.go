@@ -8,7 +8,7 @@ func (o *outlook) makeRoom(e *entry, m *merged, over instant) (freed instant, ok
 	queue, others := m.walked()
 	o.gone = o.gone[:0]
 	for over > freed {
-		v := worst(queue, others, o.newcomer, nil)
+		v := o.core.worst(queue, others, o.newcomer, nil)
 		if v != nil && v.item == o.newcomer {
 			return 0, false
 		}
@@ -26,10 +26,12 @@ func (o *outlook) makeRoom(e *entry, m *merged, over instant) (freed instant, ok
 	return freed, true
 }
 
-// worst is, among those still in, who goes first: batch before normal, then who has not started,
+// worst is, among those still in, who goes first: whoever is outside its tenant's share, unless
+// unused shares are lent, then batch before normal, then who has not started,
 // then the longest. Firm ones never go; only the newcomer may be turned away, when there is
 // nobody else. Among equals the newcomer goes. With a pool, only those who wait for its lanes count.
-func worst(queue, others []entry, newcomer *item, of *pool) *entry {
+func (c *core) worst(queue, others []entry, newcomer *item, of *pool) *entry {
+	lends := c.busyness.lends(c.slots)
 	var worst *entry
 	for _, side := range [...][]entry{queue, others} {
 		for i := range side {
@@ -37,7 +39,7 @@ func worst(queue, others []entry, newcomer *item, of *pool) *entry {
 			if e.out || e.firm && e.item != newcomer || of != nil && (e.size.pool != of || e.started) {
 				continue
 			}
-			if worst == nil || e.worse(worst) {
+			if worst == nil || e.worse(worst, lends) {
 				worst = e
 			}
 		}
@@ -45,10 +47,12 @@ func worst(queue, others []entry, newcomer *item, of *pool) *entry {
 	return worst
 }
 
-func (e *entry) worse(than *entry) bool {
+func (e *entry) worse(than *entry, lends bool) bool {
 	switch {
 	case e.firm != than.firm:
 		return than.firm
+	case e.outside != than.outside && !lends:
+		return e.outside
 	case e.class != than.class:
 		return e.class > than.class
 	case e.started != than.started:
@@ -70,7 +74,7 @@ func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
 	lanes := o.core.plan.base.lanes(e.size.pool)
 	end := lanes[0] + instant(e.work())
 	if end > e.deadline && !e.item.trial {
-		v := worst(queue, others, o.newcomer, e.size.pool)
+		v := o.core.worst(queue, others, o.newcomer, e.size.pool)
 		if v != nil && v.item == o.newcomer {
 			return refused
 		}

@@ -66,7 +66,7 @@ func keptByHand(c *core, now instant, newcomer *item) (out map[*item]bool, ok bo
 				}
 				break
 			}
-			first := slices.MinFunc(candidates, func(a, b job) int { return compare(a.entry.worse(&b.entry)) })
+			first := slices.MinFunc(candidates, func(a, b job) int { return compare(a.worse(&b.entry, c.busyness.lends(c.slots))) })
 			if first.item == newcomer {
 				return nil, false
 			}

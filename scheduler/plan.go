@@ -1,6 +1,10 @@
 package scheduler
 
-import "holdfast/edge"
+import (
+	"slices"
+
+	"holdfast/edge"
+)
 
 // plan is the rule: who is let in, who runs next, and who has lost hope. It reads
 // the core's state and changes nothing but its own scratch, so another rule can
@@ -74,7 +78,7 @@ func (p *plan) roomFor(now instant, newcomer *entry) bool {
 			p.takeBack(now, gone)
 			return true
 		}
-		v := worst(entries[:min(broken+1, len(entries))], p.single[:], newcomer.item, nil)
+		v := p.core.worst(entries[:min(broken+1, len(entries))], p.single[:], newcomer.item, nil)
 		if v == nil || v.item == newcomer.item {
 			return false
 		}
@@ -84,9 +88,9 @@ func (p *plan) roomFor(now instant, newcomer *entry) bool {
 	return false
 }
 
-// takeBack takes back who need not go.
+// takeBack takes back who need not go, first who went last.
 func (p *plan) takeBack(now instant, gone []*entry) {
-	for _, e := range gone {
+	for _, e := range slices.Backward(gone) {
 		if e.out = false; p.brokenWith(now) >= 0 {
 			e.out = true
 		}

@@ -27,9 +27,12 @@ type ClassRule struct {
 	Firm  *bool // counted with the careful figure; nil: urgent ones only
 }
 
-// TenantRule is what one tenant may do. Its share of CPU is no part of it: that is a
-// matter of order, not of admission.
+// TenantRule is what one tenant may do.
 type TenantRule struct {
+	// CPU is its share in cores. Work outside it is never firm, and the first to give way
+	// when not everything fits and the node is at least 70 % busy. What is not used is saved
+	// up for 5 s. 0 bounds nothing.
+	CPU float64
 	// Rate and Burst are a token bucket: in any span of time no more tasks are let in
 	// than Burst and what Rate gives in that span. Refused tasks do not count. The
 	// zero rate bounds nothing. Burst 0 is as many as Rate has in a second, at
@@ -55,7 +58,7 @@ func RulesOf(p *edge.Policy) Rules {
 		r.Classes[class] = ClassRule{Queue: said.Queue, Firm: said.Firm}
 	}
 	for name, said := range p.Tenants {
-		r.Tenants[name] = TenantRule{Rate: said.Rate, Burst: said.Burst, Models: said.Models, Classes: said.Classes}
+		r.Tenants[name] = TenantRule{CPU: said.CPU, Rate: said.Rate, Burst: said.Burst, Models: said.Models, Classes: said.Classes}
 	}
 	return r
 }

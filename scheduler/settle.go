@@ -22,6 +22,9 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 	s := &it.settlement
 	s.Task, s.Outcome, s.Err, s.Estimate = it.task, outcome, err, it.estimate
 	s.At = c.epoch.Add(time.Duration(at))
+	if it.phase == waiting {
+		it.used(at, 0)
+	}
 	if it.phase == running {
 		s.Queue = time.Duration(it.started - it.arrived)
 		s.Compute = time.Duration(at - it.started)

@@ -20,6 +20,8 @@ type tenant struct {
 	classes [len(edge.Classes)]bool
 	shut    bool // no entry at all: whoever falls here is denied
 
+	share share // of CPU
+
 	bounded bool   // the rule has a rate
 	bucket  bucket // made with the first rate; without one it fills on at the last
 
@@ -107,6 +109,7 @@ func (t *tenant) follow(now instant, rule TenantRule) {
 	for _, class := range edge.Classes {
 		t.classes[class] = len(rule.Classes) == 0 || slices.Contains(rule.Classes, class)
 	}
+	t.share.follow(now, rule.CPU)
 	t.bounded = rule.Rate != edge.Rate{}
 	switch {
 	case !t.bounded:
