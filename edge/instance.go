@@ -65,6 +65,9 @@ type Pool struct {
 	Name   string // Workload.Key
 	Lanes  int    // tasks its ready instances can answer at once; 0 while none is ready
 	Models []ModelCost
+	// Ladder tells that a task for one of Models may be answered by one that stands after
+	// it, which are smaller.
+	Ladder bool
 }
 
 // ModelCost is a model and its declared service time.

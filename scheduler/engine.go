@@ -107,7 +107,7 @@ func (e *Engine) Stop(now time.Duration) { e.core.stop(instant(now)) }
 // must not call the engine.
 func (e *Engine) Acts(do func(Act)) {
 	for _, d := range e.core.out {
-		act := Act{Task: d.item.task}
+		act := Act{Task: d.item.order()}
 		switch d.kind {
 		case start:
 			act.Kind = Start

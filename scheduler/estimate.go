@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"holdfast/edge"
 )
 
 const (
@@ -104,6 +106,7 @@ type size struct {
 type model struct {
 	name     string
 	pool     *pool
+	variants []edge.ModelCost // smaller models that may answer in its place, largest first
 	declared time.Duration
 	fallback time.Duration
 	runs     window // of all sizes

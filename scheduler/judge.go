@@ -41,7 +41,9 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return c.passed(now, it)
 	case c.queue.byClass[class] >= c.limits[class]:
 		return c.full(now, class)
-	case c.admits(now, it):
+	case c.fits(now, it):
+		e = it.entry() // a variant's, where it does not fit as itself
+		it.estimate = e.cost()
 		return nil
 	case c.worthTrying(now, it):
 		c.victims = c.victims[:0]

@@ -193,7 +193,7 @@ func (s *Scheduler) execute(ctx context.Context, it *item) {
 		e.at = s.now()
 		s.ended <- e
 	}()
-	e.answer, e.err = s.executor.Execute(ctx, it.task)
+	e.answer, e.err = s.executor.Execute(ctx, it.order())
 }
 
 func (s *Scheduler) now() instant { return instant(time.Since(s.epoch)) }

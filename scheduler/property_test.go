@@ -335,7 +335,7 @@ func FuzzCore(f *testing.F) {
 	f.Add([]byte("0a1b2c3d4e5f6g7h8i9j"))
 	f.Add([]byte{0, 0, 0, 7, 255, 12, 4, 8, 5, 1, 6, 2, 7, 3})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		d := newDrive(t, 2, serving("wide", 2, 5*ms), serving("narrow", 1, 9*ms))
+		d := newSuspendingDrive(t, 2, len(script)%2*3, serving("wide", 2, 5*ms), serving("narrow", 1, 9*ms))
 		d.after = func() {
 			if err := conserved(d.core, len(d.ended)); err != nil {
 				t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,7 +206,7 @@ func (s *Scheduler) Serve(pools []edge.Pool) {
 	own := make([]edge.Pool, len(pools))
 	for i, p := range pools {
 		own[i] = p
-		own[i].Models = append([]edge.ModelCost(nil), p.Models...)
+		own[i].Models = slices.Clone(p.Models)
 	}
 	s.pools.Store(&own)
 	select {

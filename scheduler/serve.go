@@ -47,14 +47,18 @@ func (c *core) servePool(given edge.Pool, known []*pool) {
 	}
 	p.lanes = max(given.Lanes, 0)
 	c.pools = append(c.pools, p)
-	for _, declared := range given.Models {
-		c.serveModel(declared, p)
+	for i, declared := range given.Models {
+		var smaller []edge.ModelCost
+		if given.Ladder {
+			smaller = given.Models[i+1:]
+		}
+		c.serveModel(declared, p, smaller)
 	}
 }
 
 // serveModel assigns a model to a pool. When several pools answer it, the first
 // with a lane does.
-func (c *core) serveModel(declared edge.ModelCost, p *pool) {
+func (c *core) serveModel(declared edge.ModelCost, p *pool, smaller []edge.ModelCost) {
 	m := c.models[declared.Model]
 	if m == nil {
 		m = &model{name: declared.Model, fallback: c.fallback}
@@ -66,7 +70,7 @@ func (c *core) serveModel(declared edge.ModelCost, p *pool) {
 	case m.pool.lanes > 0 || p.lanes == 0:
 		return
 	}
-	m.pool, m.declared = p, declared.Cost
+	m.pool, m.declared, m.variants = p, declared.Cost, smaller
 }
 
 // layOut gives each pool with fewer lanes than slots its segment in the walks.

@@ -49,8 +49,8 @@ func (s *Scheduler) change(c change) {
 func (s *Scheduler) switchOver(ctx context.Context, suspender Suspender) {
 	for c := range s.changes {
 		if c.resume {
-			suspender.Resume(ctx, c.item.task)
-		} else if suspender.Suspend(ctx, c.item.task) != nil {
+			suspender.Resume(ctx, c.item.order())
+		} else if suspender.Suspend(ctx, c.item.order()) != nil {
 			s.stuck <- c.item
 		}
 	}
