@@ -20,7 +20,7 @@
 //     allowed any more, and costs nobody else a place;
 //   - every submitted task settles exactly once, and the counts add up.
 //
-// The decisions are made by a pure core (core.go, plan.go) that knows neither
+// The decisions are made by a pure core (core.go, plan.go, outlook.go) that knows neither
 // goroutines nor clocks: each event comes with its instant, and the same events
 // give the same decisions byte for byte. See DESIGN.md.
 //
@@ -28,8 +28,9 @@
 //
 // All methods of Scheduler may be called from any goroutine, but not from inside
 // Options.Settled. One goroutine, the loop inside Run, owns the state; everything
-// else sends it messages. Each slot has a goroutine that executes one task after
-// another, and Run returns after all of them have ended.
+// else sends it messages. For each task that may have started at once a goroutine executes
+// one task after another, one more suspends and resumes, and Run returns after all of
+// them have ended.
 //
 // # Failure
 //
