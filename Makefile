@@ -19,8 +19,10 @@ GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags
 GO_TEST   = $(GO) test -tags $(TAGS) -timeout 15m $(TESTFLAGS)
 TESTFLAGS ?=
 
-# The sample model's image, as build/demo's workload names it.
-IMAGE := holdfast.example/digits:1
+# The sample model's image, as build/demo's workload names it, and the burner's, as
+# build/bench's do.
+IMAGE  := holdfast.example/digits:1
+BURNER := holdfast.example/burner:1
 
 PROVISION := build/provision/provision.sh
 
@@ -144,15 +146,23 @@ smoke: ## Start the cross-built binaries on the processors they are for, emulate
 	@$(GO) run ./build/smoke -run $(STARTED:%=dist/holdfast-linux-%)
 
 .PHONY: images
-images: $(SHIPPED:%=server-%) ## Pack the sample model server as a multi-platform OCI archive
+images: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%) ## Pack the sample model servers as multi-platform OCI archives
 	@$(GO) run ./build/image -name $(IMAGE) -entry /server -user 65532:65532 \
-		-binary linux/amd64=dist/images/server-amd64 -binary linux/arm64=dist/images/server-arm64 \
-		-binary linux/arm/v7=dist/images/server-armv7 -out dist/images/digits.oci.tar
+		$(call binaries,server) -out dist/images/digits.oci.tar
+	@$(GO) run ./build/image -name $(BURNER) -entry /burner -user 65532:65532 \
+		$(call binaries,burner) -out dist/images/burner.oci.tar
 
-.PHONY: $(SHIPPED:%=server-%)
+binaries = -binary linux/amd64=dist/images/$(1)-amd64 -binary linux/arm64=dist/images/$(1)-arm64 \
+	-binary linux/arm/v7=dist/images/$(1)-armv7
+
+.PHONY: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%)
 $(SHIPPED:%=server-%): server-%:
 	@mkdir -p dist/images
 	$(env-$*) $(GO_BUILD) -o dist/images/server-$* ./build/sample/server
+
+$(SHIPPED:%=burner-%): burner-%:
+	@mkdir -p dist/images
+	$(env-$*) $(GO_BUILD) -o dist/images/burner-$* ./build/sample/burner
 
 .PHONY: size
 size: ## Show what the binary and each library weigh; fail if it outgrew the record

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	goruntime "runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"holdfast/build/sample/burn"
 	"holdfast/build/sample/serve"
 	"holdfast/edge/oip"
 )
@@ -40,7 +38,7 @@ func (b *burner) Infer(ctx context.Context, req *oip.InferRequest) ([]oip.Tensor
 		return nil, err
 	}
 	b.devour()
-	used, err := burnCPU(ctx, b.burn+asked)
+	used, err := burn.CPU(ctx, b.burn+asked)
 	if err != nil {
 		return nil, err
 	}
@@ -66,51 +64,6 @@ func milliseconds(req *oip.InferRequest) (time.Duration, error) {
 		return time.Duration(float64(values[0]) * float64(time.Millisecond)), nil
 	}
 	return 0, nil
-}
-
-// burnCPU uses CPU time on a thread of its own, as the kernel counts it, so that
-// being preempted or throttled makes it take longer but not use more.
-func burnCPU(ctx context.Context, amount time.Duration) (time.Duration, error) {
-	goruntime.LockOSThread()
-	defer goruntime.UnlockOSThread()
-	start, err := threadTime()
-	if err != nil {
-		return 0, err
-	}
-	for used := time.Duration(0); ; {
-		if used >= amount {
-			return used, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return used, fmt.Errorf("stopped after %v of %v: %w", used, amount, err)
-		}
-		spin()
-		now, err := threadTime()
-		if err != nil {
-			return used, err
-		}
-		used = now - start
-	}
-}
-
-// threadTime is the CPU time of the calling thread.
-func threadTime() (time.Duration, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return 0, fmt.Errorf("cannot read CPU time: %w", err)
-	}
-	return time.Duration(ts.Nano()), nil
-}
-
-// spin works for some microseconds between two looks at the clock.
-func spin() {
-	x := uint32(1)
-	for range 2000 {
-		x ^= x << 13
-		x ^= x >> 17
-		x ^= x << 5
-	}
-	goruntime.KeepAlive(x)
 }
 
 // devour takes memory, touches every page of it and never gives it back.
