@@ -121,6 +121,7 @@ func readHeader(r *http.Request) (headerLength int, err error) {
 
 // answer writes what became of the task.
 func (s *Server) answer(w http.ResponseWriter, settled edge.Settlement) {
+	w.Header().Set(HeaderOutcome, settled.Outcome.String())
 	if settled.Outcome != edge.Completed {
 		s.fail(w, unanswered(settled))
 		return

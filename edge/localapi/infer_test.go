@@ -268,6 +268,9 @@ func TestServer_Infer_Outcomes(t *testing.T) {
 			if got.header.Get(localapi.HeaderTask) != r.submitted()[0].ID {
 				t.Errorf("task header: got %q", got.header.Get(localapi.HeaderTask))
 			}
+			if outcome := got.header.Get(localapi.HeaderOutcome); outcome != c.outcome.String() {
+				t.Errorf("outcome header: got %q, want %q", outcome, c.outcome)
+			}
 			sameError(t, r, c.err)
 		})
 	}

@@ -15,8 +15,9 @@ const (
 	HeaderDeadline = "X-Holdfast-Deadline" // a duration: 80ms
 	HeaderClass    = "X-Holdfast-Class"    // urgent, normal or batch
 	HeaderTenant   = "X-Holdfast-Tenant"
-	HeaderTask     = "X-Holdfast-Task" // in answers: the task's id on this node
-	HeaderNode     = "X-Holdfast-Node" // in answers: who answered
+	HeaderTask     = "X-Holdfast-Task"    // in answers: the task's id on this node
+	HeaderOutcome  = "X-Holdfast-Outcome" // in answers: what became of a task that was sound
+	HeaderNode     = "X-Holdfast-Node"    // in answers: who answered
 )
 
 // maxDeadline is the longest deadline a task may name. What may take longer than
