@@ -94,6 +94,7 @@ func (l LinkReport) Waiting() (n uint64) {
 // QueueReport is the scheduler at one moment.
 type QueueReport struct {
 	Slots    int               `json:"slots"`
+	Order    string            `json:"order"` // by which rule tasks are let in and run; plan, unless it is being compared
 	Running  int               `json:"running"`
 	Waiting  int               `json:"waiting"`
 	Settled  map[string]uint64 `json:"settled"` // by outcome, since start

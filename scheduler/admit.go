@@ -13,9 +13,9 @@ func (c *core) admits(now instant, it *item) bool {
 	c.victims = c.victims[:0]
 	e := it.entry()
 	switch {
-	case c.room == 0 && c.plan.admits(now, &e):
+	case !c.rule.judges, c.room == 0 && c.plan.admits(now, &e):
 		return true
-	case c.room == 0 && !c.plan.roomFor(now, &e), c.room > 0 && !c.outlook.walk(now, it):
+	case !c.rule.yields, c.room == 0 && !c.plan.roomFor(now, &e), c.room > 0 && !c.outlook.walk(now, it):
 		return false
 	}
 	entries := c.queue.entries()
@@ -57,6 +57,9 @@ const (
 // suspended the first there is, and otherwise one that is close to it. forever when it is not
 // known.
 func (c *core) earliest(now instant, it *item) instant {
+	if !c.rule.judges {
+		return forever
+	}
 	e := it.entry()
 	if c.room == 0 {
 		return c.plan.earliest(now, &e)

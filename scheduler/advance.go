@@ -91,8 +91,8 @@ func (c *core) dispatch(now instant) {
 		}
 		e := c.queue.entries()[pos]
 		c.queue.remove(pos)
-		if c.plan.lastStart(&e) < now {
-			c.settle(now, e.item, edge.Evicted, hopeless(now, &e))
+		if c.rule.lastStart(&e) < now {
+			c.lose(now, &e)
 			continue
 		}
 		c.start(now, &e)
@@ -113,7 +113,7 @@ func (c *core) sweep(now instant) instant {
 	next, lost := forever, false
 	entries := c.queue.entries()
 	for i := range entries {
-		last := c.plan.lastStart(&entries[i])
+		last := c.rule.lastStart(&entries[i])
 		if last < now {
 			lost = true
 		} else if last < forever {
@@ -121,11 +121,20 @@ func (c *core) sweep(now instant) instant {
 		}
 	}
 	if lost {
-		gone := func(e *entry) bool { return c.plan.lastStart(e) < now }
+		gone := func(e *entry) bool { return c.rule.lastStart(e) < now }
 		c.queue.take(gone, func(it *item) {
 			e := it.entry()
-			c.settle(now, it, edge.Evicted, hopeless(now, &e))
+			c.lose(now, &e)
 		})
 	}
 	return next
+}
+
+// lose settles a task that has waited until it could not be in time any more.
+func (c *core) lose(now instant, e *entry) {
+	if now > e.deadline {
+		c.settle(now, e.item, edge.Missed, missedError(e.item))
+		return
+	}
+	c.settle(now, e.item, edge.Evicted, hopeless(now, e))
 }

@@ -15,7 +15,8 @@ import (
 //	submit ─► refused
 //	   │ admitted
 //	   ▼
-//	waiting ──────────► evicted (hopeless, model gone, denied, stopped), cancelled
+//	waiting ──────────► evicted (gave way, hopeless, model gone, denied, stopped), cancelled,
+//	   │                missed (at its deadline, where the order waits for that)
 //	   │ start
 //	   ▼
 //	running ──────────► completed, failed
@@ -46,6 +47,7 @@ type core struct {
 	seq      uint64
 	tally    tally
 
+	rule     *rule
 	plan     plan
 	outlook  outlook // in place of it where room > 0
 	busyness busyness
@@ -86,12 +88,9 @@ func newCore(epoch time.Time, slots int, limits [len(edge.Classes)]int, fallback
 	c.plan = plan{core: c, searchSteps: defaultSearchSteps}
 	c.plan.resize(slots, slots)
 	c.outlook.core = c
+	c.obey(Planned, 0)
 	return c
 }
-
-// suspendUpTo says how many tasks may be suspended at once; 0, as it begins, that none can be.
-// It is to be said before anything is served.
-func (c *core) suspendUpTo(room int) { c.room = room }
 
 // submit takes a task in or refuses it. The error is a *edge.Refusal, or wraps
 // edge.ErrInvalid or edge.ErrExists for what is not a task of its own at all and

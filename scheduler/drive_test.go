@@ -67,7 +67,7 @@ func newSuspendingDrive(tb testing.TB, slots, room int, pools ...edge.Pool) *dri
 		tb: tb, core: newCore(time.Unix(0, 0), slots, [3]int{1 << 20, 1 << 20, 1 << 20}, 50*time.Millisecond),
 		ends: map[*item]instant{}, left: map[*item]instant{}, fails: map[*item]error{},
 	}
-	d.core.suspendUpTo(room)
+	d.core.obey(Planned, room)
 	d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, errTeachesNothing }
 	d.core.serve(0, pools)
 	return d

@@ -22,6 +22,7 @@ type EngineOptions struct {
 	Slots       int
 	QueueLimit  map[edge.Class]int // as in Options
 	DefaultCost time.Duration      // as in Options
+	Order       Order              // as in Options
 	Suspended   int                // how many tasks may be suspended at once; 0: none can be
 }
 
@@ -51,6 +52,8 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	switch {
 	case o.Slots < 1 || o.Suspended < 0:
 		return nil, fmt.Errorf("cannot make engine: %d slots, %d suspended: %w", o.Slots, o.Suspended, edge.ErrInvalid)
+	case int(o.Order) >= len(orders):
+		return nil, fmt.Errorf("cannot make engine: %v: %w", o.Order, edge.ErrInvalid)
 	case err != nil:
 		return nil, err
 	case o.DefaultCost <= 0:
@@ -60,7 +63,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		core:    newCore(time.Unix(0, 0), o.Slots, limits, o.DefaultCost),
 		started: map[string]*item{},
 	}
-	e.core.suspendUpTo(o.Suspended)
+	e.core.obey(o.Order, o.Suspended)
 	return e, nil
 }
 

@@ -67,7 +67,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 func (s *Scheduler) startSwitching(ctx context.Context) <-chan struct{} {
 	over := make(chan struct{})
 	suspender, can := s.executor.(Suspender)
-	if !can {
+	if !can || s.changes == nil { // its order suspends nothing
 		close(over)
 		return over
 	}

@@ -6,11 +6,10 @@ import (
 	"holdfast/edge"
 )
 
-// plan is the rule: who is let in, who runs next, and who has lost hope. It reads
-// the core's state and changes nothing but its own scratch, so another rule can
-// take its place: whatever decides these three things from (state, now).
+// plan says who is let in and who runs next. It reads the core's state and changes
+// nothing but its own scratch.
 //
-// This one is earliest deadline first with admission over the whole queue, without
+// It is earliest deadline first with admission over the whole queue, without
 // preemption: the queue is walked as a list schedule over slots and lanes, and a
 // newcomer is let in when it, and everybody it pushes back, still ends in time.
 type plan struct {
@@ -212,19 +211,6 @@ func (p *plan) next() (pos int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// lastStart is the latest instant at which the task can start and still be
-// expected to end by its deadline. Firm tasks too are given up by the plain
-// figure only: the careful one is for letting in, not for throwing out.
-func (p *plan) lastStart(e *entry) instant {
-	if e.deadline == forever {
-		return forever
-	}
-	if e.item.trial {
-		return e.deadline // its figures are what is being doubted
-	}
-	return e.deadline - instant(e.size.figure.plan)
 }
 
 // opens is when the waiting task of the class that stands behind so many others of it

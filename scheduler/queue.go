@@ -14,6 +14,7 @@ type queue struct {
 	buf     []entry
 	head    int
 	byClass [len(edge.Classes)]int
+	before  func(a, b *entry) bool // the order
 }
 
 // entries are the waiting tasks in order. The slice is good until the next change.
@@ -24,7 +25,7 @@ func (q *queue) len() int { return len(q.buf) - q.head }
 // position is where the entry stands, or would be inserted.
 func (q *queue) position(e *entry) int {
 	entries := q.entries()
-	return sort.Search(len(entries), func(i int) bool { return !entries[i].before(e) })
+	return sort.Search(len(entries), func(i int) bool { return !q.before(&entries[i], e) })
 }
 
 // insert puts the entry in its place, moving whichever side is shorter.

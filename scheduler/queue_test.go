@@ -10,7 +10,7 @@ import (
 
 func TestQueue_EqualsBruteForce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var q queue
+	q := queue{before: (*entry).before}
 	var all []*item // the oracle: in order of arrival, sorted anew each time
 	for seq := range uint64(20_000) {
 		switch {

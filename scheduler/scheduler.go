@@ -38,6 +38,9 @@ type Options struct {
 	// yet; 0 means 50 ms, half the default deadline of urgent tasks, so that an
 	// idle node lets even one of these in and learns better.
 	DefaultCost time.Duration
+	// Order is by which rule tasks are let in, run and given up: the plan, unless
+	// it is to be compared with something simpler.
+	Order Order
 	// Suspended is how many tasks may be suspended at once, if the executor is a
 	// Suspender; 0 means as many as slots and four more.
 	Suspended int
@@ -92,6 +95,8 @@ func New(o Options) (*Scheduler, error) {
 		return nil, fmt.Errorf("cannot make scheduler: no executor: %w", edge.ErrInvalid)
 	case o.Suspended < 0:
 		return nil, fmt.Errorf("cannot make scheduler: %d suspended tasks: %w", o.Suspended, edge.ErrInvalid)
+	case int(o.Order) >= len(orders):
+		return nil, fmt.Errorf("cannot make scheduler: %v: %w", o.Order, edge.ErrInvalid)
 	case o.DefaultCost < 0:
 		return nil, fmt.Errorf("cannot make scheduler: default cost %v: %w", o.DefaultCost, edge.ErrInvalid)
 	case err != nil:
@@ -103,20 +108,22 @@ func New(o Options) (*Scheduler, error) {
 	if o.Settled == nil {
 		o.Settled = func(edge.Settlement) {}
 	}
-	epoch, room := time.Now(), 0
+	epoch := time.Now()
+	c := newCore(epoch, o.Slots, limits, o.DefaultCost)
 	if _, can := o.Executor.(Suspender); can {
-		room = cmp.Or(o.Suspended, o.Slots+suspendedBeyondSlots)
+		c.obey(o.Order, cmp.Or(o.Suspended, o.Slots+suspendedBeyondSlots))
+	} else {
+		c.obey(o.Order, 0)
 	}
 	s := &Scheduler{
 		executor: o.Executor, report: o.Settled, epoch: epoch,
-		calls: make(chan call), started: make(chan *item, o.Slots+room), ended: make(chan ended, o.Slots+room),
+		calls: make(chan call), started: make(chan *item, o.Slots+c.room), ended: make(chan ended, o.Slots+c.room),
 		begun: make(chan struct{}), stopped: make(chan struct{}),
 		served: make(chan struct{}, 1),
-		core:   newCore(epoch, o.Slots, limits, o.DefaultCost),
+		core:   c,
 	}
-	s.core.suspendUpTo(room)
-	if room > 0 {
-		s.changes, s.stuck = make(chan change, room), make(chan *item, room)
+	if c.room > 0 {
+		s.changes, s.stuck = make(chan change, c.room), make(chan *item, c.room)
 	}
 	s.publish()
 	return s, nil

@@ -26,6 +26,7 @@ func TestNew_ChecksOptions(t *testing.T) {
 		"NoSlots":      func(o *scheduler.Options) { o.Slots = 0 },
 		"NoExecutor":   func(o *scheduler.Options) { o.Executor = nil },
 		"NegativeCost": func(o *scheduler.Options) { o.DefaultCost = -1 },
+		"OddOrder":     func(o *scheduler.Options) { o.Order = 99 },
 		"NoQueue":      func(o *scheduler.Options) { o.QueueLimit = map[edge.Class]int{edge.Batch: 0} },
 		"OddClass":     func(o *scheduler.Options) { o.QueueLimit = map[edge.Class]int{7: 1} },
 	} {

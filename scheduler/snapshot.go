@@ -64,7 +64,7 @@ func (it *item) view(now instant) edge.TaskView {
 
 func (c *core) reportQueue() edge.QueueReport {
 	r := edge.QueueReport{
-		Slots: c.slots, Running: len(c.runners), Waiting: c.queue.len(), Draining: c.draining,
+		Slots: c.slots, Order: c.rule.name, Running: len(c.runners), Waiting: c.queue.len(), Draining: c.draining,
 		Settled: map[string]uint64{},
 	}
 	for _, class := range edge.Classes {

@@ -84,9 +84,15 @@ func (h *halting) Resume(_ context.Context, t edge.Task) {
 // suspending runs f on a scheduler of one slot whose executor can halt what runs.
 func suspending(t *testing.T, h *halting, f func(t *testing.T, s *scheduler.Scheduler)) {
 	t.Helper()
+	ordered(t, scheduler.Planned, h, f)
+}
+
+// ordered is suspending in another order.
+func ordered(t *testing.T, order scheduler.Order, h *halting, f func(t *testing.T, s *scheduler.Scheduler)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h.work, h.gate = map[string]time.Duration{"long": time.Second}, map[string]chan bool{}
-		s, err := scheduler.New(scheduler.Options{Slots: 1, Executor: h})
+		s, err := scheduler.New(scheduler.Options{Slots: 1, Executor: h, Order: order})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,6 +158,23 @@ func TestScheduler_Suspends(t *testing.T) {
 		})
 		if want := []string{"suspend long", "resume long"}; !slices.Equal(h.says, want) {
 			t.Errorf("asked for %v, want %v", h.says, want)
+		}
+	})
+	t.Run("NotInAnotherOrder", func(t *testing.T) {
+		h := &halting{}
+		ordered(t, scheduler.ByArrival, h, func(t *testing.T, s *scheduler.Scheduler) {
+			long := submitTo(t, s, "long", "long", edge.Batch, time.Minute)
+			late := submitTo(t, s, "late", "m", edge.Urgent, 50*ms)
+			<-late.Done()
+			if got := s.Snapshot().Report.Order; got != "fifo" {
+				t.Errorf("the order is reported as %q, want fifo", got)
+			}
+			if long.Settlement().Outcome != edge.Completed || late.Settlement().Outcome != edge.Missed {
+				t.Errorf("settled as %v and %v, want completed and missed", long.Settlement().Outcome, late.Settlement().Outcome)
+			}
+		})
+		if len(h.says) > 0 {
+			t.Errorf("asked for %v, want nothing", h.says)
 		}
 	})
 	t.Run("WhatCannotBeRunsOn", func(t *testing.T) {

@@ -7,7 +7,7 @@ import "holdfast/edge"
 // for which others do. It stays what it was let in as.
 func (c *core) fits(now instant, it *item) bool {
 	asked := it.model
-	if fits := c.admits(now, it); len(asked.variants) == 0 || fits && len(c.victims) == 0 {
+	if fits := c.admits(now, it); len(asked.variants) == 0 || !c.rule.yields || fits && len(c.victims) == 0 {
 		return fits
 	}
 	for _, alone := range [...]bool{true, false} {

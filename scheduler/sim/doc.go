@@ -1,10 +1,9 @@
 // Package sim runs the scheduler, and the orders it is compared with, in virtual
 // time.
 //
-// It owns the mix of tasks, the arrival processes, the simulated machine, the simple
-// orders of a queue that serve as baselines, the bound on what any scheduler could
-// have kept, and the plot. The scheduler itself is not modelled: Plan drives
-// scheduler.Engine, which is the very core the agent runs.
+// It owns the mix of tasks, the arrival processes, the simulated machine, the bound on
+// what any scheduler could have kept, and the plot. Nothing of the scheduler is modelled, nor of the
+// simple orders: Plan drives scheduler.Engine, which is the very core the agent runs.
 //
 // A simulation is a pure function of its parameters and seed: the same ones give
 // the same figures on any machine.

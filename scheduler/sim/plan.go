@@ -12,6 +12,8 @@ import (
 
 // Options shape the simulated node that the scheduler plans for.
 type Options struct {
+	// Order is by which rule the scheduler works.
+	Order scheduler.Order
 	// Learn has the scheduler estimate by the runs it has seen, instead of by the
 	// estimates that come with the tasks.
 	Learn bool
@@ -23,9 +25,9 @@ type Options struct {
 	Rules  scheduler.Rules
 }
 
-// Plan is the scheduler itself.
+// Plan is the scheduler, by default with its own plan.
 func Plan(o Options) Policy {
-	return Policy{Name: "plan", Says: "the scheduler", run: func(tasks []Task, cores int) (Result, error) {
+	return Policy{Name: o.Order.String(), Says: o.Order.Says(), run: func(tasks []Task, cores int) (Result, error) {
 		m, err := newMachine(o, tasks, cores)
 		if err != nil {
 			return Result{}, err
@@ -63,7 +65,7 @@ func newMachine(o Options, tasks []Task, cores int) (*machine, error) {
 	if o.Suspended == 0 {
 		suspended = cores + 4
 	}
-	engine, err := scheduler.NewEngine(scheduler.EngineOptions{Slots: cores, QueueLimit: limits, Suspended: suspended})
+	engine, err := scheduler.NewEngine(scheduler.EngineOptions{Slots: cores, QueueLimit: limits, Order: o.Order, Suspended: suspended})
 	if err != nil {
 		return nil, fmt.Errorf("cannot simulate: %w", err)
 	}

@@ -58,10 +58,10 @@ func TestPolicies_ByHand(t *testing.T) {
 	}{
 		"FirstComeMissesWhatIsBehind": {"fifo", []sim.Task{task(batch, 0, 900, 50), task(normal, 1, 900, 50), task(urgent, 2, 40, 10)}, sim.Counts{Submitted: 3, OnTime: 2, Missed: 1}},
 		"PriorityLetsTheUrgentPass":   {"priority", []sim.Task{task(batch, 0, 900, 20), task(normal, 1, 900, 50), task(urgent, 2, 40, 10)}, sim.Counts{Submitted: 3, OnTime: 3}},
-		"PriorityTimesOut":            {"priority", []sim.Task{task(batch, 0, 900, 50), task(urgent, 2, 40, 10)}, sim.Counts{Submitted: 2, OnTime: 1, Evicted: 1}},
+		"PriorityTimesOut":            {"priority", []sim.Task{task(batch, 0, 900, 50), task(urgent, 2, 40, 10)}, sim.Counts{Submitted: 2, OnTime: 1, Missed: 1}},
 		"DeadlinesInOrder":            {"edf", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 900, 50), task(batch, 2, 70, 10)}, sim.Counts{Submitted: 3, OnTime: 3}},
 		"LateOnesRunOn":               {"edf", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 20, 50), task(normal, 2, 105, 50)}, sim.Counts{Submitted: 3, OnTime: 1, Missed: 2}},
-		"LateOnesAreDropped":          {"edf-late", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 20, 50), task(normal, 2, 105, 50)}, sim.Counts{Submitted: 3, OnTime: 2, Evicted: 1}},
+		"LateOnesAreDropped":          {"edf-late", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 20, 50), task(normal, 2, 105, 50)}, sim.Counts{Submitted: 3, OnTime: 2, Missed: 1}},
 		"HopelessOnesAreDropped":      {"edf-hopeless", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 60, 50), task(normal, 2, 105, 50)}, sim.Counts{Submitted: 3, OnTime: 2, Evicted: 1}},
 		"NewcomerIsRefused":           {"edf-refuse", []sim.Task{task(normal, 0, 900, 50), task(normal, 1, 110, 50), task(normal, 2, 105, 50)}, sim.Counts{Submitted: 3, OnTime: 2, Refused: 1}},
 		"LatestStartFirst":            {"latest-start", []sim.Task{task(normal, 0, 900, 10), task(normal, 1, 100, 10), task(normal, 2, 110, 80)}, sim.Counts{Submitted: 3, OnTime: 3}},
