@@ -36,9 +36,8 @@ var soak = sync.OnceValue(func() int {
 	return n
 })
 
-// mostAgain is how many messages one trouble of the connection may have sent again: those
-// on their way, a window's. A crash takes more: up to what confirmations the agent has not
-// written down yet, which it does once a minute for its flash's sake.
+// mostAgain is how many messages one trouble of the connection, or one crash, may have sent
+// again: those on their way, a window's.
 const mostAgain = 32
 
 // siege is a node with its fleet to which one thing after another happens.
@@ -369,6 +368,9 @@ func TestLink_KilledAndCut(t *testing.T) {
 		s.summary(tale), len(passed), inOneLife, after)
 	if most := mostAgain * s.troubles; inOneLife > most {
 		t.Errorf("%d messages came again within one life of the agent, want at most %d", inOneLife, most)
+	}
+	if most := mostAgain * len(s.crashes); after > most {
+		t.Errorf("%d messages came again after %d crashes, want at most %d", after, len(s.crashes), most)
 	}
 	s.wantSameAgain(tale, 6)
 }

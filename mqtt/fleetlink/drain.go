@@ -94,6 +94,9 @@ func (l *Link) may(f *flow, now time.Time) (a allowance, again time.Time) {
 	if l.fleetConfirms() {
 		again = f.doubt(now, l.around)
 	}
+	if until := f.heldUntil(now); !until.IsZero() {
+		return allowance{}, soonest(again, until)
+	}
 	if f != l.telemetry {
 		return allowance{most: mostAtOnce}, again
 	}

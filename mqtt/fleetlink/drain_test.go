@@ -57,6 +57,40 @@ func TestLink_Confirmation(t *testing.T) {
 	})
 }
 
+// TestLink_PowerCutAfterConfirmation: what the fleet keeps is not sent again, though the
+// flash has not heard of it, unless the fleet is away and cannot say so.
+func TestLink_PowerCutAfterConfirmation(t *testing.T) {
+	const backlog = 40
+	play := func(t *testing.T, away bool) (again int) {
+		on(t, nil, func(t *testing.T, s *stage) {
+			for n := range backlog {
+				s.node.commit(n)
+			}
+			await(t, "confirmed", time.Minute, s.isEmpty)
+			pass(time.Second) // the broker has heard that the confirmation came
+			s.node.crash(s.broker)
+			s.flash.acked = 0 // was not written yet
+			s.fleet.setAway(away)
+			before := len(s.broker.heard(topic(mqtt.UpEvent)))
+			s.node = s.flash.boot(t, s.broker, nil)
+			await(t, "up", time.Minute, s.node.isUp)
+			s.node.commit(backlog)
+			pass(10 * time.Second)
+			again = len(s.broker.heard(topic(mqtt.UpEvent))) - before - 1
+			if got := s.stream("control"); got.Arrived != got.Next-1 {
+				t.Errorf("stream is %+v, want what is new to have arrived", got)
+			}
+		})
+		return again
+	}
+	if again := play(t, false); again != 0 {
+		t.Errorf("%d messages came again, want none that was confirmed", again)
+	}
+	if again := play(t, true); again < backlog {
+		t.Errorf("%d messages came again while the fleet was away, want all %d: does this test see anything?", again, backlog)
+	}
+}
+
 // balky is a memory whose disk is full for a while.
 type balky struct {
 	mu    sync.Mutex // guards the rest

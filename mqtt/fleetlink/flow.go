@@ -39,8 +39,9 @@ type flow struct {
 	looked   uint64 // up to here replies went ahead
 	waiting  time.Time
 	patience time.Duration
-	probing  bool // the next to be sent is the first that was not confirmed
-	doubted  bool // it was sent, and no confirmation has come yet
+	probing  bool      // the next to be sent is the first that was not confirmed
+	doubted  bool      // it was sent, and no confirmation has come yet
+	held     time.Time // until when nothing is sent, unless the fleet says before what it keeps
 	sent     uint64
 }
 
@@ -52,23 +53,39 @@ type mark struct {
 }
 
 // begin prepares for a new connection. What the former broker acknowledged is sent
-// again, unless it remembers us and the fleet will say what it kept.
-func (f *flow) begin(remembered bool) {
+// again, unless it remembers us and the fleet will say what it kept. Before a fleet that
+// confirms is sent anything again, it has time to say so.
+func (f *flow) begin(resumed, confirms bool, now time.Time) {
 	report := f.stream.Report()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.era++
 	f.flight = nil
 	from := report.Confirmed
-	if remembered && f.cursor.Epoch == report.Epoch {
+	f.held = time.Time{}
+	if resumed && confirms && f.cursor.Epoch == report.Epoch {
 		from = max(from, f.arrived)
 	} else {
 		f.waiting, f.patience, f.doubted = time.Time{}, doubtBase, false
+		if confirms && report.Next > report.Confirmed+1 {
+			f.held = now.Add(answerWithin)
+		}
 	}
 	f.probing = false
 	f.cursor = outbox.Position{Epoch: report.Epoch, Seq: from}
 	f.arrived, f.acked = from, report.Confirmed
 	f.historic, f.paced, f.looked = report.Next, report.Next, report.Next-min(report.Next, 1)
+}
+
+// heldUntil is until when the fleet has time to say what it keeps; zero: it has said so,
+// or was given that time.
+func (f *flow) heldUntil(now time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.held.After(now) {
+		f.held = time.Time{}
+	}
+	return f.held
 }
 
 // isPaced tells whether what comes next is history, or is sent again.
@@ -104,7 +121,7 @@ func (f *flow) moved(epoch string, report edge.StreamReport) (era int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.era++
-	f.flight, f.probing, f.doubted = nil, false, false
+	f.flight, f.probing, f.doubted, f.held = nil, false, false, time.Time{}
 	f.cursor = outbox.Position{Epoch: epoch}
 	if report.Epoch != epoch {
 		report = edge.StreamReport{} // it moved on once more
@@ -193,6 +210,7 @@ func (f *flow) confirmed(seq, before uint64, now time.Time) {
 	defer f.mu.Unlock()
 	news := seq > before
 	silent := !f.waiting.IsZero() && now.Sub(f.waiting) >= doubtLeast
+	f.held = time.Time{}
 	f.acked = max(f.acked, seq)
 	f.cursor.Seq = max(f.cursor.Seq, seq)
 	switch {

@@ -17,7 +17,7 @@ const (
 	// helloEvery is how often a standing link asks for freshness, and says everything
 	// anew; a lease is longer.
 	helloEvery = 6 * time.Hour
-	// answerWithin is how long the answer to a hello may come after a confirmation.
+	// answerWithin is how long the answer to a hello may take.
 	answerWithin = 5 * time.Second
 	// settleFor is how long an echo may take to follow the will it comes after.
 	settleFor = time.Second
@@ -49,7 +49,7 @@ func (l *Link) up(ctx context.Context) {
 	t := &talk{link: l, session: *l.drawn.Load(), resumed: l.session.State().Resumed, alien: make(chan struct{}, 1), late: make(chan struct{}, 1)}
 	t.heard = t.session
 	for _, f := range l.flows {
-		f.begin(t.resumed && l.fleetConfirms())
+		f.begin(t.resumed, l.fleetConfirms(), time.Now())
 	}
 	drained(l.greet)
 	drained(l.retell)

@@ -212,6 +212,27 @@ func running(t *testing.T, o journal.Options) *journal.Journal {
 	return j
 }
 
+// TestJournal_AckOfMany: while many come they are written each second.
+func TestJournal_AckOfMany(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		j := running(t, options(dir, "boot-1"))
+		for i := range uint64(100) {
+			carry(t, j, order(issuer, 1+i))
+		}
+		before := j.Status()
+		for seq := uint64(1); seq <= 200; seq++ {
+			j.Ack(outbox.Position{Epoch: before.Epoch, Seq: seq})
+			time.Sleep(10 * time.Millisecond)
+		}
+		synctest.Wait()
+		if now := j.Status(); now.Counts.FlashSyncs < before.Counts.FlashSyncs+1 || now.Counts.FlashSyncs > before.Counts.FlashSyncs+3 {
+			t.Errorf("%d commits for 200 acknowledgements in 2 s, want one or two", now.Counts.FlashSyncs-before.Counts.FlashSyncs)
+		}
+	})
+}
+
 // TestJournal_AckIsLazy: acknowledgements are written within a minute, together, and
 // never for nothing.
 func TestJournal_AckIsLazy(t *testing.T) {

@@ -232,11 +232,16 @@ func (j *Journal) due(now time.Time) time.Duration {
 	switch {
 	case !j.kept && j.opened:
 		return max(0, j.retry.at.Sub(now))
-	case j.acked > j.state.stream.Acked:
+	case j.owedLocked() >= ackMany:
+		return max(0, j.owedSince.Add(ackSoon).Sub(now))
+	case j.owedLocked() > 0:
 		return max(0, j.owedSince.Add(ackEvery).Sub(now))
 	}
 	return never
 }
+
+// owedLocked counts the acknowledgements that are not written.
+func (j *Journal) owedLocked() uint64 { return j.ackedLocked() - j.state.stream.Acked }
 
 // Close writes what was acknowledged, and lets go of the file.
 func (j *Journal) Close() error {

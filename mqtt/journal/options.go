@@ -53,6 +53,10 @@ const (
 const (
 	// ackEvery is how soon an acknowledgement is written when nothing else is.
 	ackEvery = time.Minute
+	// ackMany of them are written within ackSoon: while a backlog drains, a power cut
+	// has that much of it sent again.
+	ackMany = 64
+	ackSoon = time.Second
 	// A disk that failed is tried again after retryBase, then twice that, up to
 	// retryMost. One node's disk has nobody to take turns with, so there is no jitter.
 	retryBase = 5 * time.Second

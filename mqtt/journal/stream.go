@@ -131,11 +131,14 @@ func (j *Journal) Ack(to outbox.Position) {
 	if to.Epoch != j.state.epoch || to.Seq >= j.state.stream.Next || to.Seq <= j.ackedLocked() {
 		return
 	}
-	if j.acked <= j.state.stream.Acked { // the first that is owed
+	before := j.owedLocked()
+	j.acked = to.Seq
+	if before == 0 {
 		j.owedSince = time.Now()
+	}
+	if before == 0 || before < ackMany && j.owedLocked() >= ackMany {
 		j.nudge()
 	}
-	j.acked = to.Seq
 	if to.Seq >= j.state.stream.DroppedTo {
 		j.settledLocked(warnFull)
 	}

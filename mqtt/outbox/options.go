@@ -48,6 +48,10 @@ const (
 	// ackEvery is how soon an acknowledgement of records on flash is written when
 	// nothing else is. To lose one costs the sending of what it was for.
 	ackEvery = time.Minute
+	// ackMany of them are worth a write of their own, ackSoon after the last: while a
+	// backlog drains, a power cut has that much of it sent again.
+	ackMany = 64
+	ackSoon = time.Second
 	// A disk that failed is tried again after retryBase, then twice that, up to
 	// retryMost. One node's disk has nobody to take turns with, so there is no jitter.
 	retryBase = 5 * time.Second

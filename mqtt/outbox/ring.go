@@ -49,8 +49,11 @@ func (r *ring) trim() {
 	}
 }
 
-// owesAck: flash holds records that would be sent again after a power cut.
-func (r *ring) owesAck() bool { return r.ackedKept < min(r.acked, r.flashLast) }
+// owedAcks counts the numbers on flash that would be sent again after a power cut.
+func (r *ring) owedAcks() uint64 {
+	done := min(r.acked, r.flashLast)
+	return done - min(done, r.ackedKept)
+}
 
 // freeSlot finds the slot that has been free for longest.
 func (r *ring) freeSlot(slots []slot) (int, bool) {

@@ -126,7 +126,9 @@ func (s *Spool) commitDueLocked(now time.Time) (at time.Time, owed bool) {
 	if s.d1.len() > 0 {
 		by(s.settleByLocked(now))
 	}
-	if s.ring.owesAck() {
+	if owed := s.ring.owedAcks(); owed >= ackMany {
+		by(s.lastCommit.Add(ackSoon))
+	} else if owed > 0 {
 		by(s.lastCommit.Add(ackEvery))
 	}
 	if s.urgentLocked() {

@@ -169,7 +169,7 @@ func (s *Spool) Ack(to Position) {
 	if to.Seq >= s.ring.damagedTo {
 		delete(s.warnings, warnDamaged)
 	}
-	if s.adopted && s.ring.owesAck() {
+	if s.adopted && s.ring.owedAcks() > 0 {
 		s.nudge()
 	}
 }

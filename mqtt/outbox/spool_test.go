@@ -306,6 +306,33 @@ func TestSpool_Ack(t *testing.T) {
 		wantStory(t, spool, "")
 		must(t, spool.Close())
 	})
+	t.Run("IsKeptEachSecondWhileManyCome", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			disk := newMemDisk()
+			spool, stop := start(t, small(disk))
+			for tag := range uint64(1000) {
+				add(t, spool, outbox.D1, tag, 10)
+			}
+			time.Sleep(outbox.Settle)
+			synctest.Wait()
+			before := spool.Status().Counts
+			for seq := range uint64(900) { // 100 a second
+				time.Sleep(10 * time.Millisecond)
+				spool.Ack(here(spool, seq+1))
+			}
+			synctest.Wait()
+			if syncs := spool.Status().Counts.FlashSyncs - before.FlashSyncs; syncs < 8 || syncs > 10 {
+				t.Errorf("%d syncs in 9 s of many acknowledgements, want one a second", syncs)
+			}
+			stop()
+			disk.unlock() // the process is killed
+			spool = open(t, small(disk))
+			if got := all(t, spool, 1000); got[0].Seq < 901-164 || got[0].Seq > 901 {
+				t.Errorf("goes on from %d, want at most a second and 64 before 901", got[0].Seq)
+			}
+			must(t, spool.Close())
+		})
+	})
 	t.Run("IsKeptAMinuteLaterAtMostOnce", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := newMemDisk()

@@ -83,15 +83,32 @@ func (at *attendant) hearHello(ctx context.Context, s Said) error {
 		return err
 	}
 	maps.DeleteFunc(at.unmet, func(id streamID, _ struct{}) bool { return id.node == hello.Node })
+	var named []streamID
 	for _, r := range hello.Streams[:min(len(hello.Streams), maxNamed)] {
 		if id := (streamID{hello.Node, r.Epoch}); isEpoch(r.Epoch) && r.Next > r.Confirmed+1 {
-			at.due[id] = struct{}{}
+			named = append(named, id)
 		}
 	}
 	if err := at.answer(ctx, hello); err != nil {
 		at.desk.options.Log.Warn("hello not answered", "node", hello.Node, "err", err)
 	}
+	at.confirmNow(ctx, named)
 	return nil
+}
+
+// confirmNow tells what is kept, also when that is nothing: a node that was away sends
+// nothing again before it has our word, or has waited for it.
+func (at *attendant) confirmNow(ctx context.Context, named []streamID) {
+	for _, id := range named {
+		seq, err := at.history.through(id)
+		if err != nil {
+			continue
+		}
+		delete(at.due, id)
+		if err := at.confirm(ctx, id, seq); err != nil {
+			at.desk.options.Log.Warn("confirmation not sent", "node", id.node, "err", err)
+		}
+	}
 }
 
 // answer sends the token first: it counts also where the rest does not arrive.
