@@ -34,13 +34,14 @@ func fleetRoot(tb testing.TB, key trust.Key) *trust.Root {
 
 // attendance is Attend under test, with the root that nodes believe it by.
 type attendance struct {
-	tb     testing.TB
-	path   string
-	folder *desk.Folder
-	desk   *desk.Desk
-	root   *trust.Root
-	a      desk.Attendance
-	deeds  chan desk.Deed
+	tb      testing.TB
+	address string
+	path    string
+	folder  *desk.Folder
+	desk    *desk.Desk
+	root    *trust.Root
+	a       desk.Attendance
+	deeds   chan desk.Deed
 }
 
 func newAttendance(tb testing.TB, address string) *attendance {
@@ -55,7 +56,7 @@ func newAttendance(tb testing.TB, address string) *attendance {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	at := &attendance{tb: tb, path: path, folder: folder, desk: newDesk(tb, address), root: fleetRoot(tb, public), deeds: make(chan desk.Deed, 1<<16)}
+	at := &attendance{tb: tb, address: address, path: path, folder: folder, desk: newDesk(tb, address), root: fleetRoot(tb, public), deeds: make(chan desk.Deed, 1<<16)}
 	at.a = desk.Attendance{Folder: folder, Freshness: key, Root: at.root, Tell: func(d desk.Deed) { at.deeds <- d }}
 	return at
 }

@@ -1,16 +1,13 @@
 package desk
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -212,75 +209,6 @@ func (h *history) forget() {
 			delete(h.streams, id)
 		}
 	}
-}
-
-// read finds out what a file holds. The rest of a line that a crash cut off is dropped,
-// and what is left is flushed: a process that was killed may not have come to that.
-func (h *history) read(id streamID) (_ *kept, err error) {
-	k := &kept{}
-	file, err := os.OpenFile(h.path(id), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return k, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	lines := bufio.NewReaderSize(file, maxLine)
-	for {
-		line, err := readLine(lines)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		k.size += int64(len(line))
-		if n, err := spanOfLine(id, line); err == nil {
-			k.add(n)
-		} else {
-			h.log.Warn("line of history not readable", "node", id.node, "epoch", id.epoch, "at", k.size-int64(len(line)), "err", err)
-		}
-	}
-	k.flushed = k.through
-	return k, errors.Join(file.Truncate(k.size), file.Sync())
-}
-
-// readLine reads one whole line; io.EOF also for one without an end.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var whole []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		if err == nil && whole == nil {
-			return part, nil
-		}
-		whole = append(whole, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return whole, err
-		}
-		if len(whole) > 2*maxLine {
-			return nil, fmt.Errorf("a line of more than %d bytes: %w", 2*maxLine, edge.ErrInvalid)
-		}
-	}
-}
-
-// spanOfLine is the numbers a line stands for.
-func spanOfLine(id streamID, line []byte) (span, error) {
-	if strings.HasPrefix(string(line[:min(len(line), 8)]), `{"desk":`) {
-		var b baseline
-		if err := json.Unmarshal(line, &b); err != nil || b.Desk != "baseline" || b.From == 0 || b.To < b.From {
-			return span{}, fmt.Errorf("cannot read baseline: %w", edge.ErrInvalid)
-		}
-		return span{b.From, b.To}, nil
-	}
-	u, err := mqtt.DecodeEnvelope(bytes.TrimSpace(line))
-	if err != nil {
-		return span{}, err
-	}
-	if u.Node != id.node || u.Epoch != id.epoch {
-		return span{}, fmt.Errorf("it belongs to node %q, epoch %s: %w", u.Node, u.Epoch, edge.ErrInvalid)
-	}
-	return spanOf(u)
 }
 
 func syncFileSystem(path string) error {
