@@ -4,6 +4,6 @@ import "github.com/spf13/cobra"
 
 func (d *door) benchVerb() *cobra.Command {
 	cmd := group(&cobra.Command{Use: "bench", Short: "Measure or simulate what this program does"})
-	cmd.AddCommand(d.benchScheduleVerb())
+	cmd.AddCommand(d.benchScheduleVerb(), d.benchServeVerb())
 	return cmd
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -15,18 +16,16 @@ import (
 // benchSchedule is what `bench schedule` was asked for.
 type benchSchedule struct {
 	bench     sim.Bench
-	arrivals  []string
+	arrivals  arrivalFlags
 	policies  []string
 	mix       string
-	trace     string
 	plot      string
-	burst     sim.Bursts
 	options   sim.Options
 	noSuspend bool
 }
 
 func (d *door) benchScheduleVerb() *cobra.Command {
-	b := &benchSchedule{burst: sim.DefaultBursts()}
+	b := &benchSchedule{}
 	cmd := &cobra.Command{
 		Use:   "schedule",
 		Short: "Simulate the scheduler beside simpler orders and the bound on any",
@@ -39,11 +38,7 @@ func (d *door) benchScheduleVerb() *cobra.Command {
 	load, flags := &b.bench.Load, cmd.Flags()
 	flags.IntVar(&load.Cores, "cores", 2, "cores of the node")
 	flags.Float64SliceVar(&b.bench.Loads, "load", []float64{0.5, 0.7, 0.9, 1.2, 1.5}, "work that arrives in a second ÷ cores")
-	flags.StringSliceVar(&b.arrivals, "arrivals", []string{"poisson", "bursts"}, "poisson, bursts, and trace where one is given")
-	flags.StringVar(&b.trace, "trace", "", "recorded arrivals: CSV with a column TIMESTAMP")
-	flags.Float64Var(&b.burst.Factor, "burst", b.burst.Factor, "rate in a burst, times the mean")
-	flags.DurationVar(&b.burst.Burst, "burst-length", b.burst.Burst, "mean length of a burst")
-	flags.DurationVar(&b.burst.Calm, "calm-length", b.burst.Calm, "mean length of the time between two")
+	b.arrivals.add(flags)
 	flags.StringVar(&b.mix, "mix", "servers", "kinds of tasks: servers, or defaults with the classes' default deadlines")
 	flags.DurationVar(&load.Length, "length", sim.QuotableLength, "how long tasks arrive")
 	flags.IntVar(&load.Count, "count", 0, "how many tasks arrive, instead of a length")
@@ -69,7 +64,7 @@ func (d *door) benchSchedule(cmd *cobra.Command, b *benchSchedule) error {
 		return err
 	}
 	if b.plot != "" {
-		if err := writePlot(b.plot, cells); err != nil {
+		if err := writePlot(b.plot, func(w io.Writer) error { return sim.Plot(w, cells) }); err != nil {
 			return err
 		}
 	}
@@ -105,7 +100,9 @@ func (b *benchSchedule) prepare() error {
 	if err := b.choosePolicies(); err != nil {
 		return err
 	}
-	return b.chooseArrivals()
+	var err error
+	b.bench.Arrivals, err = b.arrivals.choose()
+	return err
 }
 
 func (b *benchSchedule) choosePolicies() error {
@@ -132,50 +129,12 @@ func policyNames(policies []sim.Policy) string {
 	return strings.Join(names, ", ")
 }
 
-func (b *benchSchedule) chooseArrivals() error {
-	if b.trace != "" && !slices.Contains(b.arrivals, "trace") {
-		b.arrivals = append(b.arrivals, "trace")
-	}
-	for _, name := range b.arrivals {
-		switch name {
-		case "poisson":
-			b.bench.Arrivals = append(b.bench.Arrivals, sim.Poisson{})
-		case "bursts":
-			if err := b.burst.Check(); err != nil {
-				return err
-			}
-			b.bench.Arrivals = append(b.bench.Arrivals, b.burst)
-		case "trace":
-			trace, err := readTrace(b.trace)
-			if err != nil {
-				return err
-			}
-			b.bench.Arrivals = append(b.bench.Arrivals, trace)
-		default:
-			return fmt.Errorf("unknown arrivals %q: must be poisson, bursts or trace", name)
-		}
-	}
-	return nil
-}
-
-func readTrace(path string) (sim.Trace, error) {
-	if path == "" {
-		return sim.Trace{}, errors.New("arrivals by trace need --trace FILE")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return sim.Trace{}, err
-	}
-	defer file.Close()
-	return sim.ReadTrace(file)
-}
-
-func writePlot(path string, cells []sim.Cell) error {
+func writePlot(path string, plot func(io.Writer) error) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(sim.Plot(file, cells), file.Close())
+	return errors.Join(plot(file), file.Close())
 }
 
 // scheduleRows has a line for each policy of each cell.

@@ -1,0 +1,90 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/localapi"
+	"holdfast/edge/oip"
+)
+
+// door sends tasks to the agent. It reads no answers but what became of the task, as
+// the processor it would use up for that is the agent's.
+type door struct {
+	base string
+	http *http.Client
+}
+
+// maxIdle is how many connections stay open for the next tasks: more than any queue
+// lets tasks in at once by default.
+const maxIdle = 512
+
+func newDoor(address string) *door {
+	transport := &http.Transport{DisableCompression: true, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle}
+	d := &door{http: &http.Client{Transport: transport}}
+	if strings.HasPrefix(address, "http://") {
+		d.base = strings.TrimSuffix(address, "/")
+		return d
+	}
+	d.base = "http://localhost"
+	path := strings.TrimPrefix(address, "unix://")
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return d
+}
+
+func (d *door) close() { d.http.CloseIdleConnections() }
+
+// fire sends a task and returns when all of its answer has come.
+func (d *door) fire(ctx context.Context, q question) (edge.Outcome, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.base+"/v2/models/"+url.PathEscape(q.model)+"/infer", bytes.NewReader(q.payload.Body))
+	if err != nil {
+		return edge.Failed, fmt.Errorf("cannot address model %q: %w", q.model, err)
+	}
+	q.write(r.Header)
+	resp, err := d.http.Do(r)
+	if err != nil {
+		return edge.Failed, fmt.Errorf("cannot send task: %w", err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return edge.Failed, fmt.Errorf("cannot read answer: %w", err)
+	}
+	var outcome edge.Outcome
+	if err := outcome.UnmarshalText([]byte(resp.Header.Get(localapi.HeaderOutcome))); err != nil {
+		return edge.Failed, fmt.Errorf("cannot read answer (%s): %w", resp.Status, err)
+	}
+	return outcome, nil
+}
+
+// question is one task as it is sent.
+type question struct {
+	model    string
+	class    edge.Class
+	tenant   string
+	deadline time.Duration
+	payload  edge.Payload
+}
+
+func (q question) write(h http.Header) {
+	h.Set(localapi.HeaderClass, q.class.String())
+	// A generator that is late for the whole deadline still asks, to be told no.
+	h.Set(localapi.HeaderDeadline, max(q.deadline, time.Microsecond).String())
+	if q.tenant != "" {
+		h.Set(localapi.HeaderTenant, q.tenant)
+	}
+	if q.payload.HeaderLength > 0 {
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set(oip.HeaderLengthField, strconv.Itoa(q.payload.HeaderLength))
+	}
+}
