@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -42,3 +43,34 @@ func DigestOf(payload []byte) string { return digestOf(payload) }
 
 // HistoryOf is where a node's streams are kept.
 func (f *Folder) HistoryOf(node string) string { return f.path + "/" + historyFolder + "/" + node }
+
+// Queue is the way from the session to the attendant.
+type Queue struct{ q *queue }
+
+// NewQueue is an empty one.
+func NewQueue() Queue { return Queue{newQueue()} }
+
+// MaxHeld is how many bytes it may hold.
+const MaxHeld = maxHeld
+
+// Put passes a message on.
+func (q Queue) Put(ctx context.Context, payload []byte, ack func()) {
+	q.q.put(ctx, item{Said{Payload: payload}, ack})
+}
+
+// Held is how many bytes are in it, and were taken but not settled.
+func (q Queue) Held() int64 { return q.q.held.Load() }
+
+// Take takes the next message, nil where there is none; what it does with it is over when
+// Settle is called.
+func (q Queue) Take() ([]byte, func()) {
+	select {
+	case i := <-q.q.items:
+		return i.said.Payload, i.ack
+	default:
+		return nil, nil
+	}
+}
+
+// Settle lets go bytes that were taken.
+func (q Queue) Settle(bytes int64) { q.q.settle(bytes) }

@@ -160,20 +160,6 @@ func (at *attendant) answerFresh(ctx context.Context, hello edge.Hello, policy, 
 	return at.send(ctx, mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownFresh), Payload: envelope})
 }
 
-// maxResent is how many commands one hello brings: the next brings more.
-const maxResent = 64
-
-func (at *attendant) resend(ctx context.Context, who edge.Identity, hello edge.Hello) error {
-	missing := at.shelf.commandsFor(who, hello)
-	for _, c := range missing[:min(len(missing), maxResent)] {
-		at.tell(hello.Node, "command", c.command.ID)
-		if err := at.send(ctx, mqtt.Message{Topic: at.desk.topic(hello.Node, mqtt.DownCommand), Payload: c.envelope}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // CheckFreshness tells whether nodes that trust a root believe tokens and confirmations
 // of a key.
 func CheckFreshness(root *trust.Root, private ed25519.PrivateKey) error {

@@ -1,13 +1,11 @@
 package desk
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -175,31 +173,4 @@ func (s *shelf) rootsAfter(version uint64) (missing [][]byte, newest uint64) {
 		missing = append(missing, s.roots[v])
 	}
 	return missing, newest
-}
-
-// commandsFor are the commands a hello shows to be missing: for this node, not expired,
-// not superseded, and not among those it has taken. They are in the order of issue.
-func (s *shelf) commandsFor(node edge.Identity, hello edge.Hello) []commandFile {
-	over := map[string]bool{}
-	for _, c := range s.commands {
-		over[c.command.Supersedes] = true
-	}
-	var missing []commandFile
-	for _, c := range s.commands {
-		if c.command.Audience.Matches(node) && !over[c.command.ID] && !hasTaken(hello, c.command) {
-			missing = append(missing, c)
-		}
-	}
-	slices.SortFunc(missing, func(a, b commandFile) int { return cmp.Compare(a.command.Counter, b.command.Counter) })
-	return missing
-}
-
-// hasTaken tells whether a node has taken a command, or says that it will not.
-func hasTaken(hello edge.Hello, c *edge.Command) bool {
-	for _, seen := range hello.Seen {
-		if seen.Issuer == c.Issuer {
-			return c.Counter <= seen.Floor || slices.Contains(seen.Counters, c.Counter)
-		}
-	}
-	return false
 }
