@@ -17,8 +17,10 @@ const (
 	Missed
 	// Refused: not accepted; the caller was told at once.
 	Refused
-	// Evicted: accepted, then revoked before it started, while there was still
-	// time to do something else.
+	// Evicted: accepted, then revoked while it waited or was suspended, and told at that
+	// moment: it gave way to others, too little time was left for it, or it is not served or
+	// allowed any more. A firm task, and urgent ones are unless a policy says otherwise, never
+	// gives way.
 	Evicted
 	// Cancelled: given up by its caller.
 	Cancelled

@@ -11,7 +11,8 @@ type Reason string
 
 // The reasons.
 const (
-	// ReasonDeadlineUnreachable: planned among the others it could not end by its deadline.
+	// ReasonDeadlineUnreachable: planned among the others it could not end by its deadline, or, for
+	// an accepted task, it gave way so that others can.
 	ReasonDeadlineUnreachable Reason = "deadline_unreachable"
 	// ReasonDeadlinePassed: the deadline lay in the past on arrival.
 	ReasonDeadlinePassed Reason = "deadline_passed"
@@ -21,8 +22,8 @@ const (
 	ReasonUnknownModel Reason = "unknown_model"
 	// ReasonModelNotReady: a workload serves the model, and no instance of it is ready.
 	ReasonModelNotReady Reason = "model_not_ready"
-	// ReasonHopeless: accepted, and then what ran ahead of it took longer than
-	// foreseen, so that it could no longer end by its deadline.
+	// ReasonHopeless: accepted, and then more pressing tasks, or some that took longer than
+	// foreseen, were ahead of it, until it could no longer end by its deadline.
 	ReasonHopeless Reason = "hopeless"
 	// ReasonDenied: the policy does not allow it.
 	ReasonDenied Reason = "denied"
@@ -37,7 +38,8 @@ type Refusal struct {
 	Reason Reason
 	Detail string // for people: what stood in the way
 	// Earliest is the shortest relative deadline that would have been accepted
-	// at that moment; 0 when no deadline would have helped or it is not known.
+	// at that moment; for an evicted task, if it were asked for again. 0 when no deadline
+	// would have helped or it is not known.
 	Earliest time.Duration
 	// RetryAfter is when asking again may help; 0 when it is not known.
 	RetryAfter time.Duration

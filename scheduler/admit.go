@@ -1,11 +1,6 @@
 package scheduler
 
-import (
-	"fmt"
-	"time"
-
-	"holdfast/edge"
-)
+import "time"
 
 // admits tells whether the newcomer is let in, and notes in victims who has to give
 // way for it.
@@ -27,20 +22,15 @@ func (c *core) admits(now instant, it *item) bool {
 	return true
 }
 
-// makeWay tells those who give way for the newcomer, with what they would have been
-// accepted with.
-func (c *core) makeWay(now instant, newcomer *item) {
+// makeWay puts the newcomer in the place of those who give way for it.
+func (c *core) makeWay(newcomer *item) {
 	for _, it := range c.victims {
 		e := it.entry()
 		c.queue.remove(c.queue.position(&e))
 	}
+	c.queue.insert(newcomer.entry())
 	for _, it := range c.victims {
-		refusal := &edge.Refusal{
-			Reason: edge.ReasonDeadlineUnreachable,
-			Detail: fmt.Sprintf("gave way to a task of class %v: not all that waits can be in time, and it takes %v",
-				newcomer.task.Class, rounded(instant(it.size.figure.plan))),
-		}
-		c.settle(now, it, edge.Evicted, refusal)
+		c.leaving = append(c.leaving, leaver{it, c.gaveWay(it, newcomer)})
 	}
 	clear(c.victims)
 	c.victims = c.victims[:0]

@@ -33,6 +33,7 @@ func (c *core) settleDown(now instant) {
 			c.wake = min(c.wake, it.deadline+1)
 		}
 	}
+	c.tellLeavers(now)
 }
 
 // expire settles started tasks whose deadline has passed, and moves the expected
@@ -42,7 +43,7 @@ func (c *core) settleDown(now instant) {
 func (c *core) expire(now instant) {
 	for _, it := range c.runners {
 		if it.phase == running && now > it.deadline {
-			c.settle(now, it, edge.Missed, missedError(it))
+			c.settle(now, it, edge.Missed, missed(now, it))
 		}
 		if now <= it.expected {
 			continue
@@ -92,7 +93,7 @@ func (c *core) dispatch(now instant) {
 		e := c.queue.entries()[pos]
 		c.queue.remove(pos)
 		if c.rule.lastStart(&e) < now {
-			c.lose(now, &e)
+			c.lose(now, e.item)
 			continue
 		}
 		c.start(now, &e)
@@ -122,19 +123,29 @@ func (c *core) sweep(now instant) instant {
 	}
 	if lost {
 		gone := func(e *entry) bool { return c.rule.lastStart(e) < now }
-		c.queue.take(gone, func(it *item) {
-			e := it.entry()
-			c.lose(now, &e)
-		})
+		c.queue.take(gone, func(it *item) { c.lose(now, it) })
 	}
 	return next
 }
 
-// lose settles a task that has waited until it could not be in time any more.
-func (c *core) lose(now instant, e *entry) {
-	if now > e.deadline {
-		c.settle(now, e.item, edge.Missed, missedError(e.item))
+// lose gives up a task that has left the queue as it could not be in time any more.
+func (c *core) lose(now instant, it *item) {
+	if now > it.deadline {
+		c.settle(now, it, edge.Missed, missed(now, it))
 		return
 	}
-	c.settle(now, e.item, edge.Evicted, hopeless(now, e))
+	c.leaving = append(c.leaving, leaver{it, c.hopeless(now, it)})
+}
+
+// tellLeavers settles those that have left the queue, when the state has come to rest and it can
+// be said what they would be accepted with.
+func (c *core) tellLeavers(now instant) {
+	for i, l := range c.leaving {
+		if i < mostOffers {
+			c.offer(now, l.item, l.refusal)
+		}
+		c.settle(now, l.item, edge.Evicted, l.refusal)
+	}
+	clear(c.leaving)
+	c.leaving = c.leaving[:0]
 }

@@ -52,9 +52,16 @@ type core struct {
 	outlook  outlook // in place of it where room > 0
 	busyness busyness
 	forecast forecast
-	victims  []*item // who makes room for the task just judged
-	wake     instant // nothing becomes due before it
+	victims  []*item  // who makes room for the task just judged
+	leaving  []leaver // who has left the queue and is to be told when the state is at rest
+	wake     instant  // nothing becomes due before it
 	out      []decision
+}
+
+// leaver is a task that is evicted, and what it is told.
+type leaver struct {
+	item    *item
+	refusal *edge.Refusal
 }
 
 // decision is what the core wants done.
@@ -111,7 +118,6 @@ func (c *core) submit(now instant, it *item) error {
 		c.settle(now, it, edge.Refused, refusal)
 		return refusal
 	}
-	c.makeWay(now, it)
 	it.chargeFor(now, it.size.figure.plan)
 	if !it.outside { // what is outside gives way to what is not
 		c.forecast.add(now, it.task.Class, it.estimate)
@@ -121,7 +127,7 @@ func (c *core) submit(now instant, it *item) error {
 		it.model.try()
 	}
 	c.open[it.task.ID] = it
-	c.queue.insert(it.entry())
+	c.makeWay(it)
 	c.settleDown(now)
 	return nil
 }
@@ -167,7 +173,7 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 	if it.phase == running {
 		switch {
 		case at > it.deadline:
-			c.settle(at, it, edge.Missed, missedError(it))
+			c.settle(at, it, edge.Missed, missed(at, it))
 		case err != nil:
 			c.settle(at, it, edge.Failed, err)
 		default:

@@ -108,6 +108,9 @@ func (c *core) unreachable(now instant, it *item) *edge.Refusal {
 	refusal.RetryAfter = max(time.Duration(earliest-it.deadline), time.Millisecond)
 	refusal.Detail = fmt.Sprintf("%d running and %d waiting leave no %v before its deadline",
 		len(c.runners)+len(c.parked), c.queue.len(), rounded(instant(e.cost())))
+	if it.outside && !c.busyness.lends(c.slots) {
+		refusal.Detail += "; " + outsideShare
+	}
 	return refusal
 }
 
@@ -118,42 +121,4 @@ func (c *core) relative(it *item, deadline instant) time.Duration {
 		return 0
 	}
 	return time.Duration(deadline - it.arrived)
-}
-
-// hopeless is what an accepted task is told when the plan gives it up.
-func hopeless(now instant, e *entry) *edge.Refusal {
-	why := "what ran before it took longer than foreseen"
-	if e.size.pool.lanes == 0 {
-		why = fmt.Sprintf("no instance of %q has been ready", e.size.pool.name)
-	}
-	return &edge.Refusal{
-		Reason: edge.ReasonHopeless,
-		Detail: fmt.Sprintf("%s; it takes %v and %v are left", why,
-			rounded(instant(e.size.figure.plan)), rounded(e.deadline-now)),
-	}
-}
-
-// givenUp is what a suspended task is told when the time left is too short to finish it.
-func givenUp(now instant, it *item) *edge.Refusal {
-	return &edge.Refusal{
-		Reason: edge.ReasonHopeless,
-		Detail: fmt.Sprintf("suspended for others after it had run for %v; it takes %v more and %v are left",
-			rounded(instant(it.ran(now))), rounded(instant(it.left)), rounded(it.deadline-now)),
-	}
-}
-
-func missedError(it *item) error {
-	return fmt.Errorf("task %q was not answered in time: %w", it.task.ID, edge.ErrDeadline)
-}
-
-// rounded is a duration as people want to read it.
-func rounded(d instant) time.Duration {
-	switch d := time.Duration(d); {
-	case d > time.Second:
-		return d.Round(time.Millisecond)
-	case d > time.Millisecond:
-		return d.Round(10 * time.Microsecond)
-	default:
-		return d
-	}
 }
