@@ -52,14 +52,15 @@ func (d *door) fleetApplyVerb(f *fleetLink) *cobra.Command {
 	var to wantedFlags
 	var wait time.Duration
 	var rootPath string
-	var proven bool
+	var proven, replace bool
 	cmd := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Bring a signed policy, or root document, to the nodes it is meant for, and wait for them",
 		Long: "Bring a signed policy, or root document, to the nodes it is meant for: those of the site that belong\n" +
 			"to its audience by what they said of themselves, narrowed down by --node, --group and --label. The\n" +
 			"broker keeps a policy for nodes that are away, and, where nothing narrows it down, the desk's folder\n" +
-			"for `fleet attend`. It is not sent at all if one of them has a later version: nodes never go back.\n" +
+			"for `fleet attend`. It is not sent at all if one of them has a later version, for nodes never go back,\n" +
+			"or if a later one waits for it at the broker.\n" +
 			"Exit code 0 only if every node reported it in force within --wait; 4 if a node refused it, took it\n" +
 			"back, or has a later one; 8 if some have not answered; 130 if interrupted.",
 		Args: exactly(1, "a signed document"),
@@ -68,17 +69,18 @@ func (d *door) fleetApplyVerb(f *fleetLink) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			document, err := readForFleet(args[0], rootPath)
+			document, root, err := readForFleet(args[0], rootPath)
 			if err != nil {
 				return err
 			}
-			a := desk.Application{Document: document, To: wanted, Wait: wait, Proven: proven, Tell: d.tellApplied}
+			a := desk.Application{Document: document, To: wanted, Root: root, Replace: replace, Wait: wait, Proven: proven, Tell: d.tellApplied}
 			return d.fleetApply(cmd.Context(), f, a)
 		},
 	}
 	to.add(cmd)
 	cmd.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the nodes; 0 does not wait")
 	cmd.Flags().StringVar(&rootPath, "root", "", "refuse what this signed root document does not make nodes believe")
+	cmd.Flags().BoolVar(&replace, "replace", false, "send it also where a later version waits for a node at the broker, which then never comes")
 	cmd.Flags().BoolVar(&proven, "proven", false, "wait until the policy is no longer on trial")
 	return cmd
 }
@@ -101,20 +103,20 @@ func readFleetRoot(path string) (*trust.Root, error) {
 	return root, noFile(err, "name the fleet's signed root document, such as root.json that `holdfast policy init` wrote")
 }
 
-func readForFleet(path, rootPath string) (*fleet.Document, error) {
+func readForFleet(path, rootPath string) (*fleet.Document, *trust.Root, error) {
 	document, err := fleet.ReadDocument(path)
 	if err != nil {
-		return nil, noFile(err, "name what `holdfast policy sign` wrote")
+		return nil, nil, noFile(err, "name what `holdfast policy sign` wrote")
 	}
 	root, err := readFleetRoot(rootPath)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = desk.CheckDocument(document, root)
 	if root != nil {
 		err = explain(err, root, document.Role)
 	}
-	return document, err
+	return document, root, err
 }
 
 func (d *door) fleetApply(ctx context.Context, f *fleetLink, a desk.Application) error {

@@ -2,11 +2,8 @@ package desk
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,37 +20,14 @@ type Application struct {
 	// Folder keeps the document for those who attend, once it is on its way; nil does not.
 	Folder *Folder
 	Wait   time.Duration // 0: until the broker has it
+	// Root makes policies believable that wait at the broker; nil believes all.
+	Root *trust.Root
+	// Replace takes the place of a newer policy that waits for a node at the broker, too.
+	Replace bool
 	// Proven waits until the policy is no longer on trial.
 	Proven bool
 	// Tell is called whenever a node has come further; never twice at a time.
 	Tell func(Applied)
-}
-
-// ApplyStage is how far a node has come with a document.
-type ApplyStage string
-
-// The stages; Applied and those after it are final.
-const (
-	ApplySent    ApplyStage = "sent"    // the broker has it
-	ApplyOffline ApplyStage = "offline" // and keeps it until the node comes
-	ApplyTrial   ApplyStage = "trial"   // it is in force, on trial
-	ApplyDone    ApplyStage = "applied"
-	ApplyNewer   ApplyStage = "newer" // another version is in force that is not older
-	ApplyRefused ApplyStage = "refused"
-	ApplyBack    ApplyStage = "taken back" // it was in force and failed
-)
-
-// Applied is how far one node is.
-type Applied struct {
-	Node  string     `json:"node"`
-	Stage ApplyStage `json:"stage"`
-	Has   uint64     `json:"version"` // in force there
-	Why   string     `json:"why,omitempty"`
-}
-
-// Final tells whether waiting changes nothing.
-func (a Applied) Final() bool {
-	return a.Stage == ApplyDone || a.Stage == ApplyNewer || a.Stage == ApplyRefused || a.Stage == ApplyBack
 }
 
 // CheckDocument finds what no node would take: no signature, too many bytes, or, where
@@ -74,24 +48,36 @@ func CheckDocument(d *fleet.Document, root *trust.Root) error {
 // Apply publishes a document to every node it is meant for, a policy retained, and
 // waits until they report it. What each node made of it comes back with an error, too;
 // nil means that no broker has got the document. A policy that one of the nodes would
-// refuse as too old is edge.ErrExists, and goes to nobody.
+// refuse as too old, or for which a newer one waits at the broker, is edge.ErrExists, and
+// goes to nobody.
 func (d *Desk) Apply(ctx context.Context, a Application) ([]Applied, error) {
 	registry := NewRegistry()
-	w := &application{Application: a, registry: registry, digest: digestOf(a.Document.Payload), news: map[string]Applied{}, told: map[string]Applied{}}
+	w := &application{Application: a, registry: registry, digest: digestOf(a.Document.Payload), waiting: map[string]policyID{}, news: map[string]Applied{}, told: map[string]Applied{}}
 	take := d.into(registry)
 	hear := func(s Said) {
-		if s.Topic.Kind == mqtt.UpEvent {
+		switch s.Topic.Kind {
+		case mqtt.UpEvent:
 			w.event(s)
-			return
+		case mqtt.DownPolicy:
+			w.hearWaiting(s)
+		default:
+			take(s)
 		}
-		take(s)
 	}
-	filters := d.filters(a.To.Node, append(aboutThemselves(), mqtt.UpEvent)...)
-	err := d.visit(ctx, filters, hear, func(ctx context.Context, v *visit) error { return w.carry(ctx, v) })
+	err := d.visit(ctx, d.filters(a.To.Node, w.kinds()...), hear, func(ctx context.Context, v *visit) error { return w.carry(ctx, v) })
 	if !w.handed {
 		return nil, err
 	}
 	return w.all(), err
+}
+
+// kinds are what is listened to: for a policy also those that wait for their nodes.
+func (w *application) kinds() []mqtt.Kind {
+	kinds := append(aboutThemselves(), mqtt.UpEvent)
+	if w.Document.Policy != nil {
+		kinds = append(kinds, mqtt.DownPolicy)
+	}
+	return kinds
 }
 
 // application is one Apply under way.
@@ -103,9 +89,10 @@ type application struct {
 	told     map[string]Applied
 	handed   bool // a broker may have the document
 
-	mu     sync.Mutex // guards below
-	listen bool       // the document is on its way; what was said before is not about it
-	news   map[string]Applied
+	mu      sync.Mutex // guards below
+	listen  bool       // the document is on its way; what was said before is not about it
+	news    map[string]Applied
+	waiting map[string]policyID // at the broker, for each node, before
 }
 
 func (w *application) carry(ctx context.Context, v *visit) (err error) {
@@ -120,6 +107,9 @@ func (w *application) carry(ctx context.Context, v *visit) (err error) {
 		return w.forNobody(fmt.Errorf("cannot apply %s: %w", w.Document.Name(), err))
 	}
 	if err := w.checkOlder(); err != nil {
+		return err
+	}
+	if err := w.checkWaiting(); err != nil {
 		return err
 	}
 	if err := w.keep(); err != nil {
@@ -223,110 +213,4 @@ func (w *application) look() (done bool) {
 		done = done && now.Final()
 	}
 	return done
-}
-
-func (w *application) all() []Applied {
-	all := make([]Applied, 0, len(w.names))
-	for _, name := range w.names {
-		node, _ := w.registry.Node(name)
-		all = append(all, w.judge(node))
-	}
-	return all
-}
-
-// judge weighs a node's report, which counts before what its events said.
-func (w *application) judge(n Node) Applied {
-	a := Applied{Node: n.Name, Stage: ApplySent}
-	if n.Connection == Offline {
-		a.Stage = ApplyOffline
-		if _, known := w.registry.Node(n.Name); !known {
-			a.Why = "the broker has never heard of it"
-		}
-	}
-	if w.Document.Root != nil {
-		return w.judgeRoot(n, a)
-	}
-	if n.Reported != nil {
-		version, p := w.Document.Version(), n.Reported.Policy
-		a.Has = p.Version
-		switch {
-		case p.Digest == w.digest && p.Trial && w.Proven:
-			a.Stage = ApplyTrial
-		case p.Digest == w.digest:
-			a.Stage = ApplyDone
-		case p.FailedVersion == version:
-			a.Stage, a.Why = ApplyBack, p.FailedWhy
-		case p.Version >= version:
-			a.Stage, a.Why = ApplyNewer, newerWords(p.Version, version)
-		}
-	}
-	return w.heeded(a)
-}
-
-func newerWords(has, wanted uint64) string {
-	if has == wanted {
-		return fmt.Sprintf("its version %d is another document, and a node takes a version once", has)
-	}
-	return fmt.Sprintf("it has version %d, and a node never goes back", has)
-}
-
-func (w *application) judgeRoot(n Node, a Applied) Applied {
-	if n.Reported != nil {
-		if a.Has = n.Reported.Policy.Root; a.Has >= w.Document.Version() {
-			a.Stage = ApplyDone
-		}
-	}
-	return w.heeded(a)
-}
-
-// heeded adds what an event said, where the report has not said more.
-func (w *application) heeded(a Applied) Applied {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if said, is := w.news[a.Node]; is && !a.Final() {
-		a.Stage, a.Why = said.Stage, said.Why
-	}
-	return a
-}
-
-// event takes up a refusal, or that the policy was taken back.
-func (w *application) event(s Said) {
-	u, err := mqtt.DecodeEnvelope(s.Payload)
-	if err != nil || u.Node != s.Topic.Node || u.Historical {
-		return
-	}
-	var e edge.Event
-	if json.Unmarshal(u.Body, &e) != nil {
-		return
-	}
-	stage := map[edge.EventKind]ApplyStage{edge.EventPolicyRefused: ApplyRefused, edge.EventPolicyRolledBack: ApplyBack}[e.Kind]
-	if stage == "" || stage == ApplyBack && e.Facts["failed"] != fmt.Sprint(w.Document.Version()) {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.listen && len(w.news) < maxNodes {
-		w.news[u.Node] = Applied{Stage: stage, Why: e.Cause}
-	}
-}
-
-// Outstanding are those that have not got the document into force.
-func Outstanding(all []Applied) []Applied {
-	return slices.DeleteFunc(slices.Clone(all), func(a Applied) bool { return a.Stage == ApplyDone })
-}
-
-// Tally counts the nodes by stage, in words.
-func Tally(all []Applied) string {
-	count := map[ApplyStage]int{}
-	for _, a := range all {
-		count[a.Stage]++
-	}
-	words := ""
-	for _, stage := range slices.Sorted(maps.Keys(count)) {
-		if words != "" {
-			words += ", "
-		}
-		words += fmt.Sprintf("%d %s", count[stage], stage)
-	}
-	return words
 }

@@ -82,7 +82,9 @@ type damage struct {
 // recall takes up the lines of a file.
 func (k *kept) recall(id streamID, file io.Reader) (d damage, err error) {
 	lines := bufio.NewReaderSize(file, maxLine)
-	for line, size := []byte(nil), int64(0); ; {
+	var line []byte
+	for {
+		var size int64
 		line, size, err = readLine(lines, line[:0])
 		if errors.Is(err, io.EOF) {
 			d.tail = size
