@@ -28,6 +28,8 @@ func (l *Link) hear(ctx context.Context, d mqtt.Delivery) {
 	case err != nil:
 	case d.Oversize > 0 && topic.Kind != mqtt.UpPresence:
 		err = fmt.Errorf("%d bytes, more than a frame may have: %w", d.Oversize, edge.ErrInvalid)
+	case topic.Kind == mqtt.DownPolicy && len(d.Payload) == 0:
+		d.Ack() // somebody has cleared what the broker kept for us
 	case topic.Kind == mqtt.DownPolicy:
 		err = l.policies.put(ctx, d, mqtt.PolicyFrame)
 	case topic.Kind == mqtt.DownCommand, topic.Kind == mqtt.GroupCommand:

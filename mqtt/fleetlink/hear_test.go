@@ -75,6 +75,28 @@ func TestLink_Garbage(t *testing.T) {
 	})
 }
 
+// TestLink_Cleared: that a policy is no longer kept for us, as it is when the node is
+// forgotten, is no policy and nothing to complain of.
+func TestLink_Cleared(t *testing.T) {
+	on(t, nil, func(t *testing.T, s *stage) {
+		s.fleet.want(1)
+		await(t, "policy", time.Minute, func() bool { return s.fleet.sees() == 1 })
+		before := s.node.Status().Refused
+		s.broker.publish(topic(mqtt.DownPolicy), nil, true)
+		pass(10 * time.Second)
+		s.dark()
+		s.light(t)
+		pass(10 * time.Second)
+		status := s.node.Status()
+		if status.Refused != before || len(s.node.refused) > 0 || s.broker.unacknowledged() > 0 {
+			t.Errorf("%d refused (%q), %d not acknowledged; want none", status.Refused-before, s.node.refused, s.broker.unacknowledged())
+		}
+		if got := s.fleet.sees(); got != 1 {
+			t.Errorf("policy %d is in force after all, want 1", got)
+		}
+	})
+}
+
 // TestLink_SomebodyElses: messages on topics that are not ours, of subscriptions of
 // former days, are refused.
 func TestLink_SomebodyElses(t *testing.T) {
