@@ -50,7 +50,7 @@ endef
 # The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
 # of 64-bit atomics.
 EMULATOR     := qemu-arm-static -cpu cortex-a7
-ARM_PACKAGES := ./edge ./edge/oip ./edge/rawconn ./edge/trust ./edge/config ./edge/localapi ./policycache ./mqtt/outbox ./scheduler ./runtime
+ARM_PACKAGES := ./edge ./edge/boltfile ./edge/oip ./edge/rawconn ./edge/trust ./edge/config ./edge/localapi ./policycache ./mqtt/journal ./mqtt/outbox ./scheduler ./runtime
 
 ##@ Using it
 
