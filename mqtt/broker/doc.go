@@ -4,9 +4,11 @@
 //
 // It promises that nobody connects who is not named by a password file, vouched for
 // by an authority for client certificates, or let in by an explicit Anonymous; that
-// nobody says, by a message or by a will, what Access does not let it; and that connections, sessions, packets, queues and retained messages have bounds. It
-// keeps everything in memory, but for retained messages where Options.Keep says so:
-// after a restart clients find an empty broker, which a holdfast link takes for an
+// nobody says, by a message or by a will, what Access does not let it; that a session
+// belongs to the name that was proven, so that who uses another's client id gets one of
+// its own; and that connections, sessions, packets, queues and retained messages have
+// bounds. It keeps everything in memory, but for retained messages where Options.Keep says
+// so: after a restart clients find an empty broker, which a holdfast link takes for an
 // ordinary case.
 //
 // What it does not promise is written in Options.

@@ -2,8 +2,11 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
+	"strconv"
+	"strings"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -26,11 +29,13 @@ func (g *gate) Provides(question byte) bool {
 
 var errNoRoom = errors.New("no room for another session")
 
-// OnConnect keeps the number of remembered sessions within its bound.
+// OnConnect gives a client the session of its name, and keeps the number of remembered
+// sessions within its bound.
 func (g *gate) OnConnect(c *mochi.Client, _ packets.Packet) error {
+	c.ID = identify(c).session()
 	clients := g.broker.server.Clients
 	if _, known := clients.Get(c.ID); !known && clients.Len() >= g.broker.options.MaxSessions {
-		g.broker.options.Log.Warn("session refused for want of room", "client", c.ID, "most", g.broker.options.MaxSessions)
+		g.broker.options.Log.Warn("session refused for want of room", "client", identify(c).ID, "most", g.broker.options.MaxSessions)
 		return errNoRoom
 	}
 	return nil
@@ -41,11 +46,11 @@ func (g *gate) OnConnect(c *mochi.Client, _ packets.Packet) error {
 func (g *gate) OnConnectAuthenticate(c *mochi.Client, packet packets.Packet) bool {
 	who := identify(c)
 	if !g.proven(who, packet) {
-		g.broker.options.Log.Warn("client refused", "client", c.ID, "user", who.User, "remote", c.Net.Remote)
+		g.broker.options.Log.Warn("client refused", "client", who.ID, "user", who.User, "remote", c.Net.Remote)
 		return false
 	}
 	if will := packet.Connect; will.WillFlag && !g.mayLeave(c, will.WillTopic) {
-		g.broker.options.Log.Warn("client refused for its will", "client", c.ID, "user", who.User, "name", who.CommonName, "topic", will.WillTopic, "remote", c.Net.Remote)
+		g.broker.options.Log.Warn("client refused for its will", "client", who.ID, "user", who.User, "name", who.CommonName, "topic", will.WillTopic, "remote", c.Net.Remote)
 		// the library would say that the password is wrong; what is closed it leaves alone
 		code := packets.ErrNotAuthorized
 		if c.Properties.ProtocolVersion < 5 {
@@ -114,11 +119,36 @@ func (g *gate) mayRetain(topic string) bool {
 // identify says who a client is. A user name proves something only because nobody
 // comes in with one and a wrong password; beside a certificate nobody has looked at it.
 func identify(c *mochi.Client) Client {
-	who := Client{ID: c.ID, User: string(c.Properties.Username)}
+	who := Client{User: string(c.Properties.Username)}
 	if secured, ok := c.Net.Conn.(*tls.Conn); ok {
 		if chain := secured.ConnectionState().VerifiedChains; len(chain) > 0 {
 			who.User, who.CommonName = "", chain[0][0].Subject.CommonName
 		}
 	}
+	who.ID = who.own(c.ID)
 	return who
 }
+
+// session is the name under which the library keeps a client's session. An id is worth no
+// more than the name that was proven: two names with the same id have two sessions, so
+// that nobody takes over another's, nor is there before it. The length comes first, so
+// that no other name and id come to the same.
+func (c Client) session() string {
+	name := c.name()
+	return strconv.Itoa(len(name)) + ":" + name + ":" + c.ID
+}
+
+// own is the id in the name of a session of the client, or what it is where there is none
+// yet.
+func (c Client) own(session string) string {
+	name := c.name()
+	rest, long := strings.CutPrefix(session, strconv.Itoa(len(name))+":")
+	rest, named := strings.CutPrefix(rest, name)
+	id, ended := strings.CutPrefix(rest, ":")
+	if !long || !named || !ended {
+		return session
+	}
+	return id
+}
+
+func (c Client) name() string { return cmp.Or(c.CommonName, c.User) }
