@@ -13,6 +13,9 @@ var (
 	// ErrUnavailable: the thing that should answer is down for now; trying again
 	// later may help.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrNoRoom: the disk is full, or must not be filled further. It is ErrUnavailable
+	// too: once there is room, trying again will help.
+	ErrNoRoom error = noRoom{}
 	// ErrWrongPlatform: an image holds nothing for this machine's architecture.
 	ErrWrongPlatform = errors.New("no content for this platform")
 	// ErrModel: the model instance answered with an error or with something that
@@ -25,6 +28,11 @@ var (
 	// ErrLocked: another agent holds the state folder.
 	ErrLocked = errors.New("state is held by another agent")
 )
+
+type noRoom struct{}
+
+func (noRoom) Error() string { return "no room on the disk" }
+func (noRoom) Unwrap() error { return ErrUnavailable }
 
 // hinted carries what a person can do about an error beside the error.
 type hinted struct {

@@ -23,7 +23,40 @@ func (p *pulling) document(ctx context.Context, desc *ocispec.Descriptor) ([]byt
 	if err := checkDigest(desc.Digest); err != nil {
 		return nil, err
 	}
-	resp, err := p.registry.manifest(ctx, desc.Digest.String())
+	text, err := p.heldDocument(ctx, desc.Digest)
+	if text == nil && err == nil {
+		text, err = p.askDocument(ctx, desc.Digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	desc.Size = int64(len(text))
+	if desc.MediaType, err = documentType(text); err != nil {
+		return nil, err
+	}
+	// Every child is looked for in the registry, and nowhere else. What was there is held
+	// by the pull's lease from now on.
+	ref := "manifest-" + desc.Digest.String()
+	plain := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	return text, content.WriteBlob(ctx, p.client.ContentStore(), ref, bytes.NewReader(text), plain)
+}
+
+// heldDocument reads a document that an earlier try has fetched; nil: none has.
+func (p *pulling) heldDocument(ctx context.Context, sum digest.Digest) ([]byte, error) {
+	store := p.client.ContentStore()
+	info, err := store.Info(ctx, sum)
+	if err != nil || info.Size > maxDocument {
+		return nil, unlessGone(native(err))
+	}
+	text, err := content.ReadBlob(ctx, store, ocispec.Descriptor{Digest: sum, Size: info.Size})
+	if err != nil || digest.FromBytes(text) != sum {
+		return nil, nil // lost or damaged, so it is asked for
+	}
+	return text, nil
+}
+
+func (p *pulling) askDocument(ctx context.Context, sum digest.Digest) ([]byte, error) {
+	resp, err := p.registry.manifest(ctx, sum.String())
 	if err != nil {
 		return nil, err
 	}
@@ -34,18 +67,11 @@ func (p *pulling) document(ctx context.Context, desc *ocispec.Descriptor) ([]byt
 	case err != nil:
 		return nil, err
 	case len(text) > maxDocument:
-		return nil, fmt.Errorf("manifest %s: %w: %w", desc.Digest, errTooMuch, edge.ErrInvalid)
-	case digest.FromBytes(text) != desc.Digest:
-		return nil, fmt.Errorf("manifest %s is not what its name says: %w", desc.Digest, edge.ErrInvalid)
+		return nil, fmt.Errorf("manifest %s: %w: %w", sum, errTooMuch, edge.ErrInvalid)
+	case digest.FromBytes(text) != sum:
+		return nil, fmt.Errorf("manifest %s is not what its name says: %w", sum, edge.ErrInvalid)
 	}
-	desc.Size = int64(len(text))
-	if desc.MediaType, err = documentType(text); err != nil {
-		return nil, err
-	}
-	// Every child is looked for in the registry, and nowhere else.
-	ref := "manifest-" + desc.Digest.String()
-	plain := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	return text, content.WriteBlob(ctx, p.client.ContentStore(), ref, bytes.NewReader(text), plain)
+	return text, nil
 }
 
 // documentType is what a document calls itself, which its digest vouches for. One that
@@ -85,7 +111,9 @@ func checkDigest(sum digest.Digest) error {
 }
 
 // blob fetches one piece of content from where an earlier pull left off, unless all of
-// it is there. The daemon holds it against its digest. tell hears of what comes.
+// it is there. The daemon holds it against its digest. Should what was left turn out to
+// be wrong, as after a power cut or a lie, it is fetched once more from its start. tell
+// hears of what comes.
 func (p *pulling) blob(ctx context.Context, desc ocispec.Descriptor, tell func(int64)) error {
 	if err := checkDigest(desc.Digest); err != nil {
 		return err
@@ -94,60 +122,96 @@ func (p *pulling) blob(ctx context.Context, desc ocispec.Descriptor, tell func(i
 		return fmt.Errorf("it says that blob %s has %d bytes: %w", desc.Digest, desc.Size, edge.ErrInvalid)
 	}
 	plain := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	writer, err := content.OpenWriter(ctx, p.client.ContentStore(), content.WithRef("blob-"+desc.Digest.String()), content.WithDescriptor(plain))
+	resumed, err := p.write(ctx, plain, tell)
+	if !errors.Is(err, errOther) {
+		return err
+	}
+	// What is wrong must not be gone on from, by this pull or another.
+	if err := native(p.client.ContentStore().Abort(ctx, blobRef(desc.Digest))); unlessGone(err) != nil {
+		return fmt.Errorf("cannot drop blob %s: %w", desc.Digest, err)
+	}
+	if resumed {
+		_, err = p.write(ctx, plain, tell)
+	}
+	return err
+}
+
+// errOther: content came that is not what was asked for.
+var errOther = fmt.Errorf("it is not what its name says: %w", edge.ErrInvalid)
+
+func blobRef(sum digest.Digest) string { return "blob-" + sum.String() }
+
+// write fetches what is missing of a blob and commits it. resumed tells that part of it
+// came from an earlier try.
+func (p *pulling) write(ctx context.Context, desc ocispec.Descriptor, tell func(int64)) (resumed bool, err error) {
+	writer, err := content.OpenWriter(ctx, p.client.ContentStore(), content.WithRef(blobRef(desc.Digest)), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
+		return false, fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
 	}
 	defer writer.Close()
-	if err := p.fill(ctx, writer, plain, tell); err != nil {
-		return err
+	offset, err := p.fill(ctx, writer, desc, tell)
+	if err != nil {
+		return offset > 0, err
 	}
 	err = writer.Commit(ctx, desc.Size, desc.Digest)
 	switch {
 	case err == nil, errdefs.IsAlreadyExists(err):
-		return nil
+		return offset > 0, nil
 	case errdefs.IsFailedPrecondition(err):
-		return fmt.Errorf("blob %s is not what its name says: %w", desc.Digest, edge.ErrInvalid)
+		return offset > 0, fmt.Errorf("blob %s: %w", desc.Digest, errOther)
 	}
-	return fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
+	return offset > 0, fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
 }
 
-// fill copies what is missing of a blob.
-func (p *pulling) fill(ctx context.Context, writer content.Writer, desc ocispec.Descriptor, tell func(int64)) error {
+// fill copies what is missing of a blob, and tells how much was there.
+func (p *pulling) fill(ctx context.Context, writer content.Writer, desc ocispec.Descriptor, tell func(int64)) (offset int64, err error) {
 	status, err := writer.Status()
 	if err != nil {
-		return fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
+		return 0, fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
 	}
-	if status.Offset >= desc.Size {
-		return nil // all but the end of the last pull
+	offset = status.Offset
+	if offset >= desc.Size {
+		tell(desc.Size)
+		return offset, nil // all but the end of the last pull
 	}
-	body, from, err := p.registry.blob(ctx, desc.Digest.String(), status.Offset)
+	body, from, err := p.registry.blob(ctx, desc.Digest.String(), offset, desc.Size)
 	if err != nil {
-		return err
+		return offset, err
 	}
 	defer body.Close()
-	if from != status.Offset {
-		if err := writer.Truncate(0); err != nil {
-			return fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
-		}
+	// A registry that goes on from nowhere sends again what is there. It is kept, so
+	// that the try which breaks off earlier loses nothing.
+	again, err := io.CopyN(io.Discard, body, offset-from)
+	p.fetched += again
+	if err != nil {
+		return offset, fmt.Errorf("blob %s broke off: %w", desc.Digest, err)
 	}
-	tell(from)
-	left := desc.Size - from
+	tell(offset)
+	return offset, p.append(writer, body, desc, offset, tell)
+}
+
+// append copies the rest of a blob.
+func (p *pulling) append(writer io.Writer, body io.Reader, desc ocispec.Descriptor, offset int64, tell func(int64)) error {
+	left := desc.Size - offset
 	source := &toldReader{source: io.LimitReader(body, left+1), tell: func(n int64) {
 		p.fetched += n
+		p.gained += n
 		tell(n)
 	}}
-	n, err := io.Copy(writer, source)
+	sink := &roomyReader{source: source, room: p.room}
+	n, err := io.Copy(writer, sink)
 	switch {
+	case errors.Is(err, edge.ErrNoRoom):
+		return err
 	case err != nil && source.failed == nil:
-		return fmt.Errorf("cannot store blob %s: %w", desc.Digest, native(err))
+		return fmt.Errorf("cannot store blob %s: %w", desc.Digest, roomless(native(err)))
 	case err != nil:
 		return fmt.Errorf("blob %s broke off: %w", desc.Digest, err)
 	case n < left:
-		return fmt.Errorf("blob %s broke off after %d of %d bytes: %w", desc.Digest, from+n, desc.Size, io.ErrUnexpectedEOF)
+		return fmt.Errorf("blob %s broke off after %d of %d bytes: %w", desc.Digest, offset+n, desc.Size, io.ErrUnexpectedEOF)
 	case n > left:
 		return fmt.Errorf("blob %s: %w: %w", desc.Digest, errTooMuch, edge.ErrInvalid)
 	}

@@ -30,7 +30,7 @@ import (
 func (d *Driver) Import(ctx context.Context, source io.Reader) ([]edge.Image, error) {
 	imported, err := d.importArchive(d.scope(ctx), source)
 	if err != nil {
-		return nil, fmt.Errorf("cannot import image: %w", err)
+		return nil, roomless(fmt.Errorf("cannot import image: %w", err))
 	}
 	return imported, nil
 }
@@ -59,6 +59,10 @@ func (d *Driver) importArchive(ctx context.Context, source io.Reader) ([]edge.Im
 	if _, err := twice.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("cannot read archive again: %w", err)
 	}
+	// Stored, and unpacked not smaller than stored.
+	if err := d.room(2 * found.bytes); err != nil {
+		return nil, err
+	}
 	return d.take(ctx, c, twice)
 }
 
@@ -77,7 +81,7 @@ func (d *Driver) rereadable(ctx context.Context, source io.Reader) (io.ReadSeeke
 	done := func() { file.Close() }
 	err = os.Remove(file.Name())
 	if err == nil {
-		_, err = io.Copy(file, &contextReader{ctx: ctx, source: source})
+		_, err = io.Copy(file, &roomyReader{source: &contextReader{ctx: ctx, source: source}, room: d.room})
 	}
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
@@ -99,16 +103,17 @@ func (d *Driver) take(ctx context.Context, c *client.Client, source io.Reader) (
 	if err != nil {
 		return nil, err
 	}
-	held, release, err := c.WithLease(ctx, leases.WithRandomID(), leases.WithExpiration(importLease))
+	lease, err := c.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(importLease))
 	if err != nil {
 		return nil, fmt.Errorf("cannot create lease: %w", native(err))
 	}
+	held := leases.WithLease(ctx, lease.ID)
 	defer func() {
-		if failed := release(context.WithoutCancel(ctx)); failed != nil && err == nil {
-			err = fmt.Errorf("cannot delete lease: %w", native(failed))
+		if failed := release(ctx, c, lease); err == nil {
+			err = failed
 		}
 	}()
-	stream, err := decompress(&contextReader{ctx: ctx, source: source})
+	stream, err := decompress(&roomyReader{source: &contextReader{ctx: ctx, source: source}, room: d.room})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read archive again: %w", err)
 	}
@@ -141,7 +146,7 @@ func (d *Driver) adopt(ctx context.Context, c *client.Client, ours leases.Lease,
 	}
 	record := images.Image{Name: target.Digest.String(), Target: target}
 	if err := client.NewImage(c, record).Unpack(ctx, d.opts.Snapshotter); err != nil {
-		return nil, fmt.Errorf("cannot unpack image %s: %w", target.Digest, native(err))
+		return nil, fmt.Errorf("cannot unpack image %s: %w", target.Digest, layerError(native(err)))
 	}
 	resource := leases.Resource{ID: target.Digest.String(), Type: "content"}
 	if err := native(c.LeasesService().AddResource(ctx, ours, resource)); err != nil && !errors.Is(err, edge.ErrExists) {

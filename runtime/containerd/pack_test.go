@@ -32,6 +32,8 @@ type pack struct {
 	spoil func(files map[string][]byte)
 	// damageLayer makes the layer bytes that are no archive, under a digest that fits.
 	damageLayer bool
+	// otherDiff makes the configuration name another layer.
+	otherDiff bool
 }
 
 // testImage is the image nearly every test runs.
@@ -90,6 +92,9 @@ func (p pack) manifest(t testing.TB, files blobs, arch string) ocispec.Descripto
 		desc, diff := lowerLayer(t, files, held, i%2 == 1)
 		descs = append([]ocispec.Descriptor{desc}, descs...)
 		settings.RootFS.DiffIDs = append([]digest.Digest{diff}, settings.RootFS.DiffIDs...)
+	}
+	if p.otherDiff {
+		settings.RootFS.DiffIDs[0] = digest.FromString("another")
 	}
 	config := files.add(ocispec.MediaTypeImageConfig, encode(t, settings))
 	desc := files.add(ocispec.MediaTypeImageManifest, encode(t, ocispec.Manifest{

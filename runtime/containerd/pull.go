@@ -19,16 +19,19 @@ import (
 	"holdfast/edge"
 )
 
-// Pull fetches an image by its digest. It is asked for over HTTPS, from a registry on
-// the loopback without TLS, and without a password. The image bears its digest for a
-// name, under which the same reference is started.
+// Pull fetches an image by its digest, over HTTPS unless the registry is on the loopback
+// or was said to do without (Registries). The image bears its digest for a name, under
+// which the same reference is started.
+//
+// Where the way to the registry breaks off it is tried again, as long as that brings
+// something. Where the disk has no room for the image nothing of it is kept.
 func (d *Driver) Pull(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error) {
 	if told == nil {
 		told = func(int64, int64) {}
 	}
 	image, fetched, err := d.pull(d.scope(ctx), ref, told)
 	if err != nil {
-		return edge.Image{}, fetched, fmt.Errorf("cannot pull image %q: %w", ref, err)
+		return edge.Image{}, fetched, roomless(fmt.Errorf("cannot pull image %q: %w", ref, err))
 	}
 	return image, fetched, nil
 }
@@ -48,6 +51,13 @@ func (d *Driver) pull(ctx context.Context, ref string, told func(done, total int
 		}
 		return *held, 0, nil
 	}
+	sources, err := d.reach(name)
+	if err != nil {
+		return edge.Image{}, 0, err
+	}
+	if err := d.room(0); err != nil {
+		return edge.Image{}, 0, err
+	}
 	ours, err := ensureLease(ctx, c)
 	if err != nil {
 		return edge.Image{}, 0, err
@@ -56,9 +66,9 @@ func (d *Driver) pull(ctx context.Context, ref string, told func(done, total int
 	if err != nil {
 		return edge.Image{}, 0, err
 	}
-	p := &pulling{client: c, registry: newRegistry(name, d.opts.PullStall), told: told}
+	p := &pulling{client: c, sources: sources, told: told, room: d.room, pause: d.opts.PullPause}
 	image, err := d.receive(leased, p, ours, sum)
-	return image, p.fetched, errors.Join(err, p.end(ctx, sum, err))
+	return image, p.fetched, errors.Join(err, p.end(ctx, sum, roomless(err)))
 }
 
 // pinnedName is the repository and the digest of a reference, the host of its registry
@@ -145,23 +155,32 @@ func pullLease(ctx context.Context, c *client.Client, sum digest.Digest) (contex
 // pulling is one pull under way.
 type pulling struct {
 	client   *client.Client
-	registry *registry
+	sources  []*registry // the origin is the last
+	registry *registry   // that is asked now
 	told     func(done, total int64)
+	room     func(need int64) error
+	pause    time.Duration
 
 	fetched     int64 // from the network
+	gained      int64 // of that, what a next try need not fetch
 	done, total int64 // of the layers
+	shown       int64 // the most of done that was told
 }
 
 // end lets go of what a pull has fetched, unless that is of use to the next.
 func (p *pulling) end(ctx context.Context, sum digest.Digest, failed error) error {
-	useless := errors.Is(failed, edge.ErrInvalid) || errors.Is(failed, edge.ErrWrongPlatform)
+	useless := errors.Is(failed, edge.ErrInvalid) || errors.Is(failed, edge.ErrWrongPlatform) || errors.Is(failed, edge.ErrNoRoom)
 	if failed != nil && !useless && p.fetched > 0 {
 		return nil
 	}
+	return release(ctx, p.client, leases.Lease{ID: pullLeaseID(sum)})
+}
+
+// release deletes a lease and waits until what it alone held is gone.
+func release(ctx context.Context, c *client.Client, lease leases.Lease) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
 	defer cancel()
-	err := p.client.LeasesService().Delete(ctx, leases.Lease{ID: pullLeaseID(sum)}, leases.SynchronousDelete)
-	if err = unlessGone(native(err)); err != nil {
+	if err := unlessGone(native(c.LeasesService().Delete(ctx, lease, leases.SynchronousDelete))); err != nil {
 		return fmt.Errorf("cannot delete lease: %w", err)
 	}
 	return nil
@@ -170,14 +189,11 @@ func (p *pulling) end(ctx context.Context, sum digest.Digest, failed error) erro
 // receive fetches the documents of an image, looks whether they are for this machine,
 // then its layers, and makes it ours.
 func (d *Driver) receive(ctx context.Context, p *pulling, ours leases.Lease, sum digest.Digest) (edge.Image, error) {
-	defer p.registry.close()
-	watched, stop := p.registry.watch(ctx)
-	defer stop()
-	target, err := p.fetch(watched, sum)
+	defer p.sources[0].close() // they share their connections
+	target, err := p.insist(ctx, sum)
 	if err != nil {
-		return edge.Image{}, p.registry.explain(watched, native(err))
+		return edge.Image{}, err
 	}
-	stop() // what follows takes as long as the disk does
 	adopted, err := d.adopt(ctx, p.client, ours, target)
 	if err != nil {
 		return edge.Image{}, err
@@ -189,6 +205,7 @@ func (d *Driver) receive(ctx context.Context, p *pulling, ours leases.Lease, sum
 }
 
 func (p *pulling) fetch(ctx context.Context, sum digest.Digest) (target ocispec.Descriptor, err error) {
+	p.done, p.total = 0, 0
 	target = ocispec.Descriptor{Digest: sum}
 	manifest, err := p.documents(ctx, &target, 0)
 	if err != nil {
@@ -197,20 +214,41 @@ func (p *pulling) fetch(ctx context.Context, sum digest.Digest) (target ocispec.
 	for _, layer := range manifest.Layers {
 		p.total += max(layer.Size, 0)
 	}
+	if err := p.fits(ctx, manifest.Layers); err != nil {
+		return target, err
+	}
 	for _, layer := range manifest.Layers {
 		before := p.done
 		if err := p.blob(ctx, layer, p.tell); err != nil {
 			return target, err
 		}
 		p.done = before + layer.Size // also where it was there already
-		p.told(p.done, p.total)
+		p.tell(0)
 	}
 	return target, nil
 }
 
+// fits tells whether there is room for layers, before any is fetched. Unpacked they are
+// not smaller than packed, which is as much as can be known.
+func (p *pulling) fits(ctx context.Context, layers []ocispec.Descriptor) error {
+	var need int64
+	for _, layer := range layers {
+		need += max(layer.Size, 0)
+		if _, err := p.client.ContentStore().Info(ctx, layer.Digest); err != nil {
+			need += max(layer.Size, 0)
+		}
+	}
+	return p.room(need)
+}
+
+// tell shows what there is. After a try that broke off it is silent until there is more
+// than there was.
 func (p *pulling) tell(n int64) {
 	p.done += n
-	p.told(p.done, p.total)
+	if p.done >= p.shown {
+		p.shown = p.done
+		p.told(p.done, p.total)
+	}
 }
 
 // documents fetches what describes an image, down to the manifest for this machine. It

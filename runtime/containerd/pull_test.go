@@ -144,7 +144,7 @@ func TestDriver_Pull_Bad(t *testing.T) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="line"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return true
-		}, edge.ErrInvalid, "no password"},
+		}, edge.ErrInvalid, "no password for it"},
 		"TokenElsewhere": {func(_ *fakeRegistry, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="http://other.example/token"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -203,6 +203,41 @@ func TestDriver_Pull_Bad(t *testing.T) {
 			}
 			return isLayer(r, content)
 		}, edge.ErrInvalid, "asked for what follows byte 0"},
+		"WebPage": {func(_ *fakeRegistry, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write([]byte("<html>please log in"))
+			return true
+		}, edge.ErrInvalid, "web page"},
+		"WebPageForALayer": {func(r *fakeRegistry, w http.ResponseWriter, _ *http.Request, content []byte) bool {
+			if isLayer(r, content) {
+				w.Header().Set("Content-Type", "text/html")
+			}
+			return isLayer(r, content)
+		}, edge.ErrInvalid, "web page"},
+		"RoundInCircles": {func(_ *fakeRegistry, w http.ResponseWriter, req *http.Request, _ []byte) bool {
+			http.Redirect(w, req, req.URL.Path, http.StatusTemporaryRedirect)
+			return true
+		}, edge.ErrInvalid, "on and on"},
+		"ElsewhereInTheOpen": {func(_ *fakeRegistry, w http.ResponseWriter, req *http.Request, _ []byte) bool {
+			http.Redirect(w, req, "http://other.example/x", http.StatusTemporaryRedirect)
+			return true
+		}, edge.ErrInvalid, "not encrypted"},
+		"OtherLength": {func(r *fakeRegistry, w http.ResponseWriter, _ *http.Request, content []byte) bool {
+			if isLayer(r, content) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(content)+1))
+				_, _ = w.Write(content)
+			}
+			return isLayer(r, content)
+		}, edge.ErrInvalid, "announces"},
+		"Busy": {func(_ *fakeRegistry, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}, edge.ErrUnavailable, "429"},
+		"BusyForAnHour": {func(_ *fakeRegistry, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}, edge.ErrUnavailable, "1h0m0s"},
 		"Stalls": {func(r *fakeRegistry, w http.ResponseWriter, req *http.Request, content []byte) bool {
 			if isLayer(r, content) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(content)))
@@ -223,7 +258,7 @@ func TestDriver_Pull_Bad(t *testing.T) {
 				return test.misbehave(r, w, req, content)
 			}
 			n := newEmptyNode(t)
-			n.opts.PullStall = 200 * time.Millisecond
+			n.opts.PullStall, n.opts.PullPause = 200*time.Millisecond, time.Millisecond
 			driver := n.again(t)
 			_, _, err := driver.Pull(t.Context(), ref, nil)
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
@@ -244,49 +279,6 @@ func TestDriver_Pull_Bad(t *testing.T) {
 			if _, _, err := driver.Pull(t.Context(), ref, nil); err != nil {
 				t.Errorf("once it behaves: %v", err)
 			}
-		})
-	}
-}
-
-func TestDriver_Pull_GoesOn(t *testing.T) {
-	for name, ranges := range map[string]bool{"FromWhereItBroke": true, "FromTheStart": false} {
-		t.Run(name, func(t *testing.T) {
-			r, ref := serveImage(t, testImage())
-			sum, layer := r.layer()
-			half := len(layer) / 2
-			r.misbehave = func(w http.ResponseWriter, req *http.Request, content []byte) bool {
-				if !bytes.Equal(content, layer) {
-					return false
-				}
-				if req.Header.Get("Range") == "" {
-					w.Header().Set("Content-Length", fmt.Sprint(len(content)))
-					_, _ = w.Write(content[:half])
-					panic(http.ErrAbortHandler)
-				}
-				if !ranges {
-					_, _ = w.Write(content)
-				}
-				return !ranges
-			}
-			n := newEmptyNode(t)
-			if _, _, err := n.Pull(t.Context(), ref, nil); !errors.Is(err, edge.ErrUnavailable) {
-				t.Fatalf("got %v, want %v", err, edge.ErrUnavailable)
-			}
-			r.requests()
-			_, fetched, err := n.again(t).Pull(t.Context(), ref, nil) // as after a restart of the agent
-			if err != nil {
-				t.Fatal(err)
-			}
-			asked := r.requests()
-			if last := asked[len(asked)-1]; !strings.Contains(last, sum+" bytes=") {
-				t.Errorf("got requests %q, want the rest of the layer", asked)
-			}
-			if whole := fetched >= int64(len(layer)); whole == ranges {
-				t.Errorf("got %d bytes of a layer of %d fetched", fetched, len(layer))
-			}
-			w := behave("sleep")
-			w.Image = ref
-			n.start(t, w, "one")
 		})
 	}
 }

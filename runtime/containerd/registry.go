@@ -2,12 +2,9 @@ package containerd
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,39 +23,17 @@ import (
 type registry struct {
 	host       string // in words and addresses
 	base       url.URL
+	origin     string // the registry it stands in for; empty: it is that itself
 	repository string
 	stall      time.Duration
+	insecure   []string
+	login      *Login // nil: the node is nobody there
 	client     *http.Client
-	token      string // that it gave to whoever asked
-	pulse      *time.Timer
-}
+	pace       *pace
 
-// newRegistry takes the name of a repository, its host first.
-func newRegistry(name string, stall time.Duration) *registry {
-	host, repository, _ := strings.Cut(name, "/")
-	if host == "docker.io" {
-		host = "registry-1.docker.io"
-	}
-	scheme := "https"
-	if isLoopback(host) {
-		scheme = "http"
-	}
-	dialer := net.Dialer{Timeout: stall}
-	return &registry{
-		host: host, repository: repository, stall: stall,
-		base: url.URL{Scheme: scheme, Host: host},
-		client: &http.Client{Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: stall,
-			ResponseHeaderTimeout: stall, DisableCompression: true,
-		}},
-	}
-}
-
-// isLoopback tells whether a host with or without a port is this machine.
-func isLoopback(host string) bool {
-	name := (&url.URL{Host: host}).Hostname()
-	return name == "localhost" || net.ParseIP(name).IsLoopback()
+	basic bool   // it wants to see the password itself
+	token string // that it gave to whoever asked
+	pulse *time.Timer
 }
 
 // close ends the connections.
@@ -69,10 +44,12 @@ var (
 	errTooMuch = errors.New("it is longer than it may be")
 )
 
-// watch gives a context that ends when nothing comes for too long.
+// watch gives a context that ends when the registry is waited for too long. What else
+// takes its time, such as a slow disk, does not count.
 func (r *registry) watch(ctx context.Context) (watched context.Context, stop func()) {
 	watched, cancel := context.WithCancelCause(ctx)
 	r.pulse = time.AfterFunc(r.stall, func() { cancel(errStalled) })
+	r.pulse.Stop()
 	return watched, func() {
 		r.pulse.Stop()
 		cancel(nil)
@@ -88,29 +65,35 @@ func (r *registry) manifest(ctx context.Context, sum string) (*http.Response, er
 	return r.open(ctx, "manifests", sum, 0)
 }
 
-// blob opens other content from an offset on. A registry may ignore that and send all.
-func (r *registry) blob(ctx context.Context, sum string, offset int64) (body io.ReadCloser, from int64, err error) {
+// blob opens other content of a known size from an offset on. A registry may ignore that
+// and send all.
+func (r *registry) blob(ctx context.Context, sum string, offset, size int64) (body io.ReadCloser, from int64, err error) {
 	resp, err := r.open(ctx, "blobs", sum, offset)
 	if err != nil {
 		return nil, 0, err
 	}
-	if resp.StatusCode != http.StatusPartialContent {
-		return resp.Body, 0, nil
+	if resp.StatusCode == http.StatusPartialContent {
+		from = offset
 	}
-	if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
-		resp.Body.Close()
-		return nil, 0, fmt.Errorf("asked for what follows byte %d it sends %.60q: %w", offset, resp.Header.Get("Content-Range"), edge.ErrInvalid)
+	switch span := resp.Header.Get("Content-Range"); {
+	case from > 0 && !strings.HasPrefix(span, fmt.Sprintf("bytes %d-", offset)), from == 0 && resp.StatusCode == http.StatusPartialContent:
+		err = fmt.Errorf("asked for what follows byte %d it sends %.60q: %w", offset, span, edge.ErrInvalid)
+	case resp.ContentLength >= 0 && resp.ContentLength != size-from:
+		err = fmt.Errorf("it announces %d bytes of blob %s, of which %d are to come: %w", resp.ContentLength, sum, size-from, edge.ErrInvalid)
+	default:
+		return resp.Body, from, nil
 	}
-	return resp.Body, offset, nil
+	resp.Body.Close()
+	return nil, 0, err
 }
 
-// open asks for something, with the token that the registry wants to see.
+// open asks for something, with what the registry wants to see of whoever asks.
 func (r *registry) open(ctx context.Context, kind, sum string, offset int64) (*http.Response, error) {
 	resp, err := r.ask(ctx, kind, sum, offset)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized {
 		challenge := resp.Header.Get("WWW-Authenticate")
 		resp.Body.Close()
-		if r.token, err = r.fetchToken(ctx, challenge); err != nil {
+		if err = r.identify(ctx, challenge); err != nil {
 			return nil, err
 		}
 		resp, err = r.ask(ctx, kind, sum, offset)
@@ -118,7 +101,7 @@ func (r *registry) open(ctx context.Context, kind, sum string, offset int64) (*h
 	if err != nil {
 		return nil, err
 	}
-	if err := statusError(resp); err != nil {
+	if err := r.statusError(resp); err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
@@ -126,7 +109,11 @@ func (r *registry) open(ctx context.Context, kind, sum string, offset int64) (*h
 }
 
 func (r *registry) ask(ctx context.Context, kind, sum string, offset int64) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base.JoinPath("v2", r.repository, kind, sum).String(), http.NoBody)
+	where := r.base.JoinPath("v2", r.repository, kind, sum)
+	if r.origin != "" {
+		where.RawQuery = url.Values{"ns": {r.origin}}.Encode() // as mirrors of several registries expect it
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -136,133 +123,36 @@ func (r *registry) ask(ctx context.Context, kind, sum string, offset int64) (*ht
 	if offset > 0 {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
 	}
-	if r.token != "" {
-		req.Header.Set("Authorization", "Bearer "+r.token) // and not to where it redirects to
-	}
+	r.sign(req)
 	return r.do(req)
 }
 
 func (r *registry) do(req *http.Request) (*http.Response, error) {
+	r.pulse.Reset(r.stall)
+	defer r.pulse.Stop()
 	resp, err := r.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	r.pulse.Reset(r.stall)
-	resp.Body = &watchedBody{resp.Body, r}
+	resp.Body = &watchedBody{ReadCloser: resp.Body, ctx: req.Context(), registry: r}
 	return resp, nil
 }
 
-// watchedBody tells that something comes.
+// watchedBody tells that something comes, and takes it no faster than it may.
 type watchedBody struct {
 	io.ReadCloser
+	ctx      context.Context
 	registry *registry
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.registry.pulse.Reset(b.registry.stall)
+	share, err := b.registry.pace.await(b.ctx, len(p))
+	if err != nil {
+		return 0, err
 	}
+	b.registry.pulse.Reset(b.registry.stall)
+	n, err := b.ReadCloser.Read(p[:share])
+	b.registry.pulse.Stop()
+	b.registry.pace.took(n)
 	return n, err
-}
-
-// statusError says what an answer means that is not what was asked for.
-func statusError(resp *http.Response) error {
-	switch code := resp.StatusCode; {
-	case code == http.StatusOK, code == http.StatusPartialContent:
-		return nil
-	case code == http.StatusNotFound:
-		return edge.WithHint(fmt.Errorf("it has no such image or no part of it: %w", edge.ErrNotFound), "push it there under this digest")
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return edge.WithHint(fmt.Errorf("it does not give the image to everybody (%s), and the node has no password: %w", resp.Status, edge.ErrInvalid),
-			"let the node import the image as an archive")
-	case code >= http.StatusInternalServerError, code == http.StatusTooManyRequests:
-		return fmt.Errorf("it answers %q: %w", resp.Status, edge.ErrUnavailable)
-	}
-	return fmt.Errorf("it answers %q: %w", resp.Status, edge.ErrInvalid)
-}
-
-// maxToken bounds what a registry may have its callers carry.
-const maxToken = 64 << 10
-
-// fetchToken gets what a registry gives to anybody who asks for it first.
-func (r *registry) fetchToken(ctx context.Context, challenge string) (string, error) {
-	where, err := r.tokenAddress(challenge)
-	if err != nil {
-		return "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	resp, err := r.do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	if err := statusError(resp); err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
-	if err != nil {
-		return "", err
-	}
-	var given struct {
-		Token  string `json:"token"`
-		Access string `json:"access_token"`
-	}
-	if err := json.Unmarshal(text, &given); err != nil || given.Token+given.Access == "" {
-		return "", fmt.Errorf("what should be a token is none: %w", edge.ErrInvalid)
-	}
-	if given.Token == "" {
-		return given.Access, nil
-	}
-	return given.Token, nil
-}
-
-// tokenAddress reads where a token is to be had: Bearer realm="…",service="…".
-func (r *registry) tokenAddress(challenge string) (string, error) {
-	scheme, rest, _ := strings.Cut(challenge, " ")
-	values := map[string]string{}
-	for part := range strings.SplitSeq(rest, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		values[name] = strings.Trim(value, `"`)
-	}
-	realm, err := url.Parse(values["realm"])
-	if !strings.EqualFold(scheme, "Bearer") || err != nil || realm.Host == "" {
-		return "", edge.WithHint(fmt.Errorf("it wants to know who asks, by %.80q, and the node has no password: %w", challenge, edge.ErrInvalid),
-			"let the node import the image as an archive")
-	}
-	if realm.Scheme != "https" && !(realm.Scheme == "http" && isLoopback(realm.Host)) {
-		return "", fmt.Errorf("it sends for a token to %.80q, which is not encrypted: %w", realm.Redacted(), edge.ErrInvalid)
-	}
-	query := realm.Query()
-	query.Set("scope", "repository:"+r.repository+":pull")
-	if service := values["service"]; service != "" {
-		query.Set("service", service)
-	}
-	realm.RawQuery = query.Encode()
-	return realm.String(), nil
-}
-
-// explain says whose fault an error is, and what to do about it.
-func (r *registry) explain(ctx context.Context, err error) error {
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errStalled):
-		err = fmt.Errorf("%w for %v: %w", errStalled, r.stall, edge.ErrUnavailable)
-	case cause != nil:
-		return cause
-	}
-	if !isOurs(err) {
-		err = fmt.Errorf("%w: %w", edge.ErrUnavailable, err)
-	}
-	hint := edge.HintOf(err)
-	if hint == "" && errors.Is(err, edge.ErrUnavailable) {
-		hint = "is it to be reached from the node? what has come so far is kept for a day; pull again"
-	}
-	err = fmt.Errorf("registry %s: %w", r.host, err)
-	if hint == "" {
-		return err
-	}
-	return edge.WithHint(err, hint)
 }

@@ -101,3 +101,11 @@ func (r *fakeRegistry) layer() (sum string, content []byte) {
 	sum = largest(r.blobs)
 	return sum, r.blobs[sum]
 }
+
+// size is how many bytes there are of everything.
+func (r *fakeRegistry) size() (size int64) {
+	for _, content := range r.blobs {
+		size += int64(len(content))
+	}
+	return size
+}
