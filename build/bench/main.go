@@ -21,9 +21,10 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".run/bench", "folder of the benchmark's state")
 	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
 	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
-	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, policy or link")
+	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, policy or link, or serve, which is not among those run without this")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
 	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
+	o.serve.flags()
 	route := flag.String("relay", "", "be a relay of the dispatch section, WAY=SOCKET=TARGET, and nothing else")
 	flag.Parse()
 	if *route != "" {
@@ -46,6 +47,7 @@ func exit(err error) {
 type options struct {
 	dir, binary, image, only string
 	requests, containers     int
+	serve                    serveOptions
 }
 
 // bench is one run.
@@ -55,6 +57,9 @@ type bench struct {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	if o.only == "serve" {
+		return serve(ctx, o)
+	}
 	node, err := stand.Start(ctx, stand.Options{Dir: o.dir, Binary: o.binary, Compose: "build/bench/ten.yaml"})
 	if err != nil {
 		return err

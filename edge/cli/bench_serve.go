@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,6 +141,9 @@ func printLoad(p printer, r load.Report) error {
 	fmt.Fprintf(p.out, "refused at once after %s; sent late by %s\n", quantileWords(r.Refusals), quantileWords(r.Generator))
 	for _, c := range r.Classes {
 		fmt.Fprintf(p.out, "%v: %.1f%% sure that 99%% are on time; with as many not on time, 99%% sure takes %d tasks\n", c.Class, 100*c.Sure, c.Needed)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.Reasons)) {
+		fmt.Fprintf(p.out, "%s: %d\n", printable(reason), r.Reasons[reason])
 	}
 	if m := r.Machine; m != nil {
 		fmt.Fprintf(p.out, "of %d CPUs: agent %s, models %s, generator %s, other work %s\n", m.CPUs,

@@ -41,12 +41,12 @@ func (g *Generator) measureKind(ctx context.Context, k *kind, r *rand.Rand) erro
 			return err
 		}
 		sent := time.Now()
-		outcome, err := g.door.fire(ctx, question{k.Model, k.Class, g.options.Tenant, patience, payload})
+		outcome, reason, err := g.door.fire(ctx, question{k.Model, k.Class, g.options.Tenant, patience, payload})
 		if err != nil {
 			return err
 		}
 		if outcome != edge.Completed {
-			return fmt.Errorf("a task with %v to its deadline was %v: %w", patience, outcome, edge.ErrUnavailable)
+			return fmt.Errorf("a task with %v to its deadline was %v (%s): %w", patience, outcome, reason, edge.ErrUnavailable)
 		}
 		k.alone = append(k.alone, time.Since(sent))
 	}

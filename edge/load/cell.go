@@ -20,6 +20,7 @@ type task struct {
 
 	sent, answered time.Duration
 	outcome        edge.Outcome
+	reason         edge.Reason
 	err            error
 }
 
@@ -113,15 +114,23 @@ func (g *Generator) one(ctx context.Context, t *task, start time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, due.Add(overtime))
 	defer cancel()
 	t.sent = time.Since(start)
-	t.outcome, t.err = g.door.fire(ctx, question{t.Model, t.Class, g.options.Tenant, time.Until(due), t.payload})
+	t.outcome, t.reason, t.err = g.door.fire(ctx, question{t.Model, t.Class, g.options.Tenant, time.Until(due), t.payload})
 	t.answered = time.Since(start)
 }
 
 // view is the node and the machine at one moment.
 type view struct {
-	submitted uint64 // tasks, by whomever
-	meter     meter
-	known     bool // false: the agent is on another machine, or /proc cannot be read
+	queue edge.QueueReport
+	meter meter
+	known bool // false: the agent is on another machine, or /proc cannot be read
+}
+
+// submitted is how many tasks the agent has been asked for, by whomever.
+func (v view) submitted() (n uint64) {
+	for _, c := range v.queue.Classes {
+		n += c.Submitted
+	}
+	return n
 }
 
 func (g *Generator) look(ctx context.Context) (view, error) {
@@ -129,10 +138,7 @@ func (g *Generator) look(ctx context.Context) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	var v view
-	for _, c := range status.Scheduler.Classes {
-		v.submitted += c.Submitted
-	}
+	v := view{queue: status.Scheduler}
 	if strings.HasPrefix(g.options.Address, "http://") {
 		return v, nil
 	}

@@ -3,6 +3,8 @@ package load
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -45,27 +47,50 @@ func newDoor(address string) *door {
 
 func (d *door) close() { d.http.CloseIdleConnections() }
 
-// fire sends a task and returns when all of its answer has come.
-func (d *door) fire(ctx context.Context, q question) (edge.Outcome, error) {
+// fire sends a task and returns when all of its answer has come, with what became of
+// it and the reason where the agent gave one.
+func (d *door) fire(ctx context.Context, q question) (edge.Outcome, edge.Reason, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.base+"/v2/models/"+url.PathEscape(q.model)+"/infer", bytes.NewReader(q.payload.Body))
 	if err != nil {
-		return edge.Failed, fmt.Errorf("cannot address model %q: %w", q.model, err)
+		return edge.Failed, "", fmt.Errorf("cannot address model %q: %w", q.model, err)
 	}
 	q.write(r.Header)
 	resp, err := d.http.Do(r)
 	if err != nil {
-		return edge.Failed, fmt.Errorf("cannot send task: %w", err)
+		return edge.Failed, "", fmt.Errorf("cannot send task: %w", err)
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return edge.Failed, fmt.Errorf("cannot read answer: %w", err)
-	}
-	var outcome edge.Outcome
-	if err := outcome.UnmarshalText([]byte(resp.Header.Get(localapi.HeaderOutcome))); err != nil {
-		return edge.Failed, fmt.Errorf("cannot read answer (%s): %w", resp.Status, err)
-	}
-	return outcome, nil
+	return become(resp)
 }
+
+// become reads what became of a task.
+func become(resp *http.Response) (outcome edge.Outcome, reason edge.Reason, err error) {
+	if err := outcome.UnmarshalText([]byte(resp.Header.Get(localapi.HeaderOutcome))); err != nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody)) // to keep the connection
+		return edge.Failed, "", fmt.Errorf("cannot read answer (%s): %w", resp.Status, err)
+	}
+	if outcome == edge.Completed {
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return edge.Failed, "", fmt.Errorf("cannot read answer: %w", err)
+		}
+		return outcome, "", nil
+	}
+	var body oip.ErrorBody
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err == nil {
+		err = json.Unmarshal(text, &body)
+	}
+	if err != nil {
+		return edge.Failed, "", fmt.Errorf("cannot read what became of task (%s): %w", resp.Status, err)
+	}
+	if outcome == edge.Failed {
+		err = errors.New(body.Error)
+	}
+	return outcome, edge.Reason(body.Reason), err
+}
+
+// maxErrorBody bounds what is read of an error, in bytes.
+const maxErrorBody = 64 << 10
 
 // question is one task as it is sent.
 type question struct {

@@ -25,11 +25,14 @@ type Report struct {
 	OnTime  int     `json:"onTime"`
 	OfBound float64 `json:"ofBound"` // on time ÷ bound
 
-	Classes   []ClassReport `json:"classes"`
-	Refusals  Quantiles     `json:"refusals"`  // from sending to the answer, of those refused at once
-	Generator Quantiles     `json:"generator"` // how late tasks were sent
-	Machine   *Machine      `json:"machine,omitempty"`
-	Failure   string        `json:"failure,omitempty"` // the first one
+	Classes []ClassReport `json:"classes"`
+	Kinds   []KindReport  `json:"kinds"`
+	// Reasons count what the agent said of tasks that were not answered: "refused: queue_full".
+	Reasons   map[string]int `json:"reasons,omitempty"`
+	Refusals  Quantiles      `json:"refusals"`  // from sending to the answer, of those refused at once
+	Generator Quantiles      `json:"generator"` // how late tasks were sent
+	Machine   *Machine       `json:"machine,omitempty"`
+	Failure   string         `json:"failure,omitempty"` // the first one
 	// Doubts are what speaks against quoting the figures.
 	Doubts []string `json:"doubts,omitempty"`
 }
@@ -54,6 +57,16 @@ type ClassReport struct {
 	Needed int     `json:"needed"`
 }
 
+// KindReport is one kind of task: what it takes, and what the agent counted with in the
+// end.
+type KindReport struct {
+	Kind     string        `json:"kind"`
+	Work     time.Duration `json:"workNs"` // in the middle
+	Alone    Quantiles     `json:"alone"`
+	Estimate time.Duration `json:"estimateNs"`
+	Firm     time.Duration `json:"firmNs"` // for urgent tasks
+}
+
 // Quantiles of some times.
 type Quantiles struct {
 	Of  int           `json:"of"`
@@ -70,7 +83,9 @@ func (g *Generator) report(tasks []task, before, after view) Report {
 	r := Report{Order: g.options.Order, Slots: g.slots, Seed: g.options.Seed, Length: g.options.Length, Tasks: len(tasks), Exact: true}
 	for _, k := range g.kinds {
 		r.Exact = r.Exact && k.input.exact
+		r.Kinds = append(r.Kinds, kindReport(k, after.queue))
 	}
+	r.Reasons = map[string]int{}
 	planned := make([]sim.Task, len(tasks))
 	var refusals, late times
 	for i := range tasks {
@@ -82,6 +97,9 @@ func (g *Generator) report(tasks []task, before, after view) Report {
 		}
 		if t.onTime() {
 			r.OnTime++
+		}
+		if t.outcome != edge.Completed && t.reason != "" {
+			r.Reasons[fmt.Sprintf("%v: %s", t.outcome, t.reason)]++
 		}
 		if t.err != nil && r.Failure == "" {
 			r.Failure = t.err.Error()
@@ -99,7 +117,21 @@ func (g *Generator) report(tasks []task, before, after view) Report {
 	if before.known && after.known {
 		r.Machine = after.meter.since(before.meter)
 	}
-	r.Doubts = r.doubts(after.submitted - before.submitted)
+	r.Doubts = r.doubts(after.submitted() - before.submitted())
+	return r
+}
+
+func kindReport(k *kind, queue edge.QueueReport) KindReport {
+	var alone times
+	for _, took := range k.alone {
+		alone.add(took, 1)
+	}
+	r := KindReport{Kind: k.String(), Work: k.work, Alone: alone.quantiles()}
+	for _, m := range queue.Models {
+		if m.Model == k.Model {
+			r.Estimate, r.Firm = m.Estimate, m.Firm
+		}
+	}
 	return r
 }
 
