@@ -101,6 +101,10 @@ type QueueReport struct {
 	Classes  []ClassReport     `json:"classes"`
 	Models   []ModelReport     `json:"models"`
 	Draining bool              `json:"draining,omitempty"`
+	// Suspended is how many instances are halted now in favour of more urgent tasks, and
+	// Suspensions how often one was since the start.
+	Suspended   int    `json:"suspended,omitempty"`
+	Suspensions uint64 `json:"suspensions,omitempty"`
 }
 
 // ClassReport counts the tasks of one class.
@@ -175,8 +179,10 @@ const (
 	InstanceStarting InstanceState = "starting" // runs, not ready yet
 	InstanceReady    InstanceState = "ready"    // takes tasks, or simply runs when it is a plain service
 	InstanceUnready  InstanceState = "unready"  // was ready, does not answer now
-	InstanceBackoff  InstanceState = "backoff"  // ended or could not start; waits for its next try
-	InstanceStopping InstanceState = "stopping"
-	InstanceEnded    InstanceState = "ended" // ended and is not to be restarted
-	InstanceUnknown  InstanceState = "unknown"
+	// InstanceSuspended: ready, and its task halted in favour of more urgent ones.
+	InstanceSuspended InstanceState = "suspended"
+	InstanceBackoff   InstanceState = "backoff" // ended or could not start; waits for its next try
+	InstanceStopping  InstanceState = "stopping"
+	InstanceEnded     InstanceState = "ended" // ended and is not to be restarted
+	InstanceUnknown   InstanceState = "unknown"
 )

@@ -115,6 +115,10 @@ type Serve struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// ReadyWithin is how long a started instance may take until it is ready.
 	ReadyWithin time.Duration `json:"readyWithin,omitempty"`
+	// Fixed: its tasks are never suspended for more urgent ones.
+	Fixed bool `json:"fixed,omitempty"`
+	// Exact: its tasks are answered by the model they ask for, and never by a variant.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // Models lists every model the workload answers, the main one first.

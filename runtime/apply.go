@@ -43,6 +43,9 @@ func (l *loop) want(w *workload, spec edge.Workload) {
 			seat.retry(l.now)
 			if seat.inst != nil {
 				seat.inst.spec = spec // when to restart it, how long to wait for it: in force at once
+				if spec.Serve != nil {
+					seat.inst.ep.fix(spec.Serve.Fixed)
+				}
 			}
 		}
 	}

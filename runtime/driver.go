@@ -35,6 +35,17 @@ type Driver interface {
 	Usage(ctx context.Context, id string) (edge.Usage, error)
 }
 
+// Suspender halts running instances, which is optional: without it no task ever gives
+// way. Nothing stays halted: Stop and Remove let an instance go on first, and a driver
+// that lists what an earlier agent halted has let it go on.
+type Suspender interface {
+	// Suspend halts every process of the instance, within a few milliseconds and without
+	// the daemon, or changes nothing and says why. It keeps its memory.
+	Suspend(ctx context.Context, id string) error
+	// Resume lets it go on. What is not halted, or not there, needs nothing.
+	Resume(ctx context.Context, id string) error
+}
+
 // The optional verbs below serve people and tests; the supervisor lives without.
 
 // Execer runs a command inside a running instance.

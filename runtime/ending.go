@@ -39,6 +39,8 @@ func (l *loop) detach(inst *instance) {
 	if inst.cancel != nil {
 		inst.cancel()
 	}
+	l.s.halted.forget(inst.ID)
+	inst.stuck = ""
 	if inst.ep != nil {
 		ep := inst.ep
 		inst.ep = nil

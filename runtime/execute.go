@@ -53,23 +53,31 @@ func (s *Supervisor) Execute(ctx context.Context, t edge.Task) (edge.Answer, err
 		return edge.Answer{}, fmt.Errorf("header length %d in a body of %d bytes: %w",
 			t.Input.HeaderLength, len(t.Input.Body), edge.ErrInvalid)
 	}
-	answer, err := s.attempt(ctx, entry, t)
+	r := s.runs.begin(t)
+	defer s.runs.end(r)
+	answer, err := s.attempt(ctx, entry, r)
 	if errors.Is(err, edge.ErrUnavailable) {
 		// No instance can have seen the request whole, so another one may.
-		return s.persevere(ctx, t, seen, err)
+		return s.persevere(ctx, r, seen, err)
 	}
 	return answer, err
 }
 
 // attempt asks one instance.
-func (s *Supervisor) attempt(ctx context.Context, entry catalogEntry, t edge.Task) (edge.Answer, error) {
+func (s *Supervisor) attempt(ctx context.Context, entry catalogEntry, r *run) (edge.Answer, error) {
+	t := r.task
 	ep, l, err := entry.pool.acquire(ctx, t.Model)
 	if err != nil {
+		return edge.Answer{}, err
+	}
+	if err := r.enter(ctx, ep, l); err != nil {
+		ep.pool.release(ep, l, outcomeNone)
 		return edge.Answer{}, err
 	}
 	answer, failure := l.do(request{
 		path: inferPath(t), body: t.Input.Body, headerLength: t.Input.HeaderLength, limit: maxAnswer,
 	}, ep.timeout)
+	s.leave(r)
 	if failure != nil {
 		return edge.Answer{}, s.blame(ep, l, t, failure)
 	}
@@ -213,34 +221,4 @@ func gaveUp(err error) error {
 		return fmt.Errorf("no lane was free in time: %w", edge.ErrDeadline)
 	}
 	return fmt.Errorf("no lane was free yet: %w", edge.ErrCancelled)
-}
-
-// catalog is what the models are at one moment; it is replaced, never changed.
-type catalog struct {
-	models   map[string]catalogEntry
-	names    []string
-	replaced chan struct{} // closed once a newer one is there
-}
-
-type catalogEntry struct {
-	pool    *pool
-	meta    oip.ModelMetadata
-	ready   bool
-	timeout time.Duration
-}
-
-func newCatalog() *catalog {
-	return &catalog{models: make(map[string]catalogEntry), replaced: make(chan struct{})}
-}
-
-// Model describes a model. known: a desired workload serves it. ready: an instance
-// answers it now. The metadata is empty until one has been ready once.
-func (s *Supervisor) Model(name string) (meta oip.ModelMetadata, ready, known bool) {
-	entry, known := s.catalog.Load().models[name]
-	return entry.meta, entry.ready, known
-}
-
-// Models lists the models of the desired workloads, sorted.
-func (s *Supervisor) Models() []string {
-	return s.catalog.Load().names
 }

@@ -123,8 +123,9 @@ func (l *loop) stop(inst *instance, why string, grace time.Duration) {
 		drained = inst.ep.pool.withdraw(inst.ep)
 		drainWithin = inst.ep.timeout
 	}
-	id := inst.ID
+	id, ep := inst.ID, inst.ep
 	l.spawn(func(ctx context.Context) {
+		l.s.loosen(ep) // or what is in flight would not end
 		if grace > 0 && drained != nil {
 			awaitDrain(ctx, drained, drainWithin)
 		}

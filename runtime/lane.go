@@ -40,9 +40,10 @@ type lane struct {
 	buf    *bufio.Reader
 	head   []byte // scratch
 
-	mu      sync.Mutex // guards what follows; held only to swap the connection
+	mu      sync.Mutex // guards what follows; held only to swap the connection, or its deadline
 	conn    net.Conn
 	aborted bool
+	clock   clock // of the request
 }
 
 // request is what is sent. An empty method is POST.
@@ -84,9 +85,9 @@ func (e *wireError) Unwrap() error { return e.err }
 // connection that the server closed while it lay idle is replaced once, and only
 // when the request cannot have been read whole.
 func (l *lane) do(r request, within time.Duration) (reply, *wireError) {
-	deadline := time.Now().Add(within)
+	l.begin(within)
 	for {
-		conn, reused, err := l.connect(deadline)
+		conn, reused, err := l.connect(within)
 		if err != nil {
 			return reply{}, &wireError{wireUnreached, err}
 		}
@@ -105,34 +106,34 @@ func (l *lane) do(r request, within time.Duration) (reply, *wireError) {
 }
 
 // connect returns the lane's connection, dialling when there is none.
-func (l *lane) connect(deadline time.Time) (conn net.Conn, reused bool, err error) {
+func (l *lane) connect(within time.Duration) (conn net.Conn, reused bool, err error) {
 	l.mu.Lock()
 	conn, aborted := l.conn, l.aborted
+	if conn != nil {
+		err = conn.SetDeadline(l.clock.deadline())
+	}
 	l.mu.Unlock()
 	if aborted {
 		return nil, false, net.ErrClosed
 	}
 	if conn != nil {
-		return conn, true, conn.SetDeadline(deadline)
+		return conn, true, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(dialWithin, time.Until(deadline)))
+	ctx, cancel := context.WithTimeout(context.Background(), min(dialWithin, within))
 	defer cancel()
 	if conn, err = l.dial(ctx, l.socket); err != nil {
 		return nil, false, err
 	}
-	if !l.keep(conn) {
-		return nil, false, net.ErrClosed
-	}
-	return conn, false, conn.SetDeadline(deadline)
+	return conn, false, l.keep(conn)
 }
 
 // keep makes conn the lane's own, unless the lane was aborted meanwhile.
-func (l *lane) keep(conn net.Conn) bool {
+func (l *lane) keep(conn net.Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.aborted {
 		conn.Close()
-		return false
+		return net.ErrClosed
 	}
 	l.conn = conn
 	l.reader = limitedConn{conn: conn}
@@ -141,7 +142,7 @@ func (l *lane) keep(conn net.Conn) bool {
 	} else {
 		l.buf.Reset(&l.reader)
 	}
-	return true
+	return conn.SetDeadline(l.clock.deadline())
 }
 
 // close drops the connection; the next request dials anew.

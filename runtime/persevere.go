@@ -17,7 +17,6 @@ const maxUnread = 2
 // restarted one as soon as it is ready.
 type perseverance struct {
 	s      *Supervisor
-	task   edge.Task
 	began  time.Time
 	unread int
 	enough <-chan time.Time // nil: the task's deadline says when
@@ -26,8 +25,9 @@ type perseverance struct {
 // persevere tries again until the task's deadline; a task without one waits as
 // long as its workload gives one request. err is why the first attempt, with the
 // catalog seen, sent nothing.
-func (s *Supervisor) persevere(ctx context.Context, t edge.Task, seen *catalog, err error) (edge.Answer, error) {
-	p := perseverance{s: s, task: t, began: time.Now()}
+func (s *Supervisor) persevere(ctx context.Context, r *run, seen *catalog, err error) (edge.Answer, error) {
+	t := r.task
+	p := perseverance{s: s, began: time.Now()}
 	if t.HasDeadline() {
 		bounded, cancel := context.WithDeadline(ctx, t.Deadline)
 		defer cancel()
@@ -47,7 +47,7 @@ func (s *Supervisor) persevere(ctx context.Context, t edge.Task, seen *catalog, 
 			return edge.Answer{}, fmt.Errorf("model %q is no longer served: %w", t.Model, edge.ErrNotFound)
 		}
 		var answer edge.Answer
-		if answer, err = s.attempt(ctx, entry, t); !errors.Is(err, edge.ErrUnavailable) {
+		if answer, err = s.attempt(ctx, entry, r); !errors.Is(err, edge.ErrUnavailable) {
 			return answer, err
 		}
 	}

@@ -27,6 +27,9 @@ type endpoint struct {
 	fails   int           // failures in a row
 	lastOK  time.Time     // of the latest good answer
 	drained chan struct{} // not nil while somebody waits for busy to become 0
+	run     *run          // of the task it works on, if it works on one at a time
+	fixed   bool          // its workload does not let it be halted
+	ending  bool          // it is being stopped, and not to be halted any more
 
 	poke chan struct{} // capacity 1: a hint to probe now is never needed twice
 
@@ -43,6 +46,7 @@ func newEndpoint(inst edge.Instance, serve *edge.Serve, p *pool, dial func(conte
 		ep.lanes = append(ep.lanes, &lane{socket: inst.Socket, dial: dial})
 	}
 	ep.idle = append(ep.idle, ep.lanes...)
+	ep.fixed = serve.Fixed
 	return ep
 }
 

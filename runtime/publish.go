@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"holdfast/edge"
+	"holdfast/edge/oip"
 )
 
 // publish shows the state to the readers and tells what has changed of it.
@@ -66,7 +67,7 @@ func (l *loop) publishPools() {
 		}
 	}
 	same := slices.EqualFunc(pools, l.pools, func(a, b edge.Pool) bool {
-		return a.Name == b.Name && a.Lanes == b.Lanes && slices.Equal(a.Models, b.Models)
+		return a.Name == b.Name && a.Lanes == b.Lanes && a.Ladder == b.Ladder && slices.Equal(a.Models, b.Models)
 	})
 	if !same {
 		l.pools = pools
@@ -77,7 +78,7 @@ func (l *loop) publishPools() {
 // count is the workload as a pool. The declared cost is that of the main model;
 // for its variants, which are smaller, it is a safe bound.
 func (w *workload) count() edge.Pool {
-	pool := edge.Pool{Name: w.key}
+	pool := edge.Pool{Name: w.key, Ladder: w.ladder()}
 	for _, inst := range w.running() {
 		if inst.phase == phaseReady && inst.ep != nil {
 			pool.Lanes += len(inst.ep.lanes)
@@ -87,6 +88,30 @@ func (w *workload) count() edge.Pool {
 		pool.Models = append(pool.Models, edge.ModelCost{Model: model, Cost: w.spec.Serve.Cost})
 	}
 	return pool
+}
+
+// ladder tells whether a task for one of the models may be answered by one after it:
+// unless the workload asks for exactness, where they take the same inputs and give the
+// same outputs by their own words.
+func (w *workload) ladder() bool {
+	serve := w.spec.Serve
+	if serve.Exact || len(serve.Variants) == 0 {
+		return false
+	}
+	main := w.metas[serve.Model]
+	for _, variant := range serve.Variants {
+		meta := w.metas[variant]
+		if meta.Name == "" || !sameTensors(meta.Inputs, main.Inputs) || !sameTensors(meta.Outputs, main.Outputs) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameTensors(a, b []oip.TensorMetadata) bool {
+	return slices.EqualFunc(a, b, func(a, b oip.TensorMetadata) bool {
+		return a.Name == b.Name && a.Datatype == b.Datatype && slices.Equal(a.Shape, b.Shape)
+	})
 }
 
 // publishViews renews what Workloads returns.

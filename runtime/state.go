@@ -60,20 +60,22 @@ func (s *seat) restarts() int { return max(0, s.starts-1) }
 // instance is one container in the loop's eyes.
 type instance struct {
 	edge.Instance
-	spec     edge.Workload // what it was made from; for a found one what is wanted in its place
-	phase    phase
-	detail   string
-	cause    string    // why it was stopped or killed
-	began    time.Time // when its start returned; zero: an earlier agent started it
-	since    time.Time // it has been running or not ready since
-	readyAt  time.Time // zero while not ready
-	retiring bool      // somebody asked for its end
-	planned  bool      // its end is our doing and no failure
-	told     bool      // the event of its end is out
-	trouble  string    // why it cannot be stopped or removed
-	seat     *seat     // nil: an extra
-	ep       *endpoint // nil: not a model server, or not attached yet
-	cancel   context.CancelFunc
+	spec        edge.Workload // what it was made from; for a found one what is wanted in its place
+	phase       phase
+	detail      string
+	cause       string    // why it was stopped or killed
+	began       time.Time // when its start returned; zero: an earlier agent started it
+	since       time.Time // it has been running or not ready since
+	readyAt     time.Time // zero while not ready
+	retiring    bool      // somebody asked for its end
+	planned     bool      // its end is our doing and no failure
+	told        bool      // the event of its end is out
+	trouble     string    // why it cannot be stopped or removed
+	stuck       string    // why it cannot be suspended
+	stuckRemedy string
+	seat        *seat     // nil: an extra
+	ep          *endpoint // nil: not a model server, or not attached yet
+	cancel      context.CancelFunc
 }
 
 type phase uint8

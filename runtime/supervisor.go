@@ -21,6 +21,8 @@ type Supervisor struct {
 	began atomic.Bool
 	ended chan struct{} // closed when Run returns
 
+	runs    runs
+	halted  halted
 	catalog atomic.Pointer[catalog]
 	views   atomic.Pointer[[]edge.WorkloadView]
 }
@@ -126,7 +128,7 @@ func (s *Supervisor) DaemonChanged(report edge.DaemonReport) {
 // key. The caller must not change what it gets. Usage is not filled: measuring is
 // the driver's and takes time.
 func (s *Supervisor) Workloads() []edge.WorkloadView {
-	return *s.views.Load()
+	return s.halted.mark(*s.views.Load())
 }
 
 // inbox hands messages to the loop. Its queue has no bound of its own: it holds

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ const (
 	warnLoop     = "crash-loop"      // instances keep ending
 	warnNotReady = "model-not-ready" // a model server did not become ready in time
 	warnTeardown = "teardown-failed" // an instance cannot be stopped or removed
+	warnSuspend  = "suspend-failed"  // an instance cannot be halted for what is more urgent
 )
 
 type condition struct{ code, subject string }
@@ -63,6 +65,7 @@ func (l *loop) conditions() map[condition]edge.Warning {
 	for _, id := range slices.Sorted(maps.Keys(l.instances)) {
 		inst := l.instances[id]
 		raise(warnTeardown, inst.Workload, inst.trouble, "it is tried again; restarting containerd may help")
+		raise(warnSuspend, inst.Workload, inst.stuck, cmp.Or(inst.stuckRemedy, "urgent tasks wait for its tasks; `holdfast doctor` looks at the machine's cgroups"))
 	}
 	return current
 }

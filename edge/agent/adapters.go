@@ -20,6 +20,8 @@ var (
 	_ localapi.Logs      = logs{}
 	_ localapi.Images    = admitImages{}
 	_ localapi.Policies  = policies{}
+
+	_ scheduler.Suspender = (*runtime.Supervisor)(nil)
 )
 
 // inference lets the local API hand tasks to the scheduler.
@@ -47,6 +49,7 @@ type node struct{ *Agent }
 // Status is the node in one document.
 func (n node) Status() edge.Status {
 	snapshot := n.scheduler.Snapshot()
+	snapshot.Report.Suspended, snapshot.Report.Suspensions = n.supervisor.Suspensions()
 	return edge.Status{
 		Node:       n.config.Load().Node.Name,
 		Version:    n.options.Version,

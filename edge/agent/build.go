@@ -36,9 +36,15 @@ func (a *Agent) build(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	order, err := scheduler.ParseOrder(c.Scheduler.Order)
+	if err != nil {
+		return err
+	}
 	a.scheduler, err = scheduler.New(scheduler.Options{
+		Order:       order,
 		Slots:       slots(c),
-		Executor:    a.supervisor,
+		Executor:    executor(c, a.supervisor),
+		Suspended:   c.Scheduler.Suspended,
 		QueueLimit:  queueLimits(c),
 		DefaultCost: time.Duration(c.Scheduler.DefaultCost),
 		Settled:     a.recent.Settled,
@@ -180,6 +186,14 @@ func queueLimits(c config.Config) map[edge.Class]int {
 		limits[class] = c.Scheduler.Classes.Of(class).Queue
 	}
 	return limits
+}
+
+// executor is the supervisor, without its means to suspend where nothing is to be.
+func executor(c config.Config, s *runtime.Supervisor) scheduler.Executor {
+	if c.Scheduler.Preempt {
+		return s
+	}
+	return struct{ scheduler.Executor }{s}
 }
 
 func slots(c config.Config) int {

@@ -26,7 +26,7 @@ func honoured() rule {
 	}
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
-		"tenant": {},
+		"tenant": {}, "preemptible": {}, "degrade": {},
 	}
 	service := map[string]rule{
 		"image": {shape: text}, "command": {shape: words}, "entrypoint": {shape: words},

@@ -81,6 +81,8 @@ func meaningOf(path string) (value, meaning string) {
 		{"x-holdfast.concurrency", "a number from 1 to 1024", "tasks one instance answers at once; 1 where not given"},
 		{"x-holdfast.timeout", "a duration", "after which a request means that its instance hangs"},
 		{"x-holdfast.readyWithin", "a duration", "how long an instance may take until it is ready"},
+		{"x-holdfast.preemptible", "true or false", "false keeps its tasks from being suspended for more urgent ones; true where not given and concurrency is 1"},
+		{"x-holdfast.degrade", "true or false", "false keeps variants from answering in its place when time is short; true where not given"},
 		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance, which a policy must allow"},
 		{"x-holdfast.tenant", "a name", "whose share of the node it uses; left out: `_default`"},
 	} {

@@ -28,7 +28,7 @@ func (s service) extension() (serve *edge.Serve, runAsRoot bool) {
 	x := extension{s, values}
 	runAsRoot = x.truth("runAsRoot")
 	if values["model"] == nil {
-		for _, key := range []string{"variants", "endpoint", "cost", "concurrency", "timeout", "readyWithin"} {
+		for _, key := range []string{"variants", "endpoint", "cost", "concurrency", "timeout", "readyWithin", "preemptible", "degrade"} {
 			if values[key] != nil {
 				x.problem(key, "needs a model", "name it with x-holdfast.model")
 			}
@@ -39,6 +39,7 @@ func (s service) extension() (serve *edge.Serve, runAsRoot bool) {
 		Model: x.model(), Variants: x.variants(), Endpoint: x.endpoint(),
 		Cost: x.duration("cost"), Timeout: x.duration("timeout"), ReadyWithin: x.duration("readyWithin"),
 		Concurrency: x.concurrency(),
+		Fixed:       x.denied("preemptible"), Exact: x.denied("degrade"),
 	}, runAsRoot
 }
 
@@ -164,6 +165,9 @@ func (x extension) concurrency() int {
 	}
 	return n
 }
+
+// denied tells whether false is said.
+func (x extension) denied(key string) bool { return x.values[key] != nil && !x.truth(key) }
 
 func (x extension) truth(key string) bool {
 	switch value := x.values[key].(type) {

@@ -89,6 +89,9 @@ type API struct {
 type Scheduler struct {
 	Slots       int      `json:"slots"`       // tasks that may run at once; 0: one for each CPU
 	DefaultCost Duration `json:"defaultCost"` // of a model that declares none, until it is measured
+	Order       string   `json:"order"`       // by which the queue is kept
+	Preempt     bool     `json:"preempt"`     // what runs may be suspended for what is more urgent
+	Suspended   int      `json:"suspended"`   // tasks suspended at once; 0: as many as slots and four more
 	Classes     Classes  `json:"classes"`
 }
 
@@ -165,7 +168,7 @@ func Default() Config {
 		},
 		API: API{Listen: "127.0.0.1:7433", MaxBody: 16 * MiB, MaxInFlight: 64 * MiB},
 		Scheduler: Scheduler{
-			DefaultCost: Duration(50 * time.Millisecond),
+			DefaultCost: Duration(50 * time.Millisecond), Order: "plan", Preempt: true,
 			Classes: Classes{
 				Urgent: Class{Deadline: Duration(edge.Urgent.DefaultDeadline()), Queue: 64},
 				Normal: Class{Deadline: Duration(edge.Normal.DefaultDeadline()), Queue: 256},

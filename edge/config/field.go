@@ -45,6 +45,20 @@ func textField(at func(*Config) *string, wants string, accept func(string) bool)
 	}
 }
 
+func truthField(at func(*Config) *bool) field {
+	return field{
+		wants: "true or false", tags: []string{"!!bool"},
+		set: func(c *Config, in input) error {
+			if in.text != "true" && in.text != "false" {
+				return errors.New("is neither true nor false")
+			}
+			*at(c) = in.text == "true"
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatBool(*at(c)) },
+	}
+}
+
 func choiceField(at func(*Config) *string, choices ...string) field {
 	return textField(at, strings.Join(choices, " or "), func(s string) bool { return slices.Contains(choices, s) })
 }

@@ -103,6 +103,12 @@ func schedulerSettings() []setting {
 			intField(func(c *Config) *int { return &c.Scheduler.Slots }, 0, 4096)},
 		{"scheduler.defaultCost", false, "service time of a model that declares none, until it is measured",
 			durationField(func(c *Config) *Duration { return &c.Scheduler.DefaultCost }, Duration(time.Microsecond), longest, "50ms")},
+		{"scheduler.order", false, "the order of the queue: plan, or for comparison only fifo, priority, edf, edf-late, edf-hopeless, edf-refuse or latest-start, under which nothing is suspended",
+			choiceField(func(c *Config) *string { return &c.Scheduler.Order }, "plan", "fifo", "priority", "edf", "edf-late", "edf-hopeless", "edf-refuse", "latest-start")},
+		{"scheduler.preempt", false, "whether tasks may be suspended for more urgent ones; false: what runs runs to its end",
+			truthField(func(c *Config) *bool { return &c.Scheduler.Preempt })},
+		{"scheduler.suspended", false, "tasks that may be suspended at once, each with the memory of its instance; 0: as many as slots and four more",
+			intField(func(c *Config) *int { return &c.Scheduler.Suspended }, 0, 4096)},
 	}
 }
 

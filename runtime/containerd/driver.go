@@ -27,6 +27,7 @@ var (
 	_ runtime.ImageKeeper   = (*Driver)(nil)
 	_ runtime.DaemonWatcher = (*Driver)(nil)
 	_ runtime.EventSource   = (*Driver)(nil)
+	_ runtime.Suspender     = (*Driver)(nil)
 )
 
 // Options say which daemon to use and where the driver keeps its files.
@@ -54,14 +55,6 @@ type Options struct {
 	// PullStall is how long a registry may say nothing before a pull from it is given
 	// up; default 30 s.
 	PullStall time.Duration
-	// PullPause is the first pause after a registry broke off; default 1 s.
-	PullPause time.Duration
-	// Registries says, for each pull anew, how registries are reached. nil: the image's
-	// own over HTTPS, as nobody.
-	Registries func() (Registries, error)
-	// Room tells whether so many bytes may still be written into the daemon's store:
-	// nil, or edge.ErrNoRoom. nil: as many as the disk takes.
-	Room func(need int64) error
 
 	Log *slog.Logger // default discards
 }
@@ -80,9 +73,9 @@ type Driver struct {
 	opts Options
 	log  *slog.Logger
 
-	images imageCache
-	hands  hands
-	pace   pace
+	images   imageCache
+	hands    hands
+	freezers freezers
 
 	mu     sync.Mutex     // guards what follows
 	client *client.Client // nil until first needed and after Close
@@ -110,7 +103,6 @@ func New(opts Options) (*Driver, error) {
 	opts.AskEvery = cmp.Or(opts.AskEvery, 5*time.Second)
 	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
 	opts.PullStall = cmp.Or(opts.PullStall, 30*time.Second)
-	opts.PullPause = cmp.Or(opts.PullPause, time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -143,8 +135,12 @@ func (d *Driver) Open() error {
 	return nil
 }
 
-// Close lets go of the daemon. Containers go on.
+// Close lets go of the daemon. Containers go on, suspended ones too.
 func (d *Driver) Close() error {
+	return errors.Join(d.freezers.thawAll(), d.disconnect())
+}
+
+func (d *Driver) disconnect() error {
 	d.mu.Lock()
 	conn := d.client
 	d.client, d.closed = nil, true

@@ -23,6 +23,7 @@ func TestDriver_Suite(t *testing.T) {
 			Again:     func() runtime.Driver { return n.again(t) },
 			Ready:     awaitReady,
 			Elsewhere: func() runtime.Driver { return newNode(t).Driver },
+			Halted:    n.Halted,
 			Bounce:    func(ctx context.Context) error { return errors.Join(shared.daemon.Kill(), shared.daemon.Restart(ctx)) },
 			Workloads: drivertest.Workloads{
 				Exit:       func(code int) edge.Workload { return behave("exit", strconv.Itoa(code)) },

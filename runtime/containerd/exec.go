@@ -29,6 +29,7 @@ func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Re
 	if stderr == nil {
 		stderr = io.Discard
 	}
+	defer d.hold(id)() // a command in a frozen cgroup would freeze with it
 	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, stdout, stderr))
 	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err) // the shim tells it in words alone

@@ -34,7 +34,11 @@ func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	}
 	instances := make([]edge.Instance, 0, len(held))
 	for i, container := range held {
-		instances = append(instances, d.instance(container, processes[i]))
+		instance := d.instance(container, processes[i])
+		if instance.Running {
+			d.freezers.meet(instance.ID, instance.PID)
+		}
+		instances = append(instances, instance)
 	}
 	return instances, nil
 }

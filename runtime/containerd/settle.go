@@ -131,6 +131,7 @@ func (d *Driver) enact(m measures, r remains, id string) error {
 // them, which needs no right over the processes, or else one by one.
 func killMembers(groups []string) error {
 	var failed []error
+	thawGroups(groups)
 	for _, group := range groups {
 		if err := writeExisting(filepath.Join(group, "cgroup.kill"), "1"); err == nil {
 			continue

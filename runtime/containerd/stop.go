@@ -25,6 +25,7 @@ func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error
 	if err != nil {
 		return err
 	}
+	defer d.hold(id)()
 	if err := d.stop(d.scope(ctx), c, id, grace); err != nil {
 		return fmt.Errorf("cannot stop instance %q: %w", id, err)
 	}
@@ -106,6 +107,7 @@ func (d *Driver) remove(ctx context.Context, c *client.Client, id string) error 
 	if err := checkID(id); err != nil {
 		return err
 	}
+	defer d.hold(id)()
 	if err := d.killAndWait(ctx, c, id); err != nil {
 		return err
 	}
@@ -128,6 +130,7 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 		if err := errors.Join(snapshot, d.removeFiles(id)); err != nil {
 			return err
 		}
+		d.freezers.forget(id)
 		return unlessGone(native(c.ContainerService().Delete(ctx, id)))
 	})
 }

@@ -45,6 +45,9 @@ type Bench struct {
 	Elsewhere func() runtime.Driver
 	// Bounce ends the daemon and starts it again, for a driver that tells events.
 	Bounce func(ctx context.Context) error
+	// Halted tells whether the instance is halted, for a driver that can suspend. It looks
+	// past the driver.
+	Halted func(id string) (bool, error)
 
 	Workloads
 }
@@ -108,6 +111,12 @@ func Checks() []Check {
 		{"UsageOfRunning", usageOfRunning},
 		{"UsageUnknown", usageUnknown},
 		{"MemoryLimitSeen", memoryLimitSeen},
+		{"SuspendHalts", suspendHalts},
+		{"SuspendUnknown", suspendUnknown},
+		{"StopOfSuspended", stopOfSuspended},
+		{"KillOfSuspended", killOfSuspended},
+		{"RemoveOfSuspended", removeOfSuspended},
+		{"AdoptSuspended", adoptSuspended},
 		{"EventsInOrder", eventsInOrder},
 		{"EventsOfStop", eventsOfStop},
 		{"EventsTellMemory", eventsTellMemory},

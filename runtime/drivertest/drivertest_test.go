@@ -27,6 +27,7 @@ func bench(f flaw, over <-chan struct{}) drivertest.Bench {
 		Driver:    open(),
 		Again:     open,
 		Elsewhere: func() runtime.Driver { return &driver{store: namespace()} },
+		Halted:    s.isHalted,
 		Bounce: func(context.Context) error {
 			h.tell(nil, edge.InstanceEvent{Kind: edge.InstanceEventGap})
 			return nil
@@ -51,6 +52,7 @@ func TestChecks_FindFlaws(t *testing.T) {
 	flaws := []flaw{
 		forgetsHash, listsNothing, startsTwice, startsAnything, leavesRecord, losesCode, forgetsExit, ignoresContext,
 		waitsForNothing, onlyKills, neverKills, stopsOnce, removesOnce, losesInstances, losesExits, guessesUsage, noUsage, noOOM,
+		onlyPretends, neverResumes, suspendsNothing, listThaws, stopsFrozen, killsFrozen, removesFrozen, adoptsFrozen,
 		noEvents, noFirstGap, swapsEvents, losesEventExit, hidesHunger, hearsAll, namesNoWork, hidesGap, deafens, hearsOn,
 	}
 	useful := make(map[string]bool)

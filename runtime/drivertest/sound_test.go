@@ -33,6 +33,14 @@ const (
 	guessesUsage    flaw = "measures what is not there"
 	noUsage         flaw = "measures nothing"
 	noOOM           flaw = "does not tell why the kernel killed"
+	onlyPretends    flaw = "suspends without halting"
+	neverResumes    flaw = "does not resume"
+	suspendsNothing flaw = "suspends what is not there"
+	listThaws       flaw = "resumes what it lists"
+	stopsFrozen     flaw = "asks what is halted to end"
+	killsFrozen     flaw = "kills what is halted"
+	removesFrozen   flaw = "removes what is halted before its end"
+	adoptsFrozen    flaw = "leaves suspended what another has suspended"
 )
 
 // store is what drivers over one daemon share.
@@ -52,6 +60,7 @@ type process struct {
 	exit     edge.Exit // valid once ended is closed
 	told     bool
 	starter  *driver
+	halted   *driver // by whom; nil: it is not
 }
 
 // driver keeps every promise, but for its flaw.
@@ -60,7 +69,10 @@ type driver struct {
 	flaw flaw
 }
 
-var _ runtime.Driver = (*driver)(nil)
+var (
+	_ runtime.Driver    = (*driver)(nil)
+	_ runtime.Suspender = (*driver)(nil)
+)
 
 func (d *driver) Start(_ context.Context, w edge.Workload, id string) (edge.Instance, error) {
 	d.mu.Lock()
@@ -127,6 +139,9 @@ func (d *driver) Instances(context.Context) ([]edge.Instance, error) {
 			continue
 		}
 		instance := p.Instance
+		if p.halted != d && d.flaw != adoptsFrozen || d.flaw == listThaws {
+			p.halted = nil
+		}
 		if !p.Running {
 			instance.Exit = &p.exit
 		}
@@ -172,7 +187,10 @@ func (d *driver) Stop(ctx context.Context, id string, grace time.Duration) error
 		return nil
 	}
 	d.mu.Lock()
-	running, asks := p.Running, p.workload.Image == "sleep"
+	if d.flaw != stopsFrozen && (d.flaw != killsFrozen || grace > 0) {
+		p.halted = nil
+	}
+	running, asks := p.Running, p.workload.Image == "sleep" && p.halted == nil
 	if asks && d.flaw != onlyKills {
 		p.end(edge.Exit{})
 	}
@@ -193,9 +211,13 @@ func (d *driver) Stop(ctx context.Context, id string, grace time.Duration) error
 	return nil
 }
 
+// kill does as the kernel with what is halted: nothing.
 func (d *driver) kill(p *process) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if p.halted != nil {
+		return
+	}
 	p.end(edge.Exit{Code: 137, Signal: "SIGKILL"})
 }
 
@@ -207,9 +229,15 @@ func (d *driver) Remove(_ context.Context, id string) error {
 		}
 		return nil
 	}
+	if d.flaw != removesFrozen {
+		_ = d.Resume(context.Background(), id)
+	}
 	d.kill(p)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if p.Running {
+		return edge.ErrUnavailable
+	}
 	if d.flaw != leavesRecord {
 		delete(d.instances, id)
 		p.tell(edge.InstanceRemoved, nil)

@@ -54,6 +54,10 @@ type Driver struct {
 	StartError func(w edge.Workload) error
 	// StopError, when it returns an error, makes Stop and Remove fail with it.
 	StopError func(id string) error
+	// SuspendError, when it returns an error, makes Suspend fail with it.
+	SuspendError func(id string) error
+	// ResumeError, when it returns an error, makes Resume fail with it.
+	ResumeError func(id string) error
 
 	jobs sync.WaitGroup
 
@@ -69,6 +73,7 @@ type Driver struct {
 var (
 	_ runtime.Driver      = (*Driver)(nil)
 	_ runtime.EventSource = (*Driver)(nil)
+	_ runtime.Suspender   = (*Driver)(nil)
 )
 
 // container is one instance and its process.
@@ -81,6 +86,7 @@ type container struct {
 	forced *edge.Exit // what the process reports when it was made to end from outside
 	server *server
 	memory uint64 // its limit
+	gate   gate
 }
 
 // Start creates and starts a container.
@@ -176,77 +182,6 @@ func (d *Driver) Wait(ctx context.Context, id string) (edge.Exit, error) {
 			return edge.Exit{}, fmt.Errorf("cannot wait for instance %q: %w", id, ctx.Err())
 		}
 	}
-}
-
-// Stop asks the process to end and kills it after grace.
-func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
-	c, err := d.teardown("stop", id)
-	if c == nil || err != nil {
-		return err
-	}
-	d.mu.Lock()
-	d.stopped = append(d.stopped, id)
-	if !c.asked {
-		c.asked = true
-		close(c.stop)
-	}
-	d.mu.Unlock()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	if grace <= 0 {
-		c.kill()
-	}
-	for {
-		select {
-		case <-c.ended:
-			return nil
-		case <-timer.C:
-			c.kill()
-		case <-ctx.Done():
-			return fmt.Errorf("cannot stop instance %q: %w", id, ctx.Err())
-		}
-	}
-}
-
-// Remove kills the container if it runs, and forgets it.
-func (d *Driver) Remove(ctx context.Context, id string) error {
-	c, err := d.teardown("remove", id)
-	if c == nil || err != nil {
-		return err
-	}
-	c.kill()
-	select {
-	case <-c.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("cannot remove instance %q: %w", id, ctx.Err())
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.forgetLocked(id)
-	return nil
-}
-
-// forgetLocked takes a container out, once.
-func (d *Driver) forgetLocked(id string) {
-	if c := d.containers[id]; c != nil {
-		delete(d.containers, id)
-		if c.inst.Running {
-			d.tellLocked(edge.InstanceExited, c.inst, nil) // nobody saw how
-		}
-		d.tellLocked(edge.InstanceRemoved, c.inst, nil)
-	}
-}
-
-// teardown finds the container to stop or remove; none is success.
-func (d *Driver) teardown(verb, id string) (*container, error) {
-	err := d.reach()
-	if err == nil && d.StopError != nil {
-		err = d.StopError(id)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot %s instance %q: %w", verb, id, err)
-	}
-	return d.find(id), nil
 }
 
 // Usage tells made-up but steady figures of a running container.

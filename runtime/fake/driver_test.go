@@ -56,7 +56,11 @@ func TestDriver(t *testing.T) {
 		t.Cleanup(d.Close)
 		return drivertest.Bench{
 			Driver: d,
-			Again:  func() runtime.Driver { return d },
+			Again: func() runtime.Driver {
+				d.Renew()
+				return d
+			},
+			Halted: d.Halted,
 			Elsewhere: func() runtime.Driver {
 				other := &fake.Driver{Main: behave}
 				t.Cleanup(other.Close)

@@ -22,7 +22,7 @@ func (d *Driver) Exit(id string, exit edge.Exit) {
 // Deafen closes a running container's server while its process lives on.
 func (d *Driver) Deafen(id string) {
 	if c := d.find(id); c != nil && c.server != nil {
-		c.server.close()
+		c.server.close(&c.gate)
 	}
 }
 

@@ -70,7 +70,7 @@ func (d *Driver) live(ctx context.Context, c *container, w edge.Workload) {
 		}
 	}
 	if c.server != nil {
-		c.server.close()
+		c.server.close(&c.gate)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -36,14 +36,15 @@ func (d *Driver) serveLocked(c *container, w edge.Workload, inst edge.Instance) 
 	c.server = s
 	d.jobs.Go(func() {
 		defer close(s.done)
-		_ = s.http.Serve(listener) // always fails in the end: it is closed
+		_ = s.http.Serve(gatedListener{listener, &c.gate}) // always fails in the end: it is closed
 	})
 	return nil
 }
 
 // close ends the server as the death of its process would: every connection at
 // once, and the socket's file stays.
-func (s *server) close() {
+func (s *server) close(g *gate) {
+	g.open()
 	s.listener.Close()
 	s.http.Close()
 	<-s.done

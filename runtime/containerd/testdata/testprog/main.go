@@ -25,6 +25,7 @@ func main() {
 		"write":  write,
 		"serve":  serve,
 		"raise":  raise,
+		"spin":   spin,
 	}
 	behave, ok := behaviours[os.Args[1]]
 	if !ok {
@@ -59,6 +60,13 @@ func ignore([]string) {
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
 	fmt.Println("ready")
 	for range asked {
+	}
+}
+
+// spin uses a core until it is killed.
+func spin([]string) {
+	fmt.Println("ready")
+	for {
 	}
 }
 
