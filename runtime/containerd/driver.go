@@ -55,6 +55,14 @@ type Options struct {
 	// PullStall is how long a registry may say nothing before a pull from it is given
 	// up; default 30 s.
 	PullStall time.Duration
+	// PullPause is the first pause after a registry broke off; default 1 s.
+	PullPause time.Duration
+	// Registries says, for each pull anew, how registries are reached. nil: the image's
+	// own over HTTPS, as nobody.
+	Registries func() (Registries, error)
+	// Room tells whether so many bytes may still be written into the daemon's store:
+	// nil, or edge.ErrNoRoom. nil: as many as the disk takes.
+	Room func(need int64) error
 
 	Log *slog.Logger // default discards
 }
@@ -76,6 +84,7 @@ type Driver struct {
 	images   imageCache
 	hands    hands
 	freezers freezers
+	pace     pace
 
 	mu     sync.Mutex     // guards what follows
 	client *client.Client // nil until first needed and after Close
@@ -103,6 +112,7 @@ func New(opts Options) (*Driver, error) {
 	opts.AskEvery = cmp.Or(opts.AskEvery, 5*time.Second)
 	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
 	opts.PullStall = cmp.Or(opts.PullStall, 30*time.Second)
+	opts.PullPause = cmp.Or(opts.PullPause, time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
