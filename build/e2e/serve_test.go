@@ -35,6 +35,7 @@ func (n *node) importBurner() {
 		n.t.Fatal(err)
 	}
 	n.importImage(archive)
+	n.base = n.footprint() // the image stays
 }
 
 const burnerService = `
