@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -79,6 +79,8 @@ func Plan() Rules {
 			"mqtt/sitelink":          pure("mqtt"),
 			"mqtt/broker":            pure(),
 			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
+
+			"runtime/containerd/salvage": pure(),
 		},
 		FreeTests: []string{".", "edge/cli", "edge/agent", "edge/fleet/desk", "mqtt", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
 		TestAids:  []string{"build/mosquitto", "build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
@@ -114,7 +116,7 @@ func homes() map[string]Home {
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
 		"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
-		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile"}, Tests: true},
+		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "runtime/containerd/salvage"}, Tests: true}, // our files, and containerd's own
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
 		"github.com/rogpeppe/go-internal/":        {Tests: true},
 		"go.uber.org/goleak":                      {Tests: true},

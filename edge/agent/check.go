@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"os"
 	"os/exec"
 
 	"holdfast/edge/boltfile"
 	"holdfast/mqtt/journal"
 	"holdfast/policycache"
+	"holdfast/runtime/containerd/salvage"
 )
 
 // CheckVerb is the argument by which the program is its own child that looks at a
@@ -20,8 +22,14 @@ const (
 	kindLink  = "link"  // the journal's link.db
 )
 
+// kindContainerd: the child reads from its input what it is to do with containerd's.
+const kindContainerd = "containerd"
+
 // CheckMain is the main function of that child.
 func CheckMain(args []string) int {
+	if len(args) == 1 && args[0] == kindContainerd {
+		return salvage.ChildMain(os.Stdin, os.Stdout)
+	}
 	return boltfile.CheckMain(map[string]boltfile.Layout{
 		kindState: policycache.Layout(),
 		kindLink:  journal.Layout(),
