@@ -47,6 +47,7 @@ func TestEnvelope_Refused(t *testing.T) {
 		"SeqBeyond":    func(u *mqtt.Envelope) { u.Seq = 1 << 53 },
 		"MonoNegative": func(u *mqtt.Envelope) { u.MonoMs = -1 },
 		"TimeMissing":  func(u *mqtt.Envelope) { u.Time = nil },
+		"TimeBeyond":   func(u *mqtt.Envelope) { at := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC); u.Time = &at },
 		"TimeTooMuch":  func(u *mqtt.Envelope) { u.TimeQuality = mqtt.TimeNone },
 		"Quality":      func(u *mqtt.Envelope) { u.TimeQuality = "good" },
 		"Class":        func(u *mqtt.Envelope) { u.Class = "D3" },
@@ -116,6 +117,7 @@ func TestDecodeEnvelope(t *testing.T) {
 func FuzzDecodeEnvelope(f *testing.F) {
 	f.Add([]byte(encoded(f)))
 	f.Add([]byte(`{"v":2}`))
+	f.Add([]byte(strings.Replace(encoded(f), `"surface"`, `"\u003cb\u003e \u2028 ü \ud83d\ude00","a":[1e3,-0,1.50,{"z":null,"b":true}]`, 1)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		up, err := mqtt.DecodeEnvelope(text)
 		if err != nil {
@@ -124,6 +126,9 @@ func FuzzDecodeEnvelope(f *testing.F) {
 		first, err := up.Encode()
 		if err != nil {
 			t.Fatalf("%q is read as %+v, which cannot be written: %v", text, up, err)
+		}
+		if canonical, err := edge.CanonicalJSON(up); err != nil || !bytes.Equal(first, canonical) {
+			t.Errorf("%s is written, want the canonical %s (%v)", first, canonical, err)
 		}
 		again, err := mqtt.DecodeEnvelope(first)
 		if err != nil {
