@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -85,6 +86,7 @@ type Driver struct {
 	hands    hands
 	freezers freezers
 	pace     pace
+	dial     func(*http.Transport) // how tests reach registries; nil: by their names
 
 	mu     sync.Mutex     // guards what follows
 	client *client.Client // nil until first needed and after Close

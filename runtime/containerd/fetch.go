@@ -127,7 +127,7 @@ func (p *pulling) blob(ctx context.Context, desc ocispec.Descriptor, tell func(i
 		return err
 	}
 	// What is wrong must not be gone on from, by this pull or another.
-	if err := native(p.client.ContentStore().Abort(ctx, blobRef(desc.Digest))); unlessGone(err) != nil {
+	if err := unlessGone(native(p.client.ContentStore().Abort(ctx, blobRef(desc.Digest)))); err != nil {
 		return fmt.Errorf("cannot drop blob %s: %w", desc.Digest, err)
 	}
 	if resumed {

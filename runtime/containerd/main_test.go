@@ -118,6 +118,12 @@ func newNode(t testing.TB) *node {
 func newEmptyNode(t testing.TB) *node {
 	t.Helper()
 	shared.open(t)
+	return nodeOn(t, shared.daemon.Socket(), shared.cgroup)
+}
+
+// nodeOn opens a driver on a daemon.
+func nodeOn(t testing.TB, socket, cgroup string) *node {
+	t.Helper()
 	name := fmt.Sprintf("t%d", shared.next.Add(1))
 	// Short, for the sockets in it.
 	run, err := os.MkdirTemp("/run", "hft-")
@@ -126,8 +132,8 @@ func newEmptyNode(t testing.TB) *node {
 	}
 	log := new(bytes.Buffer)
 	n := &node{log: log, opts: containerd.Options{
-		Address: shared.daemon.Socket(), Namespace: name, StateDir: t.TempDir(), RunDir: run,
-		CgroupParent: shared.cgroup + "/" + name,
+		Address: socket, Namespace: name, StateDir: t.TempDir(), RunDir: run,
+		CgroupParent: cgroup + "/" + name,
 		Log:          slog.New(slog.NewTextHandler(log, nil)),
 	}}
 	n.Driver = n.again(t)

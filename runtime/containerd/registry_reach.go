@@ -44,6 +44,9 @@ func (d *Driver) reach(repository string) ([]*registry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.dial != nil {
+		d.dial(transport)
+	}
 	origin, path, _ := strings.Cut(repository, "/")
 	var list []*registry
 	for _, host := range append(slices.Clone(say.Mirrors), origin) {

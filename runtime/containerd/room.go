@@ -1,9 +1,11 @@
 package containerd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,4 +56,28 @@ func (r *roomyReader) Read(p []byte) (int, error) {
 	n, err := r.source.Read(p)
 	r.left -= n
 	return n, err
+}
+
+// Folders lists where the daemon keeps content and layers, by its own word.
+func (d *Driver) Folders(ctx context.Context) ([]string, error) {
+	c, err := d.conn()
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.IntrospectionService().Plugins(d.scope(ctx), "type==io.containerd.content.v1",
+		"type==io.containerd.snapshotter.v1,id=="+d.opts.Snapshotter)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where containerd keeps images: %w", native(err))
+	}
+	var folders []string
+	for _, plugin := range found.Plugins {
+		if root := plugin.Exports["root"]; root != "" {
+			folders = append(folders, root)
+		}
+	}
+	if len(folders) == 0 {
+		return nil, fmt.Errorf("containerd does not tell where it keeps images: %w", edge.ErrNotFound)
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders), nil
 }
