@@ -21,6 +21,8 @@ type Config struct {
 	Log        Log        `json:"log"`
 	Logs       Logs       `json:"logs"`
 	Workloads  Workloads  `json:"workloads"`
+	Images     Images     `json:"images"`
+	Disk       Disk       `json:"disk"`
 }
 
 // Node is who this node is.
@@ -178,5 +180,7 @@ func Default() Config {
 		Limits: Limits{Default: InstanceLimits{CPUs: 0.5, Memory: 512 * MiB, Pids: 256}},
 		Log:    Log{Format: "text"},
 		Logs:   Logs{MaxSize: 4 * MiB, Keep: 3},
+		Images: Images{Fetch: FetchForPolicy},
+		Disk:   Disk{Reserve: 256 * MiB},
 	}
 }

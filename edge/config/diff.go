@@ -20,6 +20,7 @@ func Diff(old, new Config) (live, needsRestart []string) {
 func Live(inForce, loaded Config) Config {
 	inForce.Log.Level = loaded.Log.Level
 	inForce.Workloads = loaded.Workloads
+	inForce.Images = loaded.Images
 	classes, from := &inForce.Scheduler.Classes, loaded.Scheduler.Classes
 	classes.Urgent.Deadline = from.Urgent.Deadline
 	classes.Normal.Deadline = from.Normal.Deadline

@@ -155,6 +155,8 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	loaded.Log = config.Log{Level: 8, Format: "json"}
 	loaded.Logs = config.Logs{MaxSize: 9, Keep: 9}
 	loaded.Workloads.Compose = "/w"
+	loaded.Images = config.Images{Fetch: "command", Mirrors: []string{"m"}, Insecure: []string{"i"}, CA: "/ca", Passwords: "/p", Rate: 9}
+	loaded.Disk.Reserve = 9
 
 	live, restart := config.Diff(inForce, loaded)
 	if got, want := len(live)+len(restart), len(config.Keys())-1; got < want { // the socket's default is derived elsewhere
