@@ -54,6 +54,8 @@ func serve(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
+	// As the unit has it, by CPUWeight: what is dispatched must not wait for what runs.
+	node.Through("nice", "-n", "-15")
 	if o.serve.set != "" {
 		node.Configure(strings.Split(o.serve.set, ",")...)
 	}

@@ -58,6 +58,7 @@ func (d *door) benchServe(cmd *cobra.Command, b *benchServe) error {
 	if err := b.prepare(d.address); err != nil {
 		return usageError{err}
 	}
+	b.options.Hurried = load.Hurry() == nil // else the report says that it was not
 	generator, err := load.New(b.options)
 	if err != nil {
 		return err
@@ -138,7 +139,11 @@ func printLoad(p printer, r load.Report) error {
 		work = "exactly known"
 	}
 	fmt.Fprintf(p.out, "on time %d of at most %.1f (work %s): %.3f of the bound\n", r.OnTime, r.Bound, work, r.OfBound)
-	fmt.Fprintf(p.out, "refused at once after %s; sent late by %s\n", quantileWords(r.Refusals), quantileWords(r.Generator))
+	precedence := ""
+	if !r.Hurried {
+		precedence = ", as the generator had no precedence"
+	}
+	fmt.Fprintf(p.out, "refused at once after %s; sent late by %s%s\n", quantileWords(r.Refusals), quantileWords(r.Generator), precedence)
 	for _, c := range r.Classes {
 		fmt.Fprintf(p.out, "%v: %.1f%% sure that 99%% are on time; with as many not on time, 99%% sure takes %d tasks\n", c.Class, 100*c.Sure, c.Needed)
 	}

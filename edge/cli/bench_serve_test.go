@@ -73,7 +73,7 @@ func TestPrintLoad(t *testing.T) {
 	for _, want := range []string{
 		"plan: bursts at load 1.20 on 2 slots for 1m0s, seed 3: 42 tasks", "urgent", "1.25", "40ms",
 		"on time 38 of at most 40.0 (work exactly known): 0.950 of the bound", "refused at once after 300µs p50, 400µs p99",
-		"sent late by 90µs p50", "urgent: 50.0% sure", "1157 tasks", "refused: queue_full: 2",
+		"sent late by 90µs p50", "the generator had no precedence", "urgent: 50.0% sure", "1157 tasks", "refused: queue_full: 2",
 		"models 50.0%", "other work 3.1%", "not to be quoted: tasks arrived for 1m0s",
 	} {
 		if !strings.Contains(out.String(), want) {

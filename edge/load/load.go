@@ -27,6 +27,7 @@ type Options struct {
 	Alone    time.Duration // how long each kind of task is measured alone
 	Order    string        // what reports call the order the agent runs
 	Tenant   string        // whose tasks they are; empty: nobody's
+	Hurried  bool          // Hurry succeeded; reports say so
 }
 
 func (o Options) check() error {

@@ -132,7 +132,8 @@ func (m *meter) since(before meter) *Machine {
 		r.Models += used - before.models[pid]
 	}
 	if all := r.Span * time.Duration(r.CPUs); all > 0 {
-		r.Other = max(0, float64(r.Busy+r.Steal-r.Agent-r.Models-r.Generator)/float64(all))
+		// The kernel counts whole ticks: a short span may add up to a little more than itself.
+		r.Other = min(max(0, float64(r.Busy+r.Steal-r.Agent-r.Models-r.Generator)/float64(all)), 1)
 	}
 	return r
 }

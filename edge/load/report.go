@@ -31,6 +31,7 @@ type Report struct {
 	Reasons   map[string]int `json:"reasons,omitempty"`
 	Refusals  Quantiles      `json:"refusals"`  // from sending to the answer, of those refused at once
 	Generator Quantiles      `json:"generator"` // how late tasks were sent
+	Hurried   bool           `json:"hurried"`   // the generator had precedence on its machine
 	Machine   *Machine       `json:"machine,omitempty"`
 	Failure   string         `json:"failure,omitempty"` // the first one
 	// Doubts are what speaks against quoting the figures.
@@ -80,7 +81,7 @@ type Quantiles struct {
 const sureOf, sureBy = 0.99, 0.99
 
 func (g *Generator) report(tasks []task, before, after view) Report {
-	r := Report{Order: g.options.Order, Slots: g.slots, Seed: g.options.Seed, Length: g.options.Length, Tasks: len(tasks), Exact: true}
+	r := Report{Order: g.options.Order, Slots: g.slots, Seed: g.options.Seed, Length: g.options.Length, Tasks: len(tasks), Exact: true, Hurried: g.options.Hurried}
 	for _, k := range g.kinds {
 		r.Exact = r.Exact && k.input.exact
 		r.Kinds = append(r.Kinds, kindReport(k, after.queue))
