@@ -125,12 +125,12 @@ func (h *history) flush() error {
 	few := len(h.dirty) <= fewFiles
 	for id, k := range h.dirty {
 		if err := h.write(id, k, few); err != nil {
-			return fmt.Errorf("cannot keep history of node %q: %w", id.node, err)
+			return unkept(fmt.Errorf("cannot keep history of node %q: %w", id.node, err))
 		}
 	}
 	if !few {
 		if err := syncFileSystem(h.dir); err != nil {
-			return fmt.Errorf("cannot keep history: %w", err)
+			return unkept(fmt.Errorf("cannot keep history: %w", err))
 		}
 	}
 	for _, k := range h.dirty {
@@ -139,6 +139,11 @@ func (h *history) flush() error {
 	}
 	clear(h.dirty)
 	return nil
+}
+
+// unkept says what to do where the disk takes no more.
+func unkept(err error) error {
+	return edge.WithHint(err, "make room on the disk of the desk's folder and attend again: nothing was confirmed that is not kept, and the nodes send it again")
 }
 
 // write appends to a file, and flushes it and the names that lead to it if it should.

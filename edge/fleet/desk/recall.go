@@ -64,8 +64,11 @@ func (h *history) recall(id streamID) (_ *kept, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.lines > 0 || d.tail > maxLine {
-		h.log.Warn("history file is damaged", "node", id.node, "epoch", id.epoch, "lines", d.lines, "bytes", d.bytes, "first", d.first, "cut", d.tail, "err", d.why)
+	if d.lines > 0 {
+		h.log.Warn("lines of history not readable", "node", id.node, "epoch", id.epoch, "lines", d.lines, "bytes", d.bytes, "first", d.first, "err", d.why)
+	}
+	if d.tail > maxLine { // a line that was cut off is no news
+		h.log.Warn("end of history cut off", "node", id.node, "epoch", id.epoch, "at", k.size, "bytes", d.tail)
 	}
 	k.flushed = k.through
 	return k, errors.Join(file.Truncate(k.size), file.Sync())
