@@ -85,7 +85,7 @@ func (c *control) blames(from, to time.Time) bool {
 // TestStream_NoticesMissedDeadlines is the negative control of all who count on
 // deadlines: where one slot is held by a model that hangs, they are not kept.
 func TestStream_NoticesMissedDeadlines(t *testing.T) {
-	n := newNode(t, "scheduler.slots=1")
+	n := newNode(t, "scheduler.slots=1", "scheduler.preempt=false")
 	n.deploy(digitsService(1), faulty{faults: "-hang", timeout: "3s"}.service())
 	n.awaitReady("faulty", 1)
 	s := n.countOnDeadlines(n.awaitReady("digits", 1)[0])
