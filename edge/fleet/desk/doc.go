@@ -12,11 +12,12 @@
 //   - The same command again is the same bytes again, so it has one effect. What never
 //     reached a broker is not kept, and so cannot have an effect later.
 //   - A policy that is older than what a node reports goes to nobody, and takes no newer
-//     one's place in the folder.
+//     one's place in the folder, nor, unless that is wanted, at the broker.
 //   - Attend confirms a number of a stream only after everything up to it lies in a
 //     file and was flushed, or a gap record of the node says that it is lost.
 //   - Whatever a broker or a node sends, nothing panics or waits without a bound, and
-//     memory stays within an inbox of 16 MiB and the bounds of the registry.
+//     memory stays within an inbox of 16 MiB, 8 MiB on their way to the disk, and the
+//     bounds of the registry. A damaged file of history is one node's trouble only.
 //
 // The desk believes what it hears: replies and reports are not signed by nodes, so the
 // broker's access rules say who may speak for whom. What it says itself is signed.
