@@ -54,8 +54,9 @@ func serve(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	// As the unit has it, by CPUWeight: what is dispatched must not wait for what runs.
-	node.Through("nice", "-n", "-15")
+	// What is dispatched must not wait for what runs: the agent is real-time, as is the
+	// generator.
+	node.Through("chrt", "-r", "1")
 	if o.serve.set != "" {
 		node.Configure(strings.Split(o.serve.set, ",")...)
 	}
@@ -76,6 +77,9 @@ func serve(ctx context.Context, o options) (err error) {
 			}
 		}
 		if err := awaitAll(ctx, node); err != nil {
+			return err
+		}
+		if err := weigh(node.Cgroup()); err != nil {
 			return err
 		}
 		reports, err := generate(ctx, node, o, order)

@@ -91,6 +91,12 @@ func done(t edge.Task) edge.Settlement {
 func (a *agent) Import(context.Context, io.Reader) ([]edge.Image, error) { return nil, nil }
 func (a *agent) Images(context.Context) ([]edge.Image, error)            { return nil, nil }
 
+func (a *agent) Pull(context.Context, string, func(done, total int64)) (edge.Image, int64, error) {
+	return edge.Image{}, 0, edge.ErrNotFound
+}
+
+func (a *agent) Prune(context.Context) (localapi.Pruned, error) { return localapi.Pruned{}, nil }
+
 func (a *agent) Logs(context.Context, string, int, bool) (io.ReadCloser, error) {
 	return nil, edge.ErrNotFound
 }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hurried is the nice value of a generator that takes precedence.
-const hurried = -20
+// hurried is the lowest of the real-time priorities: above everything ordinary.
+const hurried = 1
 
-// Hurry gives this process precedence over others on the machine. Callers elsewhere are
-// not slowed down by what they load a node with; a generator on the node itself would be. It
-// needs the right to; without it nothing changes.
+// Hurry gives this process precedence over whatever ordinary else runs on the machine. Callers
+// elsewhere are not slowed down by what they load a node with; a generator on the node itself
+// would be. It needs the right to; without it nothing changes.
 func Hurry() error {
 	// Priorities belong to threads, and those to come have that of who makes them. The
 	// second time finds what was made during the first.
@@ -27,7 +27,7 @@ func Hurry() error {
 			if err != nil {
 				return fmt.Errorf("cannot read thread %q: %w", thread.Name(), err)
 			}
-			if err := unix.Setpriority(unix.PRIO_PROCESS, id, hurried); err != nil {
+			if err := unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: hurried}, 0); err != nil {
 				return fmt.Errorf("cannot take precedence: %w", err)
 			}
 		}
