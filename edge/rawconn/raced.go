@@ -13,6 +13,13 @@ import (
 func read(fd uintptr, p []byte) (int, syscall.Errno)  { return repeat(syscall.Read, fd, p) }
 func write(fd uintptr, p []byte) (int, syscall.Errno) { return repeat(syscall.Write, fd, p) }
 
+// peek takes what it reads at once: package syscall says nothing of what is only
+// looked at.
+func peek(fd uintptr, p []byte) (n, owed int, errno syscall.Errno) {
+	n, errno = read(fd, p)
+	return n, 0, errno
+}
+
 func repeat(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		n, err := call(int(fd), p)

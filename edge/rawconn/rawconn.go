@@ -7,10 +7,16 @@
 // block, so these calls can do without. An agent that wakes up, passes a few
 // hundred bytes on and sleeps again spends a quarter less processor time on it.
 //
+// Of a unix socket it waits for what can be read, and not, as package net does, for
+// what can be written as well: of that the kernel tells each time the other side has
+// read something, and so woke the agent four times a request where two will do. Who
+// wakes a thread of another core on a virtual machine pays some 8 µs for it.
+//
 // # Promise
 //
 // A connection of this package behaves as the one it was made from: deadlines,
-// Close from another goroutine, and errors that wrap what they would have wrapped.
+// Close from another goroutine, and errors that wrap what they would have wrapped. A
+// deadline for writing counts when the socket is full.
 //
 // # Concurrency
 //
@@ -37,8 +43,15 @@ type Conn struct {
 	reads, writes transfer
 }
 
-// Of wraps a connection of package net. What is no socket comes back as it is.
+// Of wraps a connection of package net, which is not to be used any more. What is no
+// socket comes back as it is. A unix socket becomes a *Unix, if there are file
+// descriptors enough.
 func Of(conn net.Conn) net.Conn {
+	if socket, ok := conn.(*net.UnixConn); ok {
+		if c, err := newUnix(socket); err == nil {
+			return c
+		}
+	}
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return conn
