@@ -23,6 +23,9 @@
 // serves inference and reads, and refuses requests that a web page of elsewhere
 // had a browser send.
 //
+// What nearly every caller on the socket sends, a plain inference request, is answered
+// without net/http (short.go), all else by it; nobody can tell which from the answer.
+//
 // # Concurrency
 //
 // A Server serves every connection on a goroutine of its own; all of them have
@@ -37,5 +40,6 @@
 // # Testing
 //
 // Real listeners, hand-written fakes behind the interfaces; slow, endless,
-// enormous and a thousand simultaneous requests among them.
+// enormous and a thousand simultaneous requests among them. A fuzz test holds what is
+// answered without net/http against what net/http makes of the same bytes.
 package localapi

@@ -41,6 +41,9 @@ type Server struct {
 	// stopping ends streams, which have no end of their own.
 	stopping context.Context
 	stop     context.CancelFunc
+	// inside is the context of requests that net/http does not know of.
+	inside context.Context
+	cut    context.CancelFunc
 
 	mu      sync.Mutex // guards what follows
 	doors   []door
@@ -64,6 +67,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{opts: opts, importing: make(chan struct{}, 1), idPrefix: strings.ToLower(rand.Text()[:8]) + "-"}
 	s.budget.left.Store(opts.MaxInFlight)
 	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.inside, s.cut = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -74,7 +78,7 @@ func (s *Server) Open() error {
 		if err != nil {
 			return err
 		}
-		s.add(l, s.handler(true))
+		s.add(shortListener{limit(l, s.opts.MaxConns), s}, s.handler(true))
 	}
 	if s.opts.Listen != "" {
 		l, err := net.Listen("tcp", s.opts.Listen)
@@ -82,7 +86,7 @@ func (s *Server) Open() error {
 			s.Close()
 			return fmt.Errorf("cannot listen on %q: %w", s.opts.Listen, err)
 		}
-		s.add(l, guard(s.handler(false)))
+		s.add(limit(l, s.opts.MaxConns), guard(s.handler(false)))
 	}
 	return nil
 }
@@ -91,12 +95,13 @@ func (s *Server) add(l net.Listener, h http.Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.doors = append(s.doors, door{
-		listener: limit(l, s.opts.MaxConns),
+		listener: l,
 		http: &http.Server{
 			Handler:           s.counted(h),
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
+			ConnState:         follow,
 			ErrorLog:          slog.NewLogLogger(complaints{s.opts.Log.Handler()}, slog.LevelWarn),
 		},
 	})
@@ -139,6 +144,7 @@ func (s *Server) shutdown() {
 	s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
+	context.AfterFunc(ctx, s.cut)
 	var group errgroup.Group
 	for _, d := range s.opened() {
 		group.Go(func() error {
@@ -182,24 +188,36 @@ func (s *Server) opened() []door {
 // counted lets Run know when the last handler has returned.
 func (s *Server) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		if s.ended {
-			s.mu.Unlock()
+		if !s.enter() {
 			panic(http.ErrAbortHandler)
 		}
-		s.running.Add(1)
-		s.mu.Unlock()
 		defer s.running.Done()
 		if r.Header.Get("Expect") != "" {
 			// The invitation to send the body must not meet the deadline of the
 			// answer before it.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		}
-		if s.opts.NodeName != "" {
-			w.Header().Set(HeaderNode, s.opts.NodeName)
-		}
+		s.name(w)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// enter counts a handler in; false when none may begin any more.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// name says who answers.
+func (s *Server) name(w http.ResponseWriter) {
+	if s.opts.NodeName != "" {
+		w.Header().Set(HeaderNode, s.opts.NodeName)
+	}
 }
 
 // nextID names a task uniquely, also among those of an agent before this one.
