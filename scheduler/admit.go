@@ -3,16 +3,19 @@ package scheduler
 import "time"
 
 // admits tells whether the newcomer is let in, and notes in victims who has to give
-// way for it.
+// way for it, and in steps who is to be answered by a smaller variant.
 func (c *core) admits(now instant, it *item) bool {
-	c.victims = c.victims[:0]
+	c.victims, c.steps = c.victims[:0], c.steps[:0]
+	defer func() { c.plan.single[0] = entry{} }()
 	e := it.entry()
 	switch {
 	case !c.rule.judges, c.room == 0 && c.plan.admits(now, &e):
 		return true
 	case !c.rule.yields, c.room == 0 && !c.plan.roomFor(now, &e), c.room > 0 && !c.outlook.walk(now, it):
+		c.unstep(0)
 		return false
 	}
+	c.keepSteps(it)
 	entries := c.queue.entries()
 	for i := range entries {
 		if entries[i].out {
@@ -58,9 +61,10 @@ func (c *core) earliest(now instant, it *item) instant {
 	defer func() { it.deadline = asked }()
 	accepted := func(left time.Duration) bool {
 		it.deadline = now + instant(left)
+		defer c.unstep(0)
 		return c.outlook.walk(now, it)
 	}
-	low := e.cost()
+	low := min(e.cost(), it.size.least())
 	if accepted(low) {
 		return now + instant(low)
 	}

@@ -92,6 +92,10 @@ func (c *core) dispatch(now instant) {
 		}
 		e := c.queue.entries()[pos]
 		c.queue.remove(pos)
+		for e.frees() > 0 && now+instant(e.size.figure.plan) > e.deadline {
+			e.item.become(e.size.smaller)
+			e.size = e.item.size
+		}
 		if c.rule.lastStart(&e) < now {
 			c.lose(now, e.item)
 			continue

@@ -15,6 +15,8 @@ const pressing = 100 * time.Millisecond
 func (c *core) arrange(now instant) instant {
 	o := &c.outlook
 	o.walk(now, nil)
+	c.keepSteps(nil)
+	c.takeSteps()
 	o.choose()
 	next := forever
 	for _, it := range o.run {

@@ -53,6 +53,9 @@ type core struct {
 	busyness busyness
 	forecast forecast
 	victims  []*item  // who makes room for the task just judged
+	steps    []step   // who else is to be answered by a smaller variant for it
+	marked   []mark   // steps of the plan at hand
+	ladders  bool     // some model has variants
 	leaving  []leaver // who has left the queue and is to be told when the state is at rest
 	wake     instant  // nothing becomes due before it
 	out      []decision
@@ -127,6 +130,7 @@ func (c *core) submit(now instant, it *item) error {
 		it.model.try()
 	}
 	c.open[it.task.ID] = it
+	c.takeSteps()
 	c.makeWay(it)
 	c.settleDown(now)
 	return nil

@@ -4,8 +4,6 @@ import (
 	"math/bits"
 	"slices"
 	"time"
-
-	"holdfast/edge"
 )
 
 const (
@@ -82,6 +80,14 @@ type figure struct {
 	source string        // for people: where the figures come from
 }
 
+// cost is the service time to count: the careful figure for tasks whose promise is firm.
+func (f *figure) cost(firm bool) time.Duration {
+	if firm {
+		return f.firm
+	}
+	return f.plan
+}
+
 func declaredFigure(cost time.Duration, source string) figure {
 	cost = min(max(cost, minCost), maxCost)
 	return figure{plan: cost, firm: cost, tail: cost, source: source}
@@ -96,9 +102,20 @@ func (w *window) figure() figure {
 
 // size is a model with inputs of one order of magnitude.
 type size struct {
-	runs   window
-	figure figure
-	pool   *pool // the model's, nil while nothing serves it; here to spare the walk a step
+	runs    window
+	figure  figure
+	pool    *pool // the model's, nil while nothing serves it; here to spare the walk a step
+	smaller *size // the same of the model that may answer in its place; nil where none may
+	model   *model
+}
+
+// least is the shortest the plan can count, by a smaller variant if need be.
+func (s *size) least() time.Duration {
+	least := s.figure.plan
+	for s = s.smaller; s != nil; s = s.smaller {
+		least = min(least, s.figure.plan)
+	}
+	return least
 }
 
 // model is what is known about one model. It outlives its pool: figures are
@@ -106,7 +123,7 @@ type size struct {
 type model struct {
 	name     string
 	pool     *pool
-	variants []edge.ModelCost // smaller models that may answer in its place, largest first
+	smaller  *model // the next smaller one that may answer in its place, in the same pool
 	declared time.Duration
 	fallback time.Duration
 	runs     window // of all sizes
@@ -120,12 +137,28 @@ type model struct {
 // sized is the model's entry for inputs of so many bytes. Sizes are powers of
 // four: finer ones would starve, coarser ones would mix a thumbnail and a page.
 func (m *model) sized(bytes int) *size {
-	i := min((bits.Len(uint(bytes))+1)/2, sizeCount-1)
+	return m.at(min((bits.Len(uint(bytes))+1)/2, sizeCount-1))
+}
+
+func (m *model) at(i int) *size {
 	if m.sizes[i] == nil {
-		m.sizes[i] = &size{}
+		m.sizes[i] = &size{model: m}
 		m.refresh()
+		m.link()
 	}
 	return m.sizes[i]
+}
+
+// link points each size to the same of the next smaller model.
+func (m *model) link() {
+	for i, s := range m.sizes {
+		if s == nil {
+			continue
+		}
+		if s.smaller = nil; m.smaller != nil {
+			s.smaller = m.smaller.at(i)
+		}
+	}
 }
 
 // learn takes the duration of a finished run in.

@@ -117,10 +117,7 @@ func (e *entry) work() time.Duration {
 // cost is the service time the plan counts for the entry: the careful figure for
 // tasks whose promise is firm.
 func (e *entry) cost() time.Duration {
-	if e.firm {
-		return e.size.figure.firm
-	}
-	return e.size.figure.plan
+	return e.size.figure.cost(e.firm)
 }
 
 // before is the order of the queue: deadline, then class, then arrival; without

@@ -41,8 +41,8 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return c.passed(now, it)
 	case c.queue.byClass[class] >= c.limits[class]:
 		return c.full(now, class)
-	case c.fits(now, it):
-		e = it.entry() // a variant's, where it does not fit as itself
+	case c.admits(now, it):
+		e = it.entry() // a variant's, where that is let in in its place
 		it.estimate = e.cost()
 		return nil
 	case c.worthTrying(now, it):
@@ -57,7 +57,7 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 // estimate.
 func (it *item) sizeOf(m *model) *size {
 	if it.given > 0 {
-		return &size{figure: declaredFigure(it.given, "given"), pool: m.pool}
+		return &size{figure: declaredFigure(it.given, "given"), model: m, pool: m.pool}
 	}
 	return m.sized(len(it.task.Input.Body))
 }
@@ -97,7 +97,7 @@ func (c *core) unreachable(now instant, it *item) *edge.Refusal {
 	e, left := it.entry(), time.Duration(it.deadline-now)
 	earliest := c.earliest(now, it)
 	refusal := &edge.Refusal{Reason: edge.ReasonDeadlineUnreachable, Earliest: c.relative(it, earliest)}
-	if cost := e.cost(); cost > left {
+	if cost := e.cost(); cost > left && it.size.least() > left {
 		refusal.Detail = fmt.Sprintf("%q takes %v (%s) and %v are left",
 			it.model.name, rounded(instant(cost)), it.size.figure.source, rounded(instant(left)))
 		return refusal

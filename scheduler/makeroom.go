@@ -1,13 +1,24 @@
 package scheduler
 
-// makeRoom leaves tasks out, of those walked so far and e itself, until what is over has
-// come free, and returns how much has come free of the work before e. Where e itself must
-// go, the others stay. Where nothing may go, e stays in though it will be late; false
+// makeRoom has tasks step down to smaller variants, and when that is not enough leaves tasks out, of those walked so
+// far and e itself, until what is over has come free, and returns how much has come free of the work before e. Nobody
+// steps down for more than what is really over, without what is kept for tasks to come. Where e itself must
+// go, the others stay as they are. Where nothing may go, e stays in though it will be late; false
 // means that the newcomer is to blame, or is the one to go.
-func (o *outlook) makeRoom(e *entry, m *merged, over instant) (freed instant, ok bool) {
+func (o *outlook) makeRoom(e *entry, m *merged, over, really instant) (freed instant, ok bool) {
 	queue, others := m.walked()
 	o.gone = o.gone[:0]
+	marks := len(o.core.marked)
 	for over > freed {
+		if really > freed {
+			if s, frees := o.core.stepDown(queue, others); s == e {
+				over, really = over-frees*instant(o.core.slots), really-frees*instant(o.core.slots)
+				continue
+			} else if s != nil {
+				freed += frees
+				continue
+			}
+		}
 		v := o.core.worst(queue, others, o.newcomer, nil)
 		if v != nil && v.item == o.newcomer {
 			return 0, false
@@ -16,6 +27,7 @@ func (o *outlook) makeRoom(e *entry, m *merged, over instant) (freed instant, ok
 			for _, other := range o.gone {
 				other.out = false
 			}
+			o.core.unstep(marks)
 			e.out = v != nil
 			return 0, true
 		}
@@ -36,7 +48,7 @@ func (c *core) worst(queue, others []entry, newcomer *item, of *pool) *entry {
 	for _, side := range [...][]entry{queue, others} {
 		for i := range side {
 			e := &side[i]
-			if e.out || e.firm && e.item != newcomer || of != nil && (e.size.pool != of || e.started) {
+			if e.out || e.idles() || e.firm && e.item != newcomer || of != nil && (e.size.pool != of || e.started) {
 				continue
 			}
 			if worst == nil || e.worse(worst, lends) {
@@ -79,7 +91,7 @@ func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
 			return refused
 		}
 		if v != nil {
-			v.banned = true
+			v.banned, o.bans = true, true
 			return again
 		}
 	}

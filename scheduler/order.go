@@ -69,7 +69,7 @@ func whileHopeful(e *entry) instant {
 	if e.deadline == forever || e.item.trial { // whose figures are what is being doubted
 		return e.deadline
 	}
-	return e.deadline - instant(e.size.figure.plan)
+	return e.deadline - instant(e.size.least())
 }
 
 // ParseOrder reads an order by its name.

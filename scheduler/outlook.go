@@ -22,6 +22,7 @@ type outlook struct {
 	others   []entry
 	newcomer *item
 	gone     []*entry // left out for the task at hand
+	bans     bool     // some entries are banned
 
 	run []*item // what is to run now, most pressing first
 }
@@ -65,9 +66,12 @@ func (o *outlook) join(e entry) {
 // walk makes the plan anew: it marks what is left out. With a newcomer it tells whether
 // that is kept, and nothing that was promised for good breaks because of it.
 func (o *outlook) walk(now instant, newcomer *item) bool {
-	queue := o.core.queue.entries()
-	for i := range queue {
-		queue[i].banned = false
+	if o.bans {
+		queue := o.core.queue.entries()
+		for i := range queue {
+			queue[i].banned = false
+		}
+		o.bans = false
 	}
 	for {
 		o.begin(now, newcomer) // again after each ban: lanes are placed in order
@@ -76,6 +80,8 @@ func (o *outlook) walk(now instant, newcomer *item) bool {
 			return true
 		case refused:
 			return false
+		case again:
+			o.core.unstep(0)
 		}
 	}
 }
@@ -129,22 +135,27 @@ func (o *outlook) pass(now instant) verdict {
 		left := e.deadline - now
 		cost := e.counted(left)
 		if cost > left {
+			cost = o.suited(e, left)
+		}
+		if cost > left {
 			if e.out = true; e.item == o.newcomer {
 				return refused
 			}
 			continue
 		}
-		if ahead && !e.started && !e.item.trial {
-			left = max(left-left/1024*shares[e.class], cost)
+		planned := left
+		if ahead {
+			planned = e.planned(left, cost, shares[e.class])
 		}
-		if over := sum + instant(o.core.slots)*(cost-left); over > 0 {
-			freed, ok := o.makeRoom(e, &m, over)
+		if over := sum + instant(o.core.slots)*(cost-planned); over > 0 {
+			freed, ok := o.makeRoom(e, &m, over, over-instant(o.core.slots)*(left-planned))
 			if !ok {
 				return refused
 			}
 			if sum -= freed; e.out {
 				continue
 			}
+			cost = e.counted(left) // it may have become smaller
 		}
 		sum += cost
 		if v := o.placeOnLane(e, &m); v != passed {
@@ -152,6 +163,24 @@ func (o *outlook) pass(now instant) verdict {
 		}
 	}
 	return passed
+}
+
+// planned is the time the entry is planned with where tasks yet to come are thought of: what more pressing
+// classes will ask for is kept for them.
+func (e *entry) planned(left, cost, share instant) instant {
+	if e.started || e.item.trial {
+		return left
+	}
+	return max(left-left/1024*share, cost)
+}
+
+// suited is the work the walk counts of the variant for which there is time enough; of the last
+// where there is for none.
+func (o *outlook) suited(e *entry, left instant) instant {
+	for e.counted(left) > left && e.frees() > 0 {
+		o.core.step(e)
+	}
+	return e.counted(left)
 }
 
 // counted is the work the walk counts. The figures of a trial are what is being doubted.

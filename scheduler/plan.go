@@ -56,8 +56,12 @@ func (p *plan) admits(now instant, newcomer *entry) bool {
 	return broken < 0
 }
 
-// mostVictims is how many tasks may give way for one.
-const mostVictims = 8
+const (
+	// mostVictims is how many tasks may give way for one.
+	mostVictims = 8
+	// mostSteps is how many may be answered by smaller variants for one.
+	mostSteps = 16
+)
 
 // roomFor tells whether the newcomer can be let in when others give way: it marks them as
 // out. Each time, among the tasks up to the first that would be late, the one that frees the
@@ -69,13 +73,18 @@ func (p *plan) roomFor(now instant, newcomer *entry) bool {
 	}
 	p.marked = false
 	p.single[0] = *newcomer
-	gone := p.gone[:0]
-	defer func() { clear(gone); p.single[0] = entry{} }()
-	for range mostVictims {
+	gone, steps := p.gone[:0], 0
+	defer func() { clear(gone) }()
+	for len(gone) < mostVictims {
 		broken := p.brokenWith(now)
 		if broken < 0 {
 			p.takeBack(now, gone)
 			return true
+		}
+		if steps++; steps <= mostSteps {
+			if s, _ := p.core.stepDown(entries[:min(broken+1, len(entries))], p.single[:]); s != nil {
+				continue
+			}
 		}
 		v := p.core.worst(entries[:min(broken+1, len(entries))], p.single[:], newcomer.item, nil)
 		if v == nil || v.item == newcomer.item {

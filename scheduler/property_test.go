@@ -140,6 +140,11 @@ func somePools(r *rand.Rand) []edge.Pool {
 			pools = append(pools, serving(model, r.IntN(4), time.Duration(i*7)*ms))
 		}
 	}
+	if r.IntN(2) == 0 {
+		pools = slices.Insert(pools, 0, edge.Pool{Name: "ladder", Lanes: r.IntN(5), Ladder: true, Models: []edge.ModelCost{
+			{Model: "pair", Cost: 14 * ms}, {Model: "narrow", Cost: 7 * ms}, {Model: "wide", Cost: 3 * ms},
+		}})
+	}
 	return pools
 }
 
@@ -171,6 +176,11 @@ func conserved(c *core, ended int) error {
 		return fmt.Errorf("%d are suspended, and %d may be", len(c.parked), c.room)
 	case len(c.runners) > c.slots && !c.draining:
 		return fmt.Errorf("%d run on %d slots", len(c.runners), c.slots)
+	}
+	for _, e := range c.queue.entries() {
+		if e.size != e.item.size || e.size.model != e.item.model || len(c.marked) > 0 {
+			return fmt.Errorf("task %q waits as one model and is planned as another", e.item.task.ID)
+		}
 	}
 	for _, p := range append(c.pools, c.retired...) {
 		if p.busy != busy[p] {
@@ -230,6 +240,7 @@ func TestConserved_NoticesCookedBooks(t *testing.T) {
 		"LostSettlement": func(c *core) { c.tally.settled[edge.Normal][edge.Refused]-- },
 		"LostTask":       func(c *core) { c.queue.remove(0) },
 		"LeakedLane":     func(c *core) { c.pools[0].busy++ },
+		"OtherModel":     func(c *core) { c.queue.entries()[0].size = &size{} },
 		"IdleSlot":       func(c *core) { c.slots++; c.pools[0].lanes++ },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -367,7 +378,11 @@ func FuzzCore(f *testing.F) {
 					d.act()
 				}
 			case 5:
-				d.core.serve(d.now, []edge.Pool{serving("wide", int(knob%4), knob*ms), serving("narrow", int(knob/4%3), 0)})
+				pools := []edge.Pool{serving("wide", int(knob%4), knob*ms), serving("narrow", int(knob/4%3), 0)}
+				if knob%2 == 1 {
+					pools[0].Ladder, pools[0].Models = true, append(pools[0].Models, edge.ModelCost{Model: "narrow", Cost: knob * ms / 3})
+				}
+				d.core.serve(d.now, pools)
 				d.act()
 			case 6:
 				d.govern(someRules(rand.New(rand.NewPCG(uint64(knob), 29))))

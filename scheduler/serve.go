@@ -29,6 +29,7 @@ func (c *core) serve(now instant, pools []edge.Pool) {
 	for _, m := range c.models {
 		m.refresh()
 	}
+	c.link(pools)
 	c.layOut()
 	c.evictUnserved(now)
 	c.settleDown(now)
@@ -47,18 +48,14 @@ func (c *core) servePool(given edge.Pool, known []*pool) {
 	}
 	p.lanes = max(given.Lanes, 0)
 	c.pools = append(c.pools, p)
-	for i, declared := range given.Models {
-		var smaller []edge.ModelCost
-		if given.Ladder {
-			smaller = given.Models[i+1:]
-		}
-		c.serveModel(declared, p, smaller)
+	for _, declared := range given.Models {
+		c.serveModel(declared, p)
 	}
 }
 
 // serveModel assigns a model to a pool. When several pools answer it, the first
 // with a lane does.
-func (c *core) serveModel(declared edge.ModelCost, p *pool, smaller []edge.ModelCost) {
+func (c *core) serveModel(declared edge.ModelCost, p *pool) {
 	m := c.models[declared.Model]
 	if m == nil {
 		m = &model{name: declared.Model, fallback: c.fallback}
@@ -70,7 +67,7 @@ func (c *core) serveModel(declared edge.ModelCost, p *pool, smaller []edge.Model
 	case m.pool.lanes > 0 || p.lanes == 0:
 		return
 	}
-	m.pool, m.declared, m.variants = p, declared.Cost, smaller
+	m.pool, m.declared = p, declared.Cost
 }
 
 // layOut gives each pool with fewer lanes than slots its segment in the walks.

@@ -64,7 +64,7 @@ func (c *core) hopeless(now instant, it *item) *edge.Refusal {
 	return &edge.Refusal{
 		Reason: edge.ReasonHopeless,
 		Detail: fmt.Sprintf("%s; it takes %v and %v are left", why,
-			rounded(instant(it.size.figure.plan)), rounded(it.deadline-now)),
+			rounded(instant(it.size.least())), rounded(it.deadline-now)),
 	}
 }
 

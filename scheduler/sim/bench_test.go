@@ -72,6 +72,28 @@ func TestBench_NoticesWhatSuspendingIsWorth(t *testing.T) {
 	}
 }
 
+// TestBench_NoticesWhatVariantsAreWorth holds stepping down to its figures: who waits is answered by a smaller
+// variant before anybody gives way.
+func TestBench_NoticesWhatVariantsAreWorth(t *testing.T) {
+	cells, err := sim.Bench{
+		Load:     sim.Load{Mix: sim.Servers(), Length: 2 * time.Minute, Noise: sim.DefaultNoise, Cores: 2},
+		Arrivals: []sim.Arrivals{sim.Poisson{}, sim.DefaultBursts()}, Loads: []float64{1.5}, Seeds: 2,
+		Policies: []sim.Policy{sim.Plan(sim.Options{Learn: true}), sim.Plan(sim.Options{Ladder: []float64{0.5, 0.25}})},
+	}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cells {
+		without, with := c.Outcomes[0], c.Outcomes[1]
+		if with.OnTime < 0.97 || without.OnTime > 0.96 || without.Smaller > 0 {
+			t.Errorf("%s: %.3f on time with variants and %.3f without, want 0.97 and much less", c.Arrivals, with.OnTime, without.OnTime)
+		}
+		if urgent := with.Classes["urgent"]; float64(urgent.Smaller) > 0.1*float64(urgent.Submitted) || with.Smaller > 0.25 {
+			t.Errorf("%s: %.3f answered by smaller variants, %+v of the urgent ones", c.Arrivals, with.Smaller, urgent)
+		}
+	}
+}
+
 func TestBench_ArticlesCell(t *testing.T) {
 	cells, err := sim.Bench{
 		Load:     sim.Load{Mix: sim.Defaults(), Count: 16000, Noise: sim.DefaultNoise, Cores: 2},

@@ -17,6 +17,9 @@ type Options struct {
 	// Learn has the scheduler estimate by the runs it has seen, instead of by the
 	// estimates that come with the tasks.
 	Learn bool
+	// Ladder are the smaller variants each model has, as parts of its work, largest first; with any the
+	// scheduler estimates by the runs it has seen.
+	Ladder []float64
 	// Suspended is how many tasks may be suspended at once; 0: the number of cores and
 	// four, below 0: none can be.
 	Suspended int
@@ -45,7 +48,7 @@ type machine struct {
 	halted  map[int]*run
 	now     time.Duration
 	result  Result
-	started []bool
+	work    []time.Duration // of each task as it is started; 0 before
 	told    []bool
 }
 
@@ -60,6 +63,11 @@ type run struct {
 const unbounded = 1 << 20
 
 func newMachine(o Options, tasks []Task, cores int) (*machine, error) {
+	for _, part := range o.Ladder {
+		if part <= 0 || part >= 1 {
+			return nil, fmt.Errorf("cannot simulate: a smaller variant takes %v of its model's work: %w", part, edge.ErrInvalid)
+		}
+	}
 	limits := map[edge.Class]int{edge.Urgent: unbounded, edge.Normal: unbounded, edge.Batch: unbounded}
 	suspended := max(o.Suspended, 0)
 	if o.Suspended == 0 {
@@ -69,25 +77,40 @@ func newMachine(o Options, tasks []Task, cores int) (*machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot simulate: %w", err)
 	}
-	m := &machine{options: o, engine: engine, tasks: tasks, halted: map[int]*run{}, started: make([]bool, len(tasks)), told: make([]bool, len(tasks))}
-	engine.Serve(0, poolsOf(tasks, unbounded))
+	m := &machine{options: o, engine: engine, tasks: tasks, halted: map[int]*run{}, work: make([]time.Duration, len(tasks)), told: make([]bool, len(tasks))}
+	engine.Serve(0, poolsOf(tasks, unbounded, o.Ladder))
 	engine.Govern(0, o.Rules)
 	return m, nil
 }
 
-// poolsOf serves each model with so many instances; its declared cost is the first
+// poolsOf serves each model, and its variants, with so many instances; its declared cost is the first
 // estimate.
-func poolsOf(tasks []Task, lanes int) []edge.Pool {
+func poolsOf(tasks []Task, lanes int, ladder []float64) []edge.Pool {
 	var pools []edge.Pool
 	known := map[string]bool{}
 	for _, t := range tasks {
 		if !known[t.Model] {
 			known[t.Model] = true
 			models := []edge.ModelCost{{Model: t.Model, Cost: t.Estimate}}
-			pools = append(pools, edge.Pool{Name: t.Model, Lanes: lanes, Models: models})
+			for i, part := range ladder {
+				models = append(models, edge.ModelCost{Model: variant(t.Model, i), Cost: time.Duration(part * float64(t.Estimate))})
+			}
+			pools = append(pools, edge.Pool{Name: t.Model, Lanes: lanes, Models: models, Ladder: len(ladder) > 0})
 		}
 	}
 	return pools
+}
+
+func variant(model string, i int) string { return model + "/" + strconv.Itoa(i) }
+
+// workOf is what the task takes as the model it is started as.
+func (m *machine) workOf(t *Task, as string) time.Duration {
+	for i, part := range m.options.Ladder {
+		if as == variant(t.Model, i) {
+			return max(time.Duration(part*float64(t.Work)), 1)
+		}
+	}
+	return t.Work
 }
 
 // run lets time pass until nothing is left to happen. At one instant answers come
@@ -131,7 +154,7 @@ func (m *machine) submit(i int) {
 		Arrived: m.engine.At(t.Arrives), Deadline: m.engine.At(t.Deadline),
 	}
 	estimate := t.Estimate
-	if m.options.Learn {
+	if m.options.Learn || len(m.options.Ladder) > 0 {
 		estimate = 0
 	}
 	_ = m.engine.Submit(m.now, task, estimate) // a refusal is settled, and counted there
@@ -154,9 +177,9 @@ func (m *machine) act(a scheduler.Act) {
 	i, _ := strconv.Atoi(a.Task.ID) // made by submit
 	switch a.Kind {
 	case scheduler.Start:
-		m.started[i] = true
-		m.running = append(m.running, &run{index: i, ends: m.now + m.tasks[i].Work})
-		m.result.Busy += m.tasks[i].Work
+		m.work[i] = m.workOf(&m.tasks[i], a.Task.Model)
+		m.running = append(m.running, &run{index: i, ends: m.now + m.work[i]})
+		m.result.Busy += m.work[i]
 	case scheduler.Suspend:
 		r := m.take(i)
 		r.left = r.ends - m.now
@@ -168,10 +191,10 @@ func (m *machine) act(a scheduler.Act) {
 		r.ends = m.now + r.left + m.options.Switch
 		m.running = append(m.running, r)
 	case scheduler.Settle:
-		if m.told[i] = true; m.started[i] && a.Settlement.Outcome != edge.Completed {
-			m.result.Wasted += m.tasks[i].Work
+		if m.told[i] = true; a.Settlement.Outcome != edge.Completed {
+			m.result.Wasted += m.work[i]
 		}
-		m.result.ended(&m.tasks[i], a.Settlement.Outcome)
+		m.result.ended(&m.tasks[i], a.Settlement.Outcome, a.Task.Model != m.tasks[i].Model)
 	}
 }
 

@@ -10,14 +10,16 @@ import (
 type Counts struct {
 	Submitted int `json:"submitted"`
 	OnTime    int `json:"onTime"`
-	Refused   int `json:"refused"` // at once
-	Evicted   int `json:"evicted"` // told before the deadline
-	Missed    int `json:"missed"`  // at the deadline or later
+	Smaller   int `json:"smaller,omitempty"` // of those: answered by a smaller variant
+	Refused   int `json:"refused"`           // at once
+	Evicted   int `json:"evicted"`           // told before the deadline
+	Missed    int `json:"missed"`            // at the deadline or later
 }
 
 func (c *Counts) add(o Counts) {
 	c.Submitted += o.Submitted
 	c.OnTime += o.OnTime
+	c.Smaller += o.Smaller
 	c.Refused += o.Refused
 	c.Evicted += o.Evicted
 	c.Missed += o.Missed
@@ -59,12 +61,14 @@ func (r *Result) Add(o Result) {
 	r.Wasted += o.Wasted
 }
 
-// ended counts one task.
-func (r *Result) ended(t *Task, outcome edge.Outcome) {
+// ended counts one task, which a smaller variant may have answered.
+func (r *Result) ended(t *Task, outcome edge.Outcome, smaller bool) {
 	one := Counts{Submitted: 1}
 	switch outcome {
 	case edge.Completed:
-		one.OnTime = 1
+		if one.OnTime = 1; smaller {
+			one.Smaller = 1
+		}
 	case edge.Refused:
 		one.Refused = 1
 	case edge.Evicted:
