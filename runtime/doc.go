@@ -17,13 +17,15 @@
 //     restart policy: only an end that was seen may end the work for good.
 //   - Execute returns only when the capacity it used is free again, so whoever
 //     counts lanes counts what is true.
+//   - An instance that Suspend halts goes on by Resume, or as soon as anything else is
+//     done to it; the end of its task or of Run leaves none halted.
 //
 // # Concurrency
 //
 // One goroutine, the one in Run, owns all state and takes every decision; others
 // post messages to it and never block. Slow calls run in goroutines of their own,
 // one per call, and each instance has one that waits for its end and, when it is a
-// model server, one that probes it. Execute, Model, Models and Workloads are safe
+// model server, one that probes it. Execute, Suspend, Resume, Model, Models and Workloads are safe
 // for any number of callers and never wait for the loop. The callbacks of Options
 // are called from the loop with no lock held; they must not block, and must not
 // call Restart.

@@ -11,7 +11,8 @@
 //
 //   - A failed start leaves no container, snapshot, process or folder behind, nor does
 //     one whose agent was killed, once the next one is there.
-//   - Closing the driver, or killing its process, stops no container.
+//   - Closing the driver, or killing its process, stops no container. Closing it leaves
+//     none suspended, and what a killed one left goes on when the next lists it.
 //   - Wait waits a restart of the daemon out and reports only a real end.
 //   - Every container is hardened (spec.go), and what the kernel says about its
 //     process is compared with what was asked for before Start returns.
