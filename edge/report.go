@@ -134,6 +134,12 @@ type ModelReport struct {
 	Estimate time.Duration `json:"estimateNs"` // what the plan counts with
 	Firm     time.Duration `json:"firmNs"`     // what admission of firm tasks counts with
 	Runs     int           `json:"runs"`       // samples behind it; 0: declared or default
+	// The spread of these runs, and what they took ÷ what the plan counted with for them: below 1, as that is
+	// on the careful side, and above when the model has become slower. 0 while there are none.
+	Median time.Duration `json:"medianNs,omitempty"`
+	P90    time.Duration `json:"p90Ns,omitempty"`
+	P99    time.Duration `json:"p99Ns,omitempty"`
+	Bias   float64       `json:"bias,omitempty"`
 }
 
 // TaskView is one task as lists show it.

@@ -169,6 +169,7 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 		// Failures teach nothing: one that comes at once would make the model look
 		// quick, one that timed out would make it look slow. Runs whose caller was
 		// gone already took as long as any other.
+		it.model.bias.add(it.ran(at), it.size.figure.plan)
 		it.model.learn(now, it.size, it.ran(at))
 	}
 	if it.trial {

@@ -130,8 +130,9 @@ type model struct {
 	figure   figure
 	sizes    [sizeCount]*size // made when the first input of the size comes
 	fastest  time.Duration    // of all runs ever; 0 before the first
-	trialAt  instant          // no trial before
-	pause    instant          // after the trial that failed last
+	bias     bias
+	trialAt  instant // no trial before
+	pause    instant // after the trial that failed last
 }
 
 // sized is the model's entry for inputs of so many bytes. Sizes are powers of
@@ -200,6 +201,23 @@ func (m *model) tried(now instant, s *size, inTime bool) {
 	s.runs.forgetSlow()
 	m.pause, m.trialAt = 0, now
 	m.refresh()
+}
+
+// bias compares what runs took with what the plan counted with, the latest windowRuns of them most.
+type bias struct{ took, foretold float64 }
+
+func (b *bias) add(took, foretold time.Duration) {
+	const kept = 1 - 1.0/windowRuns
+	b.took = b.took*kept + float64(min(max(took, minCost), maxCost))
+	b.foretold = b.foretold*kept + float64(foretold)
+}
+
+// ratio is 0 before the first run.
+func (b *bias) ratio() float64 {
+	if b.foretold == 0 {
+		return 0
+	}
+	return b.took / b.foretold
 }
 
 // refresh works the figures out anew after anything they rest on changed.

@@ -160,3 +160,24 @@ func assertUnavailable(t *testing.T, s *scheduler.Scheduler) {
 	s.Recheck()
 	s.Undrain()
 }
+
+func TestScheduler_KeepsEstimates(t *testing.T) {
+	var kept []scheduler.ModelEstimates
+	inBubble(t, 1, func(t *testing.T, b *bench) {
+		b.executor.takes["slow"] = 30 * ms
+		b.Wait(t.Context(), b.submit("slow", "m", edge.Normal, time.Second))
+		kept = b.Estimates()
+		b.stop()
+		if after := b.Estimates(); len(after) != 1 || len(kept) != 1 || after[0].Fastest != 30*ms {
+			t.Errorf("kept %+v, and after the end %+v", kept, after)
+		}
+	})
+	garbage := scheduler.ModelEstimates{Model: "narrow", Fastest: -1}
+	s, err := scheduler.New(scheduler.Options{Slots: 1, Executor: &executor{}, Estimates: append(kept, garbage)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Estimates(); len(got) != 1 || got[0].Model != "m" || got[0].Runs[0] != 30*ms {
+		t.Errorf("the next begins with %+v", got)
+	}
+}

@@ -201,6 +201,8 @@ func (s *Scheduler) now() instant { return instant(time.Since(s.epoch)) }
 func (s *Scheduler) publish() {
 	snapshot := s.core.snapshot(s.now())
 	s.last.Store(&snapshot)
+	estimates := s.core.estimates()
+	s.lastEstimates.Store(&estimates)
 }
 
 // ask has the loop do f and waits until it has. An error means it was not done.

@@ -44,6 +44,9 @@ type Options struct {
 	// Suspended is how many tasks may be suspended at once, if the executor is a
 	// Suspender; 0 means as many as slots and four more.
 	Suspended int
+	// Estimates are what was learnt before, as Scheduler.Estimates gave it. What cannot be
+	// believed is left out; CheckEstimates says why.
+	Estimates []ModelEstimates
 	// Settled is told the end of every submitted task, refused ones too, in the
 	// order of the decisions. It is called from the loop: it must not block nor
 	// call the scheduler. nil tells nobody.
@@ -75,7 +78,9 @@ type Scheduler struct {
 
 	rules atomic.Pointer[Rules] // what Govern hands to the loop: only the newest matters
 
-	last atomic.Pointer[Snapshot] // while the loop does not run
+	// While the loop does not run.
+	last          atomic.Pointer[Snapshot]
+	lastEstimates atomic.Pointer[[]ModelEstimates]
 
 	// Owned by the loop.
 	core      *core
@@ -114,6 +119,9 @@ func New(o Options) (*Scheduler, error) {
 		c.obey(o.Order, cmp.Or(o.Suspended, o.Slots+suspendedBeyondSlots))
 	} else {
 		c.obey(o.Order, 0)
+	}
+	if good, _ := CheckEstimates(o.Estimates); len(good) > 0 { // whoever has read them says what is wrong with the others
+		c.remember(good)
 	}
 	s := &Scheduler{
 		executor: o.Executor, report: o.Settled, epoch: epoch,

@@ -80,10 +80,18 @@ func (c *core) reportQueue() edge.QueueReport {
 		r.Classes = append(r.Classes, view)
 	}
 	for _, m := range c.served {
-		r.Models = append(r.Models, edge.ModelReport{
-			Model: m.name, Pool: m.pool.name, Lanes: m.pool.lanes,
-			Estimate: m.figure.plan, Firm: m.figure.firm, Runs: m.runs.count,
-		})
+		r.Models = append(r.Models, m.report())
+	}
+	return r
+}
+
+func (m *model) report() edge.ModelReport {
+	r := edge.ModelReport{
+		Model: m.name, Pool: m.pool.name, Lanes: m.pool.lanes,
+		Estimate: m.figure.plan, Firm: m.figure.firm, Runs: m.runs.count, Bias: m.bias.ratio(),
+	}
+	if m.runs.count > 0 {
+		r.Median, r.P90, r.P99 = m.runs.quantile(50), m.runs.quantile(90), m.runs.quantile(99)
 	}
 	return r
 }
