@@ -47,6 +47,7 @@ func (d *door) benchScheduleVerb() *cobra.Command {
 	flags.Float64Var(&load.Error, "error", 0, "spread of the estimates, log-normal with mean 1")
 	flags.Float64Var(&load.Bias, "bias", 1, "what estimates are multiplied by")
 	flags.BoolVar(&b.options.Learn, "learn", false, "the scheduler estimates by the runs it has seen, as on a node")
+	flags.Float64SliceVar(&b.options.Ladder, "ladder", nil, "smaller variants of each model, as parts of its work; implies --learn")
 	flags.BoolVar(&b.noSuspend, "no-suspend", false, "the scheduler cannot suspend what runs")
 	flags.IntVar(&b.options.Suspended, "suspended", 0, "how many tasks may be suspended at once; 0: as many as cores and four more")
 	flags.DurationVar(&b.options.Switch, "switch", 0, "work that it costs to resume")

@@ -47,7 +47,18 @@ func TestBenchSchedule(t *testing.T) {
 			t.Errorf("code %d, %v, %q:\n%s", code, err, complaint, out)
 		}
 	})
+	t.Run("Ladder", func(t *testing.T) {
+		code, out, complaint := bench(t, "-o", "json", "--arrivals", "poisson", "--policies", "plan", "--load", "4", "--count", "400", "--ladder", "0.5,0.25")
+		var report scheduleReport
+		if err := json.Unmarshal([]byte(out), &report); code != ExitOK || err != nil {
+			t.Fatalf("code %d, %v, %q", code, err, complaint)
+		}
+		if smaller := report.Cells[len(report.Cells)-1].Outcomes[0].Smaller; smaller <= 0 {
+			t.Errorf("%v of the tasks were answered by a smaller variant, want some", smaller)
+		}
+	})
 	for name, args := range map[string][]string{
+		"Ladder":       {"--ladder", "1.5"},
 		"NoSuchPolicy": {"--policies", "best"}, "NoSuchArrivals": {"--arrivals", "rain"}, "NoSuchMix": {"--mix", "soup"},
 		"NoTrace": {"--arrivals", "trace"}, "NoSuchTrace": {"--trace", "/nonexistent"}, "Bursts": {"--burst", "50"},
 		"NoCores": {"--cores", "0"}, "NoSeeds": {"--seeds", "0"}, "Argument": {"now"},
