@@ -2,7 +2,6 @@ package load_test
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -36,13 +35,19 @@ type agent struct {
 	extra uint64 // tasks of others, as the agent counts them
 }
 
+// images and logs are by names that are not their methods' too.
+type (
+	images = localapi.Images
+	logs   = localapi.Logs
+)
+
 // startAgent serves models that take a tensor ms: u, n and b; and digits that takes rows.
 func startAgent(t *testing.T) *agent {
 	t.Helper()
 	a := &agent{socket: filepath.Join(t.TempDir(), "s"), pid: os.Getpid()}
 	server, err := localapi.New(localapi.Options{
 		Socket: a.socket, NodeName: "test", Inference: a, Models: a, Node: a,
-		Events: a, Images: a, Logs: a, Policies: struct{ localapi.Policies }{},
+		Events: a, Images: struct{ images }{}, Logs: struct{ logs }{}, Policies: struct{ localapi.Policies }{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,19 +91,6 @@ func done(t edge.Task) edge.Settlement {
 		Task: t, Outcome: edge.Completed, At: time.Now(),
 		Answer: edge.Answer{Payload: edge.Payload{Body: []byte(`{"model_name":"m","outputs":[]}`)}},
 	}
-}
-
-func (a *agent) Import(context.Context, io.Reader) ([]edge.Image, error) { return nil, nil }
-func (a *agent) Images(context.Context) ([]edge.Image, error)            { return nil, nil }
-
-func (a *agent) Pull(context.Context, string, func(done, total int64)) (edge.Image, int64, error) {
-	return edge.Image{}, 0, edge.ErrNotFound
-}
-
-func (a *agent) Prune(context.Context) (localapi.Pruned, error) { return localapi.Pruned{}, nil }
-
-func (a *agent) Logs(context.Context, string, int, bool) (io.ReadCloser, error) {
-	return nil, edge.ErrNotFound
 }
 
 func (a *agent) Cancel(string) bool      { return false }
