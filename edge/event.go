@@ -23,6 +23,7 @@ const (
 	EventDaemonLost       EventKind = "containerd-lost"
 	EventDaemonBack       EventKind = "containerd-back"
 	EventImageImported    EventKind = "image-imported"
+	EventImageRemoved     EventKind = "image-removed"
 	EventInstanceStarted  EventKind = "instance-started"
 	EventInstanceAdopted  EventKind = "instance-adopted"
 	EventInstanceReady    EventKind = "instance-ready"

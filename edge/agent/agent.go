@@ -63,6 +63,9 @@ type Agent struct {
 
 	vitals     *host.Sampler
 	driver     *containerd.Driver
+	stock      *stock
+	wanting    chan struct{} // capacity 1: workloads may lack images
+	pressure   *pressure
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
 	api        *localapi.Server
@@ -147,6 +150,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 func (a *Agent) services(reload <-chan os.Signal) []service {
 	return slices.Concat(a.governing(), []service{
 		{"vitals", a.vitals.Run},
+		{"disk", a.pressure.Run},
 		{"log rotation", a.driver.Run},
 		{"containerd events", func(ctx context.Context) error { return a.driver.Events(ctx, a.instanceEvent) }},
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
@@ -167,7 +171,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 // governing is what runs on a node that policies govern.
 func (a *Agent) governing() []service {
 	if a.governor == nil {
-		return nil
+		return []service{{"image stock", a.furnish}}
 	}
 	return []service{{"policy cache", a.governor.store.Run}, {"policy", a.governor.Run}, {"image stock", a.governor.Stock}}
 }

@@ -52,11 +52,15 @@ func (a *Agent) build(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	a.wanting = make(chan struct{}, 1)
+	a.stock = newStock(a.imageFolder(), a.options.Log)
+	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
 	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite} {
 		if err := build(c); err != nil {
 			return err
 		}
 	}
+	a.pressure = a.newPressure(int64(c.Disk.Reserve), c.Paths.State)
 	a.api, err = localapi.New(a.apiOptions(c))
 	return err
 }
@@ -66,13 +70,11 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	if a.trust.Root == nil {
 		return nil
 	}
-	stock := newStock(a.imageFolder(), a.options.Log)
-	stock.images, stock.load = a.listImages, images{a.driver, a, "stock"}.Import
 	g := &governor{
 		rule:      a.rule,
 		desire:    a.supervisor.Apply,
 		settle:    a.supervisor.Settle,
-		supply:    stock.Supply,
+		supply:    a.supply,
 		adjust:    newAdjustments(c.Paths.State, a.warnings),
 		chronicle: a.chronicle,
 		log:       a.options.Log,
@@ -133,6 +135,8 @@ func driverOptions(c config.Config, a *Agent) containerd.Options {
 		LogMaxBytes:  int64(c.Logs.MaxSize),
 		LogKeep:      c.Logs.Keep,
 		Policy:       a.permitting(),
+		Registries:   a.registries,
+		Room:         func(need int64) error { return a.pressure.Room(need) },
 		Log:          a.options.Log,
 	}
 }

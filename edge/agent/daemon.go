@@ -37,4 +37,7 @@ func (a *Agent) daemonChanged(report edge.DaemonReport) {
 		a.governor.DaemonChanged(report.Connected)
 	}
 	a.supervisor.DaemonChanged(report)
+	if report.Connected {
+		a.want()
+	}
 }

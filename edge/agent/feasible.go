@@ -23,7 +23,7 @@ func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
 	ctx, cancel := context.WithTimeout(ctx, supplyWithin)
 	defer cancel()
 	err := g.supply(ctx, policy)
-	if errors.Is(err, edge.ErrUnavailable) {
+	if errors.Is(err, edge.ErrUnavailable) && !errors.Is(err, edge.ErrNoRoom) {
 		return nil // containerd has just gone
 	}
 	return err

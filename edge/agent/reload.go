@@ -100,6 +100,7 @@ func (a *Agent) take(in Inputs) {
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
 	a.supervisor.Apply(in.Workloads)
+	a.want()
 }
 
 // warnNotes replaces what the last reading of the configuration found odd.

@@ -28,6 +28,7 @@ type stock struct {
 	folder string
 	images func(context.Context) ([]edge.Image, error)
 	load   func(context.Context, io.Reader) ([]edge.Image, error)
+	names  func(context.Context, io.Reader) ([]string, error) // of the images in an archive
 	log    *slog.Logger
 
 	// turn has capacity 1. Whoever put something in may read archives, two at once
@@ -36,10 +37,12 @@ type stock struct {
 	// gave are the digests of the images that an archive held, by its name, size and
 	// time of change; none of one that was refused.
 	gave map[string][]string
+	// called are the names and digests that an archive's table of contents tells.
+	called map[string][]string
 }
 
 func newStock(folder string, log *slog.Logger) *stock {
-	return &stock{folder: folder, log: log, turn: make(chan struct{}, 1), gave: map[string][]string{}}
+	return &stock{folder: folder, log: log, turn: make(chan struct{}, 1), gave: map[string][]string{}, called: map[string][]string{}}
 }
 
 // Supply imports what is on stock until the node has every image of the policy, and
@@ -109,9 +112,11 @@ func (s *stock) archives() (found []archive, err error) {
 		key := fmt.Sprintf("%s %d %v", entry.Name(), info.Size(), info.ModTime().UnixNano())
 		found = append(found, archive{entry.Name(), key})
 	}
-	maps.DeleteFunc(s.gave, func(key string, _ []string) bool {
-		return !slices.ContainsFunc(found, func(one archive) bool { return one.key == key })
-	})
+	for _, known := range []map[string][]string{s.gave, s.called} {
+		maps.DeleteFunc(known, func(key string, _ []string) bool {
+			return !slices.ContainsFunc(found, func(one archive) bool { return one.key == key })
+		})
+	}
 	return found, nil
 }
 
@@ -125,6 +130,69 @@ func (s *stock) worth(one archive, policy *edge.Policy, held []edge.Image) bool 
 				return w.Replicas > 0 && strings.HasSuffix(w.Image, "@"+digest)
 			})
 	})
+}
+
+// Holds lists the images that lie in the folder, by name and digest. What cannot be read
+// holds none.
+func (s *stock) Holds(ctx context.Context) (names []string, err error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("cannot look into the stock of images: %w", ctx.Err())
+	}
+	archives, err := s.archives()
+	for _, one := range archives {
+		names = append(append(names, s.gave[one.key]...), s.contents(ctx, one)...)
+	}
+	return names, errors.Join(err, ctx.Err())
+}
+
+// contents reads an archive's table of contents, once.
+func (s *stock) contents(ctx context.Context, one archive) []string {
+	if names, known := s.called[one.key]; known {
+		return names
+	}
+	source, err := OpenImage(filepath.Join(s.folder, one.name))
+	if err != nil {
+		return nil
+	}
+	defer source.Close()
+	names, err := s.names(ctx, source)
+	if err == nil || errors.Is(err, edge.ErrInvalid) {
+		s.called[one.key] = names
+	}
+	return names
+}
+
+// Furnish imports what is on stock of the images that are named and that the node has
+// not got. It serves a node that no policy governs, where images bear any names.
+func (s *stock) Furnish(ctx context.Context, wanted []string) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("cannot look into the stock of images: %w", ctx.Err())
+	}
+	held, err := s.images(ctx)
+	if err != nil {
+		return err
+	}
+	absent := slices.DeleteFunc(slices.Clone(wanted), func(ref string) bool {
+		return slices.ContainsFunc(held, references{ref}.has)
+	})
+	if len(absent) == 0 {
+		return nil
+	}
+	archives, err := s.archives()
+	for _, one := range archives {
+		if slices.ContainsFunc(s.contents(ctx, one), func(name string) bool {
+			return references(absent).has(edge.Image{Name: name, Digest: name})
+		}) {
+			err = errors.Join(err, s.take(ctx, one))
+		}
+	}
+	return err
 }
 
 // take imports an archive, and notes what it gave. That it was refused is noted too;

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"holdfast/edge"
@@ -137,22 +138,46 @@ func (g *governor) DaemonChanged(up bool) {
 
 // Stock gets what the policy wants and the node does not have, each time containerd
 // is back, until ctx ends. Only then the trial of a policy goes on that came while it
-// was away. That an image stays missing shows where it is to be started.
+// was away. That an image stays missing shows where it is to be started; meanwhile it is
+// looked for again, ever more seldom.
 func (g *governor) Stock(ctx context.Context) error {
+	var again <-chan time.Time
+	wait := supplyAgain
 	for {
-		var change uint64
 		select {
 		case <-ctx.Done():
 			return nil
-		case change = <-g.back:
+		case change := <-g.back:
+			wait = supplyAgain
+			again = g.restock(ctx, wait)
+			g.goOn(change)
+		case <-again:
+			wait = min(2*wait, supplySeldom)
+			again = g.restock(ctx, wait)
 		}
-		if policy := g.store.Snapshot().Policy; policy != nil {
-			if err := g.supply(ctx, policy); err != nil && ctx.Err() == nil {
-				g.log.Warn("images-missing", "error", err.Error())
-			}
-		}
-		g.goOn(change)
 	}
+}
+
+// How long after images were looked for in vain they are looked for again: first, and at
+// most. Many nodes may miss the same registry.
+const (
+	supplyAgain  = time.Minute
+	supplySeldom = time.Hour
+)
+
+// restock gets what the policy wants, and says when to look again for what is missing;
+// nil: nothing is.
+func (g *governor) restock(ctx context.Context, wait time.Duration) <-chan time.Time {
+	policy := g.store.Snapshot().Policy
+	if policy == nil {
+		return nil
+	}
+	err := g.supply(ctx, policy)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	g.log.Warn("images-missing", "error", err.Error())
+	return time.After(wait/2 + rand.N(wait))
 }
 
 // goOn lets the trial go on, unless containerd has gone again meanwhile.

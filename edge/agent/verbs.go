@@ -31,6 +31,9 @@ type verbs struct {
 	hands  hands
 	images commandImages
 	folder string // of the archives that may be imported
+	// stocked lists what is in that folder, by name or digest.
+	stocked func(context.Context) ([]string, error)
+	gone    func(cause string, images []edge.Image) // hears of what was removed
 
 	daemon  func() error // why containerd does not answer; nil: it does
 	vitals  func() edge.Vitals
@@ -52,6 +55,7 @@ func (a *Agent) newVerbs(refresh, reboot func(context.Context) error) *verbs {
 		governor: a.governor, supervisor: a.supervisor, scheduler: a.scheduler,
 		deadline: a.defaultDeadline, chronicle: a.chronicle,
 		hands: a.driver, images: governedImages{a}, folder: a.imageFolder(),
+		stocked: a.stock.Holds, gone: a.tellGone,
 		daemon: a.daemonAway, vitals: a.vitals.Vitals,
 		examine: func(ctx context.Context) []host.Finding {
 			return Examine(ctx, *a.config.Load(), a.options.Built)

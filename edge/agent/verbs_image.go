@@ -43,6 +43,9 @@ func (g governedImages) Pull(ctx context.Context, cause, ref string, told func(d
 		return edge.Image{}, 0, err
 	}
 	image, fetched, err := g.agent.driver.Pull(ctx, ref, told)
+	if g.agent.pressure.makeRoom(ctx, err) {
+		image, fetched, err = g.agent.driver.Pull(ctx, ref, told)
+	}
 	if err == nil && fetched > 0 {
 		images{agent: g.agent, cause: cause}.tell([]edge.Image{image})
 	}
@@ -91,12 +94,8 @@ func (v *verbs) pull(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := v.governor.store.Snapshot().Policy
-	if policy == nil {
-		return nil, noPolicy("pull image " + args.Image)
-	}
-	if !policy.Security.Images.Allows(args.Image) {
-		return nil, &edge.Refusal{Reason: edge.ReasonDenied, Detail: fmt.Sprintf("image %.200q is none of security.images.allow of the policy", args.Image)}
+	if err := allowsImage(v.governor.store.Snapshot().Policy, args.Image); err != nil {
+		return nil, err
 	}
 	image, fetched, err := v.images.Pull(ctx, o.cause(), args.Image, func(done, total int64) {
 		o.progress(edge.Progress{Done: done, Total: total, Unit: "bytes"})
@@ -105,6 +104,17 @@ func (v *verbs) pull(ctx context.Context, o order) (any, error) {
 		return nil, err
 	}
 	return pullResult{image, fetched}, nil
+}
+
+// allowsImage refuses to fetch what the policy in force would not let run.
+func allowsImage(policy *edge.Policy, ref string) error {
+	if policy == nil {
+		return noPolicy("pull image " + ref)
+	}
+	if !policy.Security.Images.Allows(ref) {
+		return &edge.Refusal{Reason: edge.ReasonDenied, Detail: fmt.Sprintf("image %.200q is none of security.images.allow of the policy", ref)}
+	}
+	return nil
 }
 
 // importArchive reads an archive that lies on the node into the image store.

@@ -57,7 +57,7 @@ func ExitCode(err error) int {
 		return ExitLate
 	case errors.As(err, &usage), errors.Is(err, edge.ErrInvalid):
 		return ExitUsage
-	case errors.Is(err, edge.ErrUnavailable):
+	case errors.Is(err, edge.ErrUnavailable) && !errors.Is(err, edge.ErrNoRoom):
 		return ExitUnreachable
 	default:
 		return ExitFailed

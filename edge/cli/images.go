@@ -12,8 +12,8 @@ import (
 )
 
 func (d *door) imagesVerb() *cobra.Command {
-	cmd := group(&cobra.Command{Use: "images", Short: "List the node's images, or import some"})
-	cmd.AddCommand(d.imagesListVerb(), d.imagesImportVerb())
+	cmd := group(&cobra.Command{Use: "images", Short: "List the node's images, get some, or remove those that nothing needs"})
+	cmd.AddCommand(d.imagesListVerb(), d.imagesImportVerb(), d.imagesPullVerb(), d.imagesPruneVerb())
 	return cmd
 }
 

@@ -147,7 +147,7 @@ func TestServer_Port_IsRestricted(t *testing.T) {
 		return readReply(t, resp)
 	}
 	for _, verb := range []string{
-		"POST /v1/drain", "POST /v1/undrain", "POST /v1/restart?target=a/b", "POST /v1/tasks/x/cancel", "POST /v1/images", "GET /v1/logs/a/b",
+		"POST /v1/drain", "POST /v1/undrain", "POST /v1/restart?target=a/b", "POST /v1/tasks/x/cancel", "POST /v1/images", "POST /v1/images/pull?image=x", "POST /v1/images/prune", "GET /v1/logs/a/b",
 	} {
 		method, path, _ := strings.Cut(verb, " ")
 		got := ask(method, path, addr, "")

@@ -36,6 +36,7 @@ type node struct {
 	infer     func(ctx context.Context, t edge.Task) edge.Settlement
 	explain   error
 	importing func(ctx context.Context, archive io.Reader) ([]edge.Image, error)
+	pulling   func(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error)
 	logs      func(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
 	control   error // what Restart and Drain answer
 	unready   bool
@@ -197,6 +198,14 @@ func (n *node) Import(ctx context.Context, archive io.Reader) ([]edge.Image, err
 
 func (n *node) Images(context.Context) ([]edge.Image, error) {
 	return []edge.Image{{Name: "a/b:1"}}, nil
+}
+
+func (n *node) Pull(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error) {
+	return n.pulling(ctx, ref, told)
+}
+
+func (n *node) Prune(context.Context) (localapi.Pruned, error) {
+	return localapi.Pruned{Gone: []edge.Image{{Name: "old"}}, Freed: 7, Kept: 2}, nil
 }
 
 func (n *node) Logs(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error) {

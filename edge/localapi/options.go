@@ -75,6 +75,10 @@ type Events interface {
 type Images interface {
 	Import(ctx context.Context, archive io.Reader) ([]edge.Image, error)
 	Images(ctx context.Context) ([]edge.Image, error)
+	// Pull gets an image from its registry, unless the node has it: then fetched is 0.
+	Pull(ctx context.Context, ref string, told func(done, total int64)) (image edge.Image, fetched int64, err error)
+	// Prune removes the images that nothing on the node needs.
+	Prune(ctx context.Context) (Pruned, error)
 }
 
 // Logs opens the last lines of an instance's or workload's output. The reader

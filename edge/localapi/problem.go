@@ -31,6 +31,7 @@ const (
 	reasonModel       = "model_error"
 	reasonPlatform    = "wrong_platform"
 	reasonInternal    = "internal"
+	reasonNoRoom      = "no_room"
 )
 
 // problem is an error as HTTP says it.
@@ -56,6 +57,7 @@ var sentinels = [...]sentinel{
 	{edge.ErrModel, http.StatusBadGateway, reasonModel},
 	{edge.ErrDeadline, http.StatusGatewayTimeout, reasonMissed},
 	{edge.ErrCancelled, http.StatusConflict, reasonCancelled},
+	{edge.ErrNoRoom, http.StatusInsufficientStorage, reasonNoRoom},
 	{edge.ErrUnavailable, http.StatusServiceUnavailable, reasonUnavailable},
 	{edge.ErrWrongPlatform, http.StatusUnprocessableEntity, reasonPlatform},
 	{edge.ErrInvalid, http.StatusBadRequest, reasonInvalid},
