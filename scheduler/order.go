@@ -103,7 +103,8 @@ func (o Order) Says() string {
 // obey puts an order in force, with which so many tasks may be suspended at once. It is to
 // be said before anything is served.
 func (c *core) obey(order Order, room int) {
-	c.rule = &orders[order]
+	rule := orders[order]
+	c.rule = &rule
 	c.queue.before = c.rule.before
 	if c.room = room; !c.rule.yields {
 		c.room = 0
