@@ -27,7 +27,7 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 	}
 	if it.phase == running {
 		s.Queue = time.Duration(it.started - it.arrived)
-		s.Compute = time.Duration(at - it.started)
+		s.Compute = it.ran(at)
 	} else {
 		s.Queue = time.Duration(at - it.arrived)
 	}

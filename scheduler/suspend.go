@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"slices"
 
 	"holdfast/edge"
 )
@@ -60,7 +61,7 @@ func (s *Scheduler) switchOver(ctx context.Context, suspender Suspender) {
 // stuck takes back a suspension that could not be. For a while more runs than there are slots.
 func (c *core) stuck(it *item) {
 	it.fixed = true
-	if !it.suspended {
+	if !slices.Contains(c.parked, it) {
 		return // it was resumed, or has ended
 	}
 	c.unpark(it)
