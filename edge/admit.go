@@ -37,6 +37,7 @@ const (
 	ControlDevices Control = "Devices"
 	ControlLimits  Control = "Limits"
 	ControlTenant  Control = "Tenant"
+	ControlSecrets Control = "Secrets"
 )
 
 // Violation is one thing a workload asks for that it may not have.
@@ -70,6 +71,7 @@ func (p *Policy) Admit(w Workload) []Violation {
 	a.image(w.Image)
 	a.security(w)
 	a.host(w)
+	a.secrets(w)
 	a.share(w)
 	return a.violations
 }

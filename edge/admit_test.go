@@ -102,6 +102,16 @@ func TestPolicy_Admit(t *testing.T) {
 			edge.Violation{Control: edge.ControlDevices, Field: "devices[0].host", Asked: "/dev/video0", Allow: "security.hostPaths: [/dev/video0]"},
 			paths("/dev/video0"),
 		},
+		"SecretOfNode": {
+			func(w *workload) { w.Secrets = []edge.Secret{{Name: "db"}} },
+			edge.Violation{Control: edge.ControlSecrets, Field: "secrets[0].name", Asked: "db", Allow: "security.secrets: [db]"},
+			func(p *policy) { p.Security.Secrets = []string{"other", "db"} },
+		},
+		"SecretOfPolicy": {
+			func(w *workload) { w.Secrets = []edge.Secret{{Name: "db"}} },
+			edge.Violation{Control: edge.ControlSecrets, Field: "secrets[0].name", Asked: "db", Allow: "security.secrets: [db]"},
+			func(p *policy) { p.Secrets = map[string]edge.SealedSecret{"db": {Sealed: "eA=="}} },
+		},
 		"TenantUnknown": {
 			func(w *workload) { w.Tenant = "audio" },
 			edge.Violation{Control: edge.ControlTenant, Field: "tenant", Asked: "audio", Allow: "tenants.audio"},

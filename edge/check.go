@@ -93,6 +93,7 @@ func (p *Policy) Check() error {
 	c.oneOf(string(p.Lease.OnExpiry), "lease.onExpiry", string(LeaseDegrade), string(LeaseHold))
 	p.checkShares(&c)
 	p.checkSecurity(&c)
+	p.checkSecrets(&c)
 	p.checkBehaviour(&c)
 	for i, trigger := range p.Triggers {
 		trigger.check(&c, fmt.Sprintf("triggers[%d].", i))

@@ -31,6 +31,7 @@ func (p *Policy) checkAdmission(c *checker, w Workload, at string) {
 	a := admission{policy: p}
 	a.security(w)
 	a.host(w)
+	a.secrets(w)
 	for _, v := range a.violations {
 		c.require(false, at+"."+v.Field, v.detail())
 	}
@@ -46,6 +47,9 @@ func (w Workload) check(c *checker, at string) {
 	InstanceLimits{w.Limits.CPUs, Size(w.Limits.Memory), w.Limits.Pids}.check(c, at+".limits.")
 	w.checkRequest(c, at+".request.")
 	w.checkHost(c, at+".")
+	for i, secret := range w.Secrets {
+		c.require(secret.Version == "", fmt.Sprintf("%s.secrets[%d].version", at, i), "is for the node to say")
+	}
 	for i, entry := range w.Env {
 		name, _, both := strings.Cut(entry, "=")
 		c.require(both && name != "" && !strings.ContainsRune(entry, 0), fmt.Sprintf("%s.env[%d]", at, i), "must be KEY=value")
@@ -88,6 +92,7 @@ func (w Workload) checkHost(c *checker, at string) {
 		taken[device.Target()] = true
 		c.require(isAccess(device.Rights()), here+"access", quoteShort(device.Access)+" must be of r, w and m")
 	}
+	w.checkSecrets(c, at, taken)
 }
 
 // isKernels tells whether a place inside the container is the kernel's, or the root

@@ -46,6 +46,7 @@ type Policy struct {
 	Health       HealthPolicy            `json:"health,omitzero"`
 	SLA          SLAPolicy               `json:"sla,omitzero"`
 	Triggers     []Trigger               `json:"triggers,omitempty"`
+	Secrets      map[string]SealedSecret `json:"secrets,omitempty"`
 	Workloads    []Workload              `json:"workloads,omitempty"`
 
 	// Unknown lists the fields of the document that were ignored, by path.

@@ -72,6 +72,7 @@ type SecurityPolicy struct {
 	RunAsRoot    Permission  `json:"runAsRoot,omitempty"`
 	Capabilities []string    `json:"capabilities,omitempty"` // that may be added, beside NET_BIND_SERVICE
 	HostPaths    []string    `json:"hostPaths,omitempty"`    // files, folders and devices of the host that may be mounted, with all below them
+	Secrets      []string    `json:"secrets,omitempty"`      // of the node itself that workloads may be told, beside those the policy holds
 }
 
 // PinDigest names images by what they contain. It is the only way of pinning, and

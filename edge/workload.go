@@ -30,6 +30,7 @@ type Workload struct {
 	Tmpfs    []Tmpfs  `json:"tmpfs,omitempty"`
 	Binds    []Bind   `json:"binds,omitempty"`
 	Devices  []Device `json:"devices,omitempty"`
+	Secrets  []Secret `json:"secrets,omitempty"`
 
 	Restart    RestartPolicy `json:"restart"`
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
@@ -158,6 +159,8 @@ type shape struct {
 	Binds      []Bind   `json:"binds,omitempty"`
 	Devices    []Device `json:"devices,omitempty"`
 
+	Secrets []secretShape `json:"secrets,omitempty"`
+
 	// Of a model server: what is mounted, and what it is expected to answer.
 	Models      []string      `json:"models,omitempty"`
 	Endpoint    string        `json:"endpoint,omitempty"`
@@ -176,6 +179,7 @@ func (w Workload) SpecHash() string {
 		HostNet: w.Security.HostNetwork, Privileged: w.Security.Privileged,
 		Tmpfs: w.Tmpfs, Binds: w.Binds, Devices: w.Devices, StopSignal: w.StopSignal,
 		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory,
+		Secrets: secretShapes(w.Secrets),
 	}
 	if w.Serve != nil {
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint

@@ -48,6 +48,17 @@ func TestWorkload_SpecHash(t *testing.T) {
 			t.Errorf("%s replaces instances, and need not", name)
 		}
 	}
+	told := func(s edge.Secret) string {
+		w := sample()
+		w.Secrets = []edge.Secret{s}
+		return w.SpecHash()
+	}
+	if told(edge.Secret{Name: "a"}) != told(edge.Secret{Name: "a", Path: "/run/secrets/a", Mode: 0o400}) {
+		t.Error("a default that is written out replaces instances, and need not")
+	}
+	if told(edge.Secret{Name: "a", Version: "1"}) == told(edge.Secret{Name: "a", Version: "2"}) {
+		t.Error("another value of a secret does not replace instances, and must")
+	}
 	for name, change := range map[string]func(*edge.Workload){
 		"Image":        func(w *edge.Workload) { w.Image += "1" },
 		"NoEntrypoint": func(w *edge.Workload) { w.Entrypoint = []string{} },
@@ -73,6 +84,7 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Endpoint":     func(w *edge.Workload) { w.Serve.Endpoint = "unix:///run/m/m.sock" },
 		"Concurrency":  func(w *edge.Workload) { w.Serve.Concurrency = 4 },
 		"Timeout":      func(w *edge.Workload) { w.Serve.Timeout = time.Second },
+		"Secret":       func(w *edge.Workload) { w.Secrets = []edge.Secret{{Name: "a"}} },
 		"NoModel":      func(w *edge.Workload) { w.Serve = nil },
 	} {
 		w := sample()

@@ -218,6 +218,7 @@ func (n *node) begin(services ...string) {
 var kept = [...]string{
 	"state.db", "state.db.damaged", "state.lock", "policy.A", "policy.B", "root.kept",
 	"link.db", "link.db.damaged", "link.lock", "adjusted.json",
+	"node.key", "secret-versions.key",
 }
 
 // ungoverned is a footprint without them.

@@ -62,6 +62,7 @@ type Agent struct {
 	governor  *governor // nil: no policy governs the node
 
 	vitals     *host.Sampler
+	keychain   *keychain
 	driver     *containerd.Driver
 	stock      *stock
 	wanting    chan struct{} // capacity 1: workloads may lack images
@@ -108,6 +109,7 @@ func (a *Agent) Open(ctx context.Context) error {
 			return errors.Join(err, a.Close())
 		}
 	}
+	a.keychain.Open()
 	return nil
 }
 
@@ -162,6 +164,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	}, a.linking(), []service{
 		{"watchdog", func(ctx context.Context) error { return a.notify.Watchdog(ctx, a.alive) }},
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
+		{"secrets", a.keychain.Run},
 		{"trim", a.trim},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},

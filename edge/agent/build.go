@@ -21,6 +21,7 @@ import (
 // order in which they depend on each other.
 func (a *Agent) build(c config.Config) (err error) {
 	a.pid = os.Getpid()
+	a.buildKeychain(c)
 	a.vitals = host.New(host.Options{StatePath: c.Paths.State, Log: a.options.Log})
 	if a.driver, err = containerd.New(driverOptions(c, a)); err != nil {
 		return err
@@ -72,7 +73,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	}
 	g := &governor{
 		rule:      a.rule,
-		desire:    a.supervisor.Apply,
+		desire:    a.keychain.Desire,
 		settle:    a.supervisor.Settle,
 		supply:    a.supply,
 		adjust:    newAdjustments(c.Paths.State, a.warnings),
@@ -97,6 +98,20 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	})
 	a.governor = g
 	return err
+}
+
+// buildKeychain makes what knows the secrets of workloads.
+func (a *Agent) buildKeychain(c config.Config) {
+	a.keychain = &keychain{
+		state: c.Paths.State, credentials: a.options.Getenv("CREDENTIALS_DIRECTORY"), versions: map[string]string{},
+		policy: func() *edge.Policy {
+			if a.governor == nil {
+				return nil
+			}
+			return a.governor.store.Snapshot().Policy
+		},
+		apply: func(workloads []edge.Workload) { a.supervisor.Apply(workloads) },
+	}
 }
 
 // listImages asks containerd, which may hang.
@@ -137,6 +152,7 @@ func driverOptions(c config.Config, a *Agent) containerd.Options {
 		Policy:       a.permitting(),
 		Registries:   a.registries,
 		Room:         func(need int64) error { return a.pressure.Room(need) },
+		Secret:       a.keychain.Value,
 		Log:          a.options.Log,
 	}
 }

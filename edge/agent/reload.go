@@ -50,6 +50,7 @@ func (a *Agent) reload() {
 	later = append(later, in.Trust.changed(a.trust)...)
 	a.warnRestart(later)
 	a.take(in)
+	a.keychain.Look()
 	a.chronicle.Add(edge.Event{
 		Kind: edge.EventAgentReloaded, Subject: in.Config.Node.Name, Cause: "SIGHUP",
 		Facts: map[string]string{"changed": strings.Join(live, " "), "needsRestart": strings.Join(later, " ")},
@@ -99,7 +100,7 @@ func (a *Agent) take(in Inputs) {
 		return
 	}
 	a.warnings.Clear(codeWorkloadsUnknown, "workloads")
-	a.supervisor.Apply(in.Workloads)
+	a.keychain.Desire(in.Workloads)
 	a.want()
 }
 

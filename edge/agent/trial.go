@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"holdfast/edge"
@@ -42,11 +43,21 @@ func changedWorkloads(before, now *edge.Policy) map[string]bool {
 	changed := map[string]bool{}
 	for _, w := range now.Workloads {
 		old, was := before.Workload(w.Key())
-		if !was || before.Fill(old).SpecHash() != now.Fill(w).SpecHash() {
+		if !was || before.Fill(old).SpecHash() != now.Fill(w).SpecHash() || tellsOther(before, now, w) {
 			changed[w.Key()] = true
 		}
 	}
 	return changed
+}
+
+// tellsOther tells whether a policy holds another secret for a workload than the one
+// before did.
+func tellsOther(before, now *edge.Policy, w edge.Workload) bool {
+	return slices.ContainsFunc(w.Secrets, func(secret edge.Secret) bool {
+		old, _ := before.Sealed(secret.Name)
+		held, _ := now.Sealed(secret.Name)
+		return old != held
+	})
 }
 
 // The warnings of the supervisor that show, of a workload just changed, that the

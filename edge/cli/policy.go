@@ -21,12 +21,14 @@ func (d *door) policyVerb() *cobra.Command {
 		Use:   "policy",
 		Short: "Write, sign, compare and apply policies",
 		Long: "Write, sign, compare and apply policies. These verbs work on files at the operator's desk;\n" +
-			"only apply, and diff and show without the name of a file, talk to the agent of this node.",
+			"only apply, and diff and show without the name of a file, talk to the agent of this node, and\n" +
+			"node-key works on the node's own state folder.",
 		Args: nothing,
 	}
 	cmd.AddCommand(
 		d.policyInitVerb(), d.policyKeygenVerb(), d.policyBuildVerb(), d.policySignVerb(),
 		d.policyVerifyVerb(), d.policyShowVerb(), d.policyDiffVerb(), d.policyApplyVerb(),
+		d.policySealVerb(), d.policyNodeKeyVerb(),
 	)
 	return cmd
 }

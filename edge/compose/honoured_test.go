@@ -42,7 +42,9 @@ func TestValues_AgreeWithCompose(t *testing.T) {
 		"['/a:/b', '/c:/d:ro', '/e:/f:rw']", "['/a:/b:z']", "['/a:/b:']", "['/a:/b/']", "['a:/b']", "['./a:/b']", "['/a']", "['/a:/b:ro:x']", "['/a$${:/b']", "['/a:/b', '/c:/b']", "[':/b']", "['/:/b']",
 		"[{type: bind, source: /a, target: /b}]", "[{type: bind, source: /a, target: /b, read_only: true}, '/c:/d']", "[{type: bind, source: /a, target: /b, read_only: 'true'}]",
 		"[{type: bind, source: /a, target: /b, read_only: }]", "[{type: bind, source: /a, target: /b, read_only: 1}]", "[{type: bind, source: /a, target: /b, bind: {propagation: shared}}]",
-		"[{type: volume, source: a, target: /b}]", "[{type: tmpfs, target: /b}]", "[{source: /a, target: /b}]", "[{type: bind, source: 1, target: /b}]", "[{type: bind, source: /a, target: 2024-01-01}]", "host", "none", "bridge"}
+		"[{type: volume, source: a, target: /b}]", "[{type: tmpfs, target: /b}]", "[{source: /a, target: /b}]", "[{type: bind, source: 1, target: /b}]", "[{type: bind, source: /a, target: 2024-01-01}]", "host", "none", "bridge",
+		"[{source: a}]", "[{source: a, target: b}]", "[{source: a, target: /b/c, mode: 0440}]", "[{source: a, mode: '0440'}]", "[{source: a, mode: 288}]", "[{source: a, mode: 1.5}]",
+		"[{source: a, target: }]", "[{source: a, target: ''}]", "[{source: a, mode: }]", "[{source: a}, {source: a, target: b}]", "[a, {source: a, target: /run/secrets/a}]", "[a, {source: a, target: ./b}]"}
 	accepted := 0
 	for _, path := range compose.HonouredPaths() {
 		key, ok := strings.CutPrefix(path, "services.*.")
@@ -122,11 +124,12 @@ func TestNames_AgreeWithCompose(t *testing.T) {
 
 // document writes a service that sets one key, however deep.
 func document(key, value string) string {
+	const secrets = "secrets: {a: {external: true}, b: {external: true, name: site-b}}\n"
 	parts := strings.Split(key, ".")
 	open := strings.Join(parts, ": {")
 	image := "image: b, "
 	if key == "image" {
 		image = ""
 	}
-	return fmt.Sprintf("services: {a: {%s%s: %s%s}}\n", image, open, value, strings.Repeat("}", len(parts)-1))
+	return secrets + fmt.Sprintf("services: {a: {%s%s: %s%s}}\n", image, open, value, strings.Repeat("}", len(parts)-1))
 }

@@ -35,7 +35,10 @@ func (r rule) list(at string, visit func(path string, r rule)) {
 	for _, name := range slices.Sorted(maps.Keys(r.below)) {
 		below := r.below[name]
 		if name == each {
-			name = "SERVICE"
+			name = "NAME"
+			if at == "services" {
+				name = "SERVICE"
+			}
 		}
 		below.list(join(at, name), visit)
 	}
@@ -61,6 +64,9 @@ func meaningOf(path string) (value, meaning string) {
 		{"network_mode", "none or host", "host gives the host's own network, which a policy must allow; there is none otherwise"},
 		{"privileged", "", "true takes every restraint off, which a policy must allow; the user stays as it is"},
 		{"devices", "[HOST], [HOST:/dev/NAME] or [HOST:/dev/NAME:rw]", "devices of the host, which a policy must list; the node belongs to the instance's user"},
+		{"secrets.NAME.external", "true", "the secret comes from the policy or the node; no other kind is honoured"},
+		{"secrets.NAME.name", "a name", "what it is called there; left out: NAME"},
+		{"secrets", "[NAME] or [{source: NAME, target: FILE, mode: 0440}]", "files with secrets for the instance's user alone, in /run/secrets where no absolute target is given"},
 		{"volumes", "SOURCE:TARGET or SOURCE:TARGET:ro, or type: bind with source, target and read_only", "files and folders of the host, which a policy must list; what else is mounted below them stays out"},
 		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
 		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; no still starts again what a power cut ended; unless-stopped means always"},

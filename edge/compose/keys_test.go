@@ -20,7 +20,8 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for _, path := range compose.HonouredPaths() {
-		path = strings.Replace(path, "*", "SERVICE", 1)
+		path = strings.Replace(path, "services.*", "services.SERVICE", 1)
+		path = strings.Replace(path, ".*", ".NAME", 1)
 		if !slices.ContainsFunc(keys, func(k compose.Key) bool { return k.Path == path || strings.HasPrefix(k.Path, path+".") }) {
 			t.Errorf("%s is honoured and not listed", path)
 		}
@@ -35,7 +36,7 @@ func TestRefusedKeys(t *testing.T) {
 			if key == "route" { // of x-holdfast
 				continue
 			}
-			if !known.Matches(tree.Path("services.*."+key)) && !known.Matches(tree.Path(key)) {
+			if !known.Matches(tree.Path("services.*."+key)) && !known.Matches(tree.Path(key)) && !known.Matches(tree.Path("secrets.*."+key)) {
 				t.Errorf("%s is refused and no key of Compose", key)
 			}
 			_, err := load(t, "services: {a: {image: b, "+key+": x}}")

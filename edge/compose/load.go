@@ -60,6 +60,7 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 	if err := f.err(); err != nil {
 		return nil, err
 	}
+	f.secrets = f.outside(root)
 	workloads := f.workloads(name, root, tree)
 	if err := f.err(); err != nil {
 		return nil, err
@@ -72,10 +73,11 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 type file struct {
 	problems
 	environ  map[string]string
-	verbatim bool         // not Compose: ${NAME} means nothing
-	app      string       // what the app is named already
-	visited  int          // nodes expanded so far
-	open     []*yaml.Node // what aliases being expanded stand for
+	verbatim bool              // not Compose: ${NAME} means nothing
+	app      string            // what the app is named already
+	secrets  map[string]string // what the secrets of the project are called outside it
+	visited  int               // nodes expanded so far
+	open     []*yaml.Node      // what aliases being expanded stand for
 }
 
 // readFile reads a regular file of bounded size. Anything else could block or

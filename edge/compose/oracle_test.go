@@ -26,6 +26,10 @@ func LoadByCompose(ctx context.Context, o Options) ([]edge.Workload, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.secrets = map[string]string{}
+	for key, secret := range project.Secrets {
+		f.secrets[key] = secret.Name
+	}
 	var services []service
 	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
 		at := root.at("services", name)
@@ -71,6 +75,9 @@ func converted(at *node, from types.ServiceConfig) config {
 	}
 	for _, d := range from.Devices {
 		to.Devices = append(to.Devices, device{d.Source, d.Target, d.Permissions, at})
+	}
+	for _, s := range from.Secrets {
+		to.Secrets = append(to.Secrets, confidence{s.Source, s.Target, s.Mode, at})
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {

@@ -23,6 +23,7 @@ const (
 	words                    // a command: text, a list of texts, or nothing
 	variables                // a mapping of names to plain values, or a list of NAME=value
 	mounts                   // a list of texts and of mappings
+	confidences              // the same, of secrets
 )
 
 // String is what a person is told to write.
@@ -31,7 +32,7 @@ func (s shape) String() string {
 		anything: "a value", text: "text; what looks like anything else needs quotes", number: "a finite number", whole: "a whole number",
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
-		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro",
+		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names",
 	}[s]
 }
 
@@ -53,7 +54,7 @@ func (s shape) fits(n *node) bool {
 		return isText(n) || areTexts(n) || n.tag == "!!null"
 	case variables:
 		return areTexts(n) || n.kind == yaml.MappingNode && arePlain(n)
-	case mounts:
+	case mounts, confidences:
 		return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool {
 			return !isText(item) && item.kind != yaml.MappingNode
 		})

@@ -52,7 +52,7 @@ func Diff(from, to *edge.Policy) ([]Change, error) {
 		changes = append(changes, diffNamed(of.what, section(before, of.section), section(after, of.section))...)
 	}
 	changes = append(changes, diffNamed("trigger", triggers(from), triggers(to))...)
-	for _, name := range [...]string{"metadata", "lease", "limits", "security", "connectivity", "offline", "health", "sla", "critical"} {
+	for _, name := range [...]string{"metadata", "lease", "limits", "security", "connectivity", "offline", "health", "sla", "secrets", "critical"} {
 		fields := diffFields(flatten(before[name]), flatten(after[name]))
 		if len(fields) > 0 {
 			changes = append(changes, Change{What: name, Kind: Changed, Effect: sectionEffect(name, from, to), Fields: fields})
@@ -77,6 +77,7 @@ func treeOf(policy *edge.Policy) (map[string]any, error) {
 	if err := reader.Decode(&tree); err != nil {
 		return nil, fmt.Errorf("cannot read policy %q: %w", policy.Metadata.Name, err)
 	}
+	abridge(tree)
 	return tree, nil
 }
 
@@ -157,6 +158,8 @@ func sectionEffect(name string, from, to *edge.Policy) string {
 		return "what was used up of the lease stays used up"
 	case "limits":
 		return "fills in what services leave out; their instances are replaced where that differs"
+	case "secrets":
+		return "instances that are told another value are replaced"
 	case "security":
 		return "workloads are admitted anew"
 	}

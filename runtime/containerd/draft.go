@@ -46,6 +46,7 @@ func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
 	}
 	for _, step := range []func(context.Context) error{
 		f.makeFolders,
+		f.makeSecrets,
 		f.prepareSnapshot,
 		func(ctx context.Context) error { return f.createTask(ctx, stdio) },
 	} {

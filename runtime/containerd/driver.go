@@ -45,6 +45,8 @@ type Options struct {
 	// Policy gives the policy in force, which every start must fit. Where it is nil or
 	// gives nil no policy governs the node, and workloads are taken at their word.
 	Policy func() *edge.Policy
+	// Secret gives the value of a secret, of the version it names; default: there are none.
+	Secret func(edge.Secret) ([]byte, error)
 
 	LogMaxBytes int64         // a log is rotated beyond this; default 4 MiB
 	LogKeep     int           // rotated logs kept for each instance; default 2
@@ -115,6 +117,9 @@ func New(opts Options) (*Driver, error) {
 	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
 	opts.PullStall = cmp.Or(opts.PullStall, 30*time.Second)
 	opts.PullPause = cmp.Or(opts.PullPause, time.Second)
+	if opts.Secret == nil {
+		opts.Secret = noSecrets
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -139,6 +144,7 @@ func (d *Driver) Open() error {
 		d.instancesDir(): 0o711,
 		d.fifoDir():      0o700,
 		d.spoolDir():     0o700,
+		d.secretsDir():   0o700,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("cannot create driver folder: %w", err)

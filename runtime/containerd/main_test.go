@@ -171,6 +171,22 @@ func (n *node) close(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer driver.Close()
+	removeAll(ctx, t, driver)
+	if left := n.leavings(ctx); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// clear removes all instances.
+func (n *node) clear(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	removeAll(ctx, t, n.again(t))
+}
+
+func removeAll(ctx context.Context, t testing.TB, driver *containerd.Driver) {
+	t.Helper()
 	list, err := driver.Instances(ctx)
 	if err != nil {
 		t.Errorf("instances: %v", err)
@@ -179,9 +195,6 @@ func (n *node) close(t testing.TB) {
 		if err := driver.Remove(ctx, instance.ID); err != nil {
 			t.Errorf("remove: %v", err)
 		}
-	}
-	if left := n.leavings(ctx); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -211,7 +224,7 @@ func (n *node) leavings(ctx context.Context) []string {
 	note("cgroup", n.cgroups())
 	for _, pattern := range []string{
 		filepath.Join(n.opts.RunDir, "instances", "*"), filepath.Join(n.opts.RunDir, "fifo", "*"),
-		filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, "*"),
+		filepath.Join(n.opts.RunDir, "runc", n.opts.Namespace, "*"), filepath.Join(n.opts.RunDir, "secrets", n.opts.Namespace, "*"),
 		filepath.Join(n.opts.StateDir, "logs", "*"), filepath.Join(n.opts.StateDir, "import", "*"),
 	} {
 		found, _ := filepath.Glob(pattern) // the patterns are well formed

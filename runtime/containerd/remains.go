@@ -50,19 +50,19 @@ func (d *Driver) remains(id string) (remains, error) {
 }
 
 // traces lists the instances of which something remains that is surely ours: a shim
-// of our namespace on our daemon, or the state that runc keeps below our RunDir. A
+// of our namespace on our daemon, or what runc keeps, or we do, below our RunDir. A
 // cgroup alone proves nothing, for agents may share its parent.
 func (d *Driver) traces() ([]string, error) {
 	var ids []string
 	for _, h := range d.helpers() {
 		ids = append(ids, h.id)
 	}
-	entries, err := os.ReadDir(filepath.Dir(d.runcState("any")))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot list what runc remembers: %w", err)
-	}
-	for _, entry := range entries {
-		ids = append(ids, entry.Name())
+	for _, folder := range []string{filepath.Dir(d.runcState("any")), d.secretsDir()} {
+		names, err := entriesOf(folder)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list what is left of instances: %w", err)
+		}
+		ids = append(ids, names...)
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return checkID(id) != nil })
 	slices.Sort(ids)

@@ -30,6 +30,7 @@ type plan struct {
 	endpoint string   // the socket's path inside, empty for none
 	socket   string   // its path on the host
 	shared   string   // the host folder mounted there
+	secrets  []confidence
 }
 
 // processConfig is what an image and a workload together say about the process.

@@ -138,7 +138,7 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 // removeFiles deletes the instance's folder, its logs, and last what runc may
 // remember of it: by that, if by nothing else, it is found again.
 func (d *Driver) removeFiles(id string) error {
-	if err := errors.Join(os.RemoveAll(d.instanceDir(id)), d.removeLogs(id)); err != nil {
+	if err := errors.Join(os.RemoveAll(d.instanceDir(id)), os.RemoveAll(d.secretDir(id)), d.removeLogs(id)); err != nil {
 		return err
 	}
 	return os.RemoveAll(d.runcState(id))
