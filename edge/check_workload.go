@@ -93,6 +93,7 @@ func (w Workload) checkHost(c *checker, at string) {
 		c.require(isAccess(device.Rights()), here+"access", quoteShort(device.Access)+" must be of r, w and m")
 	}
 	w.checkSecrets(c, at, taken)
+	w.checkVolumes(c, at, taken)
 }
 
 // isKernels tells whether a place inside the container is the kernel's, or the root

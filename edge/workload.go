@@ -31,6 +31,7 @@ type Workload struct {
 	Binds    []Bind   `json:"binds,omitempty"`
 	Devices  []Device `json:"devices,omitempty"`
 	Secrets  []Secret `json:"secrets,omitempty"`
+	Volumes  []Volume `json:"volumes,omitempty"`
 
 	Restart    RestartPolicy `json:"restart"`
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
@@ -160,6 +161,7 @@ type shape struct {
 	Devices    []Device `json:"devices,omitempty"`
 
 	Secrets []secretShape `json:"secrets,omitempty"`
+	Volumes []Volume      `json:"volumes,omitempty"`
 
 	// Of a model server: what is mounted, and what it is expected to answer.
 	Models      []string      `json:"models,omitempty"`
@@ -179,7 +181,7 @@ func (w Workload) SpecHash() string {
 		HostNet: w.Security.HostNetwork, Privileged: w.Security.Privileged,
 		Tmpfs: w.Tmpfs, Binds: w.Binds, Devices: w.Devices, StopSignal: w.StopSignal,
 		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory,
-		Secrets: secretShapes(w.Secrets),
+		Secrets: secretShapes(w.Secrets), Volumes: w.Volumes,
 	}
 	if w.Serve != nil {
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint

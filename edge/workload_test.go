@@ -85,6 +85,7 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Concurrency":  func(w *edge.Workload) { w.Serve.Concurrency = 4 },
 		"Timeout":      func(w *edge.Workload) { w.Serve.Timeout = time.Second },
 		"Secret":       func(w *edge.Workload) { w.Secrets = []edge.Secret{{Name: "a"}} },
+		"Volume":       func(w *edge.Workload) { w.Volumes = []edge.Volume{{Name: "a", Target: "/a"}} },
 		"NoModel":      func(w *edge.Workload) { w.Serve = nil },
 	} {
 		w := sample()

@@ -185,6 +185,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Node:            node{a},
 		Events:          a.chronicle,
 		Images:          admitImages{images{a.driver, a, "local API"}},
+		Volumes:         volumes{a},
 		Logs:            logs{a},
 		Policies:        policies{a},
 	}

@@ -12,6 +12,7 @@ import (
 type rule struct {
 	below map[string]rule
 	shape shape
+	empty bool // nothing may stand there, too
 }
 
 // each is the key of a rule that counts for any name.
@@ -43,6 +44,7 @@ func honoured() rule {
 		"name":     {shape: text},
 		"version":  {}, // obsolete; Compose says it has no meaning
 		"services": {below: map[string]rule{each: {below: service}}},
+		"volumes":  {below: map[string]rule{each: {empty: true, below: map[string]rule{"external": {shape: truth}}}}},
 		"secrets":  {below: map[string]rule{each: {below: map[string]rule{"external": {shape: truth}, "name": {shape: text}}}}},
 	}}
 }
@@ -77,6 +79,9 @@ func (f *file) check(n *node, r rule, place string) {
 		if !r.shape.fits(n) {
 			f.add(n, "is "+kindOf(n), "write "+r.shape.String())
 		}
+		return
+	}
+	if r.empty && n.tag == "!!null" {
 		return
 	}
 	if n.kind != yaml.MappingNode {

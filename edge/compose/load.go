@@ -60,7 +60,7 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	f.secrets = f.outside(root)
+	f.secrets, f.volumes = f.outside(root), f.ownVolumes(root)
 	workloads := f.workloads(name, root, tree)
 	if err := f.err(); err != nil {
 		return nil, err
@@ -76,6 +76,7 @@ type file struct {
 	verbatim bool              // not Compose: ${NAME} means nothing
 	app      string            // what the app is named already
 	secrets  map[string]string // what the secrets of the project are called outside it
+	volumes  []string          // the names of its volumes
 	visited  int               // nodes expanded so far
 	open     []*yaml.Node      // what aliases being expanded stand for
 }

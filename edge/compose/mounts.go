@@ -8,10 +8,11 @@ import (
 	"holdfast/edge"
 )
 
-// volume is one entry of volumes, which can only be a bind.
+// volume is one entry of volumes: a bind, or a volume of the app.
 type volume struct {
 	source, target string
 	readOnly       bool
+	named          bool
 	at             *node
 }
 
@@ -37,16 +38,18 @@ func (d decoder) volumes() []volume {
 	return volumes
 }
 
-// shortVolume reads SOURCE:TARGET and SOURCE:TARGET:ro.
+// shortVolume reads SOURCE:TARGET and SOURCE:TARGET:ro. A source that is no path is the
+// name of a volume.
 func (d decoder) shortVolume(text string, at *node) volume {
 	parts := strings.Split(text, ":")
 	v := volume{source: parts[0], at: at}
+	v.named = !strings.HasPrefix(v.source, "/") && !strings.HasPrefix(v.source, ".") && !strings.HasPrefix(v.source, "~")
 	switch {
-	case len(parts) == 1 || !strings.HasPrefix(v.source, "/") && !strings.HasPrefix(v.source, ".") && !strings.HasPrefix(v.source, "~"):
-		d.add(at, "not honoured yet: there are no named volumes", namedRemedy)
+	case len(parts) == 1:
+		d.add(at, "not honoured yet: a volume without a name could not be found again", "give it one: NAME:"+text)
 		return v
 	case len(parts) > 3 || len(parts) == 3 && parts[2] != "ro" && parts[2] != "rw" || strings.Contains(text, "$"):
-		d.add(at, quote(text)+" is not a bind", "write SOURCE:TARGET or SOURCE:TARGET:ro")
+		d.add(at, quote(text)+" is neither a bind nor a volume of the app", "write SOURCE:TARGET or SOURCE:TARGET:ro")
 		return v
 	}
 	v.target, v.readOnly = parts[1], len(parts) == 3 && parts[2] == "ro"
@@ -76,22 +79,25 @@ func (d decoder) longVolume(values map[string]any, at *node) volume {
 	if at.fields["read_only"] != nil && values["read_only"] == nil {
 		d.add(at.near("read_only"), "is nothing", "write true or false")
 	}
-	if kind, _ := values["type"].(string); kind != "bind" {
-		d.add(at.near("type"), "not honoured yet: only binds are", "write type: bind, or a tmpfs under tmpfs")
+	kind, _ := values["type"].(string)
+	if kind != "bind" && kind != "volume" {
+		d.add(at.near("type"), "not honoured yet: only binds and volumes are", "write type: bind or type: volume, or a tmpfs under tmpfs")
 		return v
 	}
+	v.named = kind == "volume"
 	return d.checked(v)
 }
 
-func (d decoder) require(ok bool, at *node, detail, remedy string) {
+func (f *file) require(ok bool, at *node, detail, remedy string) {
 	if !ok {
-		d.add(at, detail, remedy)
+		f.add(at, detail, remedy)
 	}
 }
 
 // checked reports paths that cannot be bound.
 func (d decoder) checked(v volume) volume {
-	d.require(isPlain(v.source), v.at, quote(v.source)+" is not an absolute path without . and ..", "a gateway has no folder that it could be relative to")
+	d.require(!v.named || d.keeps(v.source), v.at, quote(v.source)+" is none of the volumes of the project", "add it to volumes at the top; a path of the host begins with /")
+	d.require(v.named || isPlain(v.source), v.at, quote(v.source)+" is not an absolute path without . and ..", "a gateway has no folder that it could be relative to")
 	d.require(isPlain(v.target) && !isKernels(v.target), v.at, quote(v.target)+" is not a place inside the instance that can be bound", "write an absolute path without . and ..")
 	return v
 }
@@ -106,14 +112,48 @@ func isKernels(target string) bool {
 		strings.HasPrefix(target, "/proc/") || strings.HasPrefix(target, "/sys/")
 }
 
-// binds are the volumes in the order of their targets.
+// binds are what is given of the host, in the order of their targets.
 func (s service) binds() []edge.Bind {
 	var binds []edge.Bind
 	for _, v := range s.config.Volumes {
+		if v.named {
+			continue
+		}
 		binds = append(binds, edge.Bind{Source: v.source, Target: v.target, ReadOnly: v.readOnly})
 	}
 	slices.SortFunc(binds, func(a, b edge.Bind) int { return strings.Compare(a.Target, b.Target) })
 	return binds
+}
+
+// volumes are the app's own, in the order of their targets.
+func (s service) volumes() []edge.Volume {
+	var volumes []edge.Volume
+	for _, v := range s.config.Volumes {
+		if v.named {
+			volumes = append(volumes, edge.Volume{Name: v.source, Target: v.target, ReadOnly: v.readOnly})
+		}
+	}
+	slices.SortFunc(volumes, func(a, b edge.Volume) int { return strings.Compare(a.Target, b.Target) })
+	return volumes
+}
+
+// keeps tells whether the project has a volume of that name.
+func (f *file) keeps(name string) bool { return slices.Contains(f.volumes, name) }
+
+// ownVolumes reads the volumes of the project.
+func (f *file) ownVolumes(root *node) []string {
+	all := root.at("volumes")
+	if all == nil {
+		return nil
+	}
+	for _, name := range all.order {
+		at := all.fields[name]
+		f.require(isName(name), at, quote(name)+" cannot name a volume", nameRemedy)
+		f.require(len(name) != 1, at, "Compose takes a single letter for a drive", "choose a longer name")
+		external := at.at("external")
+		f.require(external == nil || external.text == "false", at, "not honoured: a volume belongs to its app", "leave external out, or name a folder of the host under the service's volumes")
+	}
+	return all.order
 }
 
 // devices reads HOST, HOST:TARGET and HOST:TARGET:ACCESS.

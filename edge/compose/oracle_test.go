@@ -71,7 +71,7 @@ func converted(at *node, from types.ServiceConfig) config {
 		CPUs: from.CPUS, MemLimit: from.MemLimit, PidsLimit: from.PidsLimit,
 	}
 	for _, v := range from.Volumes {
-		to.Volumes = append(to.Volumes, volume{v.Source, v.Target, v.ReadOnly, at})
+		to.Volumes = append(to.Volumes, volume{v.Source, v.Target, v.ReadOnly, v.Type == "volume", at})
 	}
 	for _, d := range from.Devices {
 		to.Devices = append(to.Devices, device{d.Source, d.Target, d.Permissions, at})

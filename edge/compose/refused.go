@@ -15,10 +15,8 @@ func RefusedKeys() []Refused {
 	return []Refused{
 		{[]string{"ports", "networks", "expose", "links", "dns", "extra_hosts", "hostname"},
 			"instances have no network but the host's", "let a model server listen on a unix socket (x-holdfast.endpoint)"},
-		{[]string{"volumes"},
-			"there are no named volumes", namedRemedy},
 		{[]string{"volumes_from", "configs"},
-			"instances see nothing of the host but what volumes and devices name", "put files into the image, or name them under the service's volumes"},
+			"instances see nothing of the host but what volumes, secrets and devices name", "put files into the image, or name them under the service's volumes"},
 		{[]string{"file"},
 			"no secret belongs into this file or beside it", "write external: true, and seal its value into the policy or keep it on the node"},
 		{[]string{"device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls"},
@@ -37,9 +35,6 @@ func RefusedKeys() []Refused {
 			"every model is answered locally", "remove it"},
 	}
 }
-
-// namedRemedy is what serves instead of a named volume.
-const namedRemedy = "name a folder of the host, such as /srv/data:/data"
 
 // routeKey is a key of x-holdfast that a later version may honour.
 const routeKey = "route"

@@ -2,6 +2,7 @@ package localapi_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -208,6 +209,17 @@ func (n *node) Prune(context.Context) (localapi.Pruned, error) {
 	return localapi.Pruned{Gone: []edge.Image{{Name: "old"}}, Freed: 7, Kept: 2}, nil
 }
 
+func (n *node) Volumes(context.Context) ([]edge.VolumeView, error) {
+	return []edge.VolumeView{{App: "line", Name: "data", Path: "/state/volumes/line/data", Size: 4096, Used: []string{"line/digits"}}}, nil
+}
+
+func (n *node) RemoveVolume(_ context.Context, app, name string) error {
+	if app != "line" || name != "old" {
+		return fmt.Errorf("cannot remove volume %q: %w", app+"/"+name, edge.ErrExists)
+	}
+	return nil
+}
+
 func (n *node) Logs(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error) {
 	return n.logs(ctx, target, lines, follow)
 }
@@ -254,7 +266,7 @@ func start(t testing.TB, n *node, change ...func(*localapi.Options)) *rig {
 func options(n *node) localapi.Options {
 	return localapi.Options{
 		NodeName: "gw-1", Version: "1.2.3",
-		Inference: n, Models: n, Node: n, Events: n, Images: n, Logs: n, Policies: n,
+		Inference: n, Models: n, Node: n, Events: n, Images: n, Volumes: n, Logs: n, Policies: n,
 	}
 }
 

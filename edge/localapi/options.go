@@ -81,6 +81,13 @@ type Images interface {
 	Prune(ctx context.Context) (Pruned, error)
 }
 
+// Volumes are the folders that apps keep.
+type Volumes interface {
+	Volumes(ctx context.Context) ([]edge.VolumeView, error)
+	// RemoveVolume deletes a volume that nothing uses, or is to use.
+	RemoveVolume(ctx context.Context, app, name string) error
+}
+
 // Logs opens the last lines of an instance's or workload's output. The reader
 // ends with ctx.
 type Logs interface {
@@ -111,6 +118,7 @@ type Options struct {
 	Node      Node
 	Events    Events
 	Images    Images
+	Volumes   Volumes
 	Logs      Logs
 	Policies  Policies
 }
@@ -155,7 +163,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("limits of the local API must not be negative: %w", edge.ErrInvalid)
 	case o.MaxInFlight < o.MaxBody:
 		return fmt.Errorf("bytes in flight (%d) must have room for the largest body (%d): %w", o.MaxInFlight, o.MaxBody, edge.ErrInvalid)
-	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Logs == nil || o.Policies == nil:
+	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Volumes == nil || o.Logs == nil || o.Policies == nil:
 		return fmt.Errorf("local API lacks one of the interfaces it serves: %w", edge.ErrInvalid)
 	}
 	if len(o.Socket) > maxSocketPath {

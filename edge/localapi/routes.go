@@ -45,6 +45,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/images", "import an image archive", true, s.importImages},
 		{"POST", "/v1/images/pull", "get ?image=registry/path@sha256:… from its registry, one JSON object a line", true, s.pullImage},
 		{"POST", "/v1/images/prune", "remove the images that nothing needs", true, s.pruneImages},
+		{"GET", "/v1/volumes", "the folders that apps keep", false, s.volumes},
+		{"DELETE", "/v1/volumes/{app}/{name}", "remove a volume that nothing uses", true, s.removeVolume},
 		{"GET", "/v1/policy", "what governs the node, with the document", true, s.policy},
 		{"POST", "/v1/policy", "apply a signed policy or root document", true, s.applyPolicy},
 		{"GET", "/v1/logs/{target...}", "output of app/service or an instance: ?lines=100&follow=1", true, s.logs},

@@ -47,6 +47,7 @@ func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
 	for _, step := range []func(context.Context) error{
 		f.makeFolders,
 		f.makeSecrets,
+		f.makeVolumes,
 		f.prepareSnapshot,
 		func(ctx context.Context) error { return f.createTask(ctx, stdio) },
 	} {

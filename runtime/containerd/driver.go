@@ -145,10 +145,14 @@ func (d *Driver) Open() error {
 		d.fifoDir():      0o700,
 		d.spoolDir():     0o700,
 		d.secretsDir():   0o700,
+		d.volumesDir():   0o700,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("cannot create driver folder: %w", err)
 		}
+	}
+	if err := d.clearVolumes(); err != nil {
+		d.log.Warn("cannot remove leftovers of volumes", "error", err)
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ func labelsOf(p plan, img image, stopSignal string) (map[string]string, error) {
 	if p.endpoint != "" {
 		labels[labelEndpoint], labels[labelSocket] = p.endpoint, p.socket
 	}
+	if keys := volumeKeys(w); keys != "" {
+		labels[labelVolumes] = keys
+	}
 	for key, value := range labels {
 		if len(key)+len(value) > maxLabel {
 			return nil, fmt.Errorf("value of %s is longer than %d bytes: %w", key, maxLabel, edge.ErrInvalid)
