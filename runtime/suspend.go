@@ -112,7 +112,11 @@ func (s *Supervisor) thawLocked(r *run) {
 	r.frozen = false
 	s.halted.drop(r.ep.id)
 	r.lane.proceed()
-	if err := s.opts.Driver.(Suspender).Resume(context.Background(), r.ep.id); err != nil {
+	suspender, can := s.opts.Driver.(Suspender)
+	if !can {
+		return // then nothing was frozen
+	}
+	if err := suspender.Resume(context.Background(), r.ep.id); err != nil {
 		s.condemn(r.ep, fmt.Sprintf("it was suspended and could not go on: %v", err))
 	}
 }

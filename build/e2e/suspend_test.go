@@ -75,7 +75,8 @@ func busy(t *testing.T, set ...string) (n *node, long <-chan answer) {
 	n.deploy(worker("long", "700ms", longTimeout.String()), worker("short", "6s", "10s"))
 	n.awaitReady("long", 1)
 	n.awaitReady("short", 1)
-	return n, n.startLong()
+	long = n.startLong()
+	return n, long
 }
 
 // startLong sends the long task and returns once it runs.

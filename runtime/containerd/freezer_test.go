@@ -250,9 +250,9 @@ func TestDriver_ExecInSuspended(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
 		var out bytes.Buffer
 		exit, err := n.Exec(ctx, instance.ID, []string{"/testprog", "echo"}, strings.NewReader("heard"), &out, nil)
+		cancel()
 		if err != nil || exit.Code != 0 || out.String() != "heard" {
 			t.Errorf("got %+v, %q and %v, want a command that runs", exit, out.String(), err)
 		}
