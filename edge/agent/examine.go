@@ -10,110 +10,90 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
-	"holdfast/edge/trust"
-	"holdfast/runtime/containerd"
 )
+
+// Doctor examines a node from outside, as a person would who stands before one that does
+// not do what it should, and does what is safe about it.
+type Doctor struct {
+	Config config.Config
+	Built  time.Time           // of the program
+	Getenv func(string) string // for the credentials of brokers
+	// ContainerdConfig is containerd's configuration, which says where it keeps what it
+	// has; empty: where containerd looks for it.
+	ContainerdConfig string
+}
 
 // examineWithin bounds each question that another process has to answer.
 const examineWithin = 3 * time.Second
 
-// Examine checks the machine, containerd and the agent from outside, as a person
-// would who stands before a node that does not do what it should.
+// Examine looks at everything and changes nothing that stays. It ends within half a
+// minute, whatever hangs, but for metadata of containerd that is larger than 50 MB.
+func (d Doctor) Examine(ctx context.Context) []host.Finding {
+	c := d.Config
+	daemon := d.askDaemon(ctx)
+	status, statusErr := d.askAgent(ctx)
+	findings := host.Check(ctx, d.checks(daemon, status))
+	for _, examine := range []func() []host.Finding{
+		func() []host.Finding { return d.examineDaemon(daemon) },
+		func() []host.Finding { return []host.Finding{d.examineMetadata(ctx, daemon)} },
+		func() []host.Finding { return examineTrust(c) },
+		func() []host.Finding { return []host.Finding{d.examinePolicy(status)} },
+		func() []host.Finding { return d.examineStore(ctx, status) },
+		func() []host.Finding { return d.examineBrokers(ctx, status) },
+		func() []host.Finding { return []host.Finding{examineAgent(c, status, statusErr)} },
+	} {
+		findings = append(findings, examine()...)
+	}
+	return findings
+}
+
+// Examine is the examination of a node by what its configuration and the program say.
 func Examine(ctx context.Context, c config.Config, built time.Time) []host.Finding {
-	findings := host.Check(ctx, host.CheckOptions{StateDir: c.Paths.State, RunDir: c.Paths.Run, Built: built})
-	findings = append(findings, examineTrust(c)...)
-	return append(findings, examineDaemon(ctx, c), examineAgent(ctx, c))
+	return Doctor{Config: c, Built: built}.Examine(ctx)
 }
 
-// examineTrust looks at what came with the node: whom it believes, and whether it
-// would believe its factory policy.
-func examineTrust(c config.Config) []host.Finding {
-	came := ReadTrust(c.Policy, c.Paths.State)
-	root := host.Finding{Code: "trust", Level: host.LevelOK, Subject: "root document " + c.Policy.Root}
-	switch {
-	case !came.Governs():
-		root.Detail = "is not there: no policy governs this node, its workloads come from a Compose file"
-		return []host.Finding{root}
-	case came.Root == nil:
-		root.Level, root.Detail = host.LevelFail, came.Err.Error()
-		root.Remedy = came.remedy() + "; `holdfast policy init` wrote the root document as root.json"
-		return []host.Finding{root}
-	case came.Recovered != nil:
-		root.Level, root.Remedy = host.LevelWarn, came.remedy()
-		root.Detail = fmt.Sprintf("cannot be used, the copy of version %d in %s counts: %v", came.Root.Version, c.Paths.State, came.Recovered)
-	default:
-		root.Detail = fmt.Sprintf("is version %d", came.Root.Version)
+// checks say what is looked at in the machine.
+func (d Doctor) checks(daemon daemonWord, status *edge.Status) host.CheckOptions {
+	c := d.Config
+	o := host.CheckOptions{
+		StateDir: c.Paths.State, RunDir: c.Paths.Run, Built: d.Built,
+		Beside: daemon.program, ContainerdVersion: daemon.Version,
 	}
-	return []host.Finding{root, examineFactory(c, came)}
+	if place, err := d.place(); err == nil {
+		o.ContainerdRoot = place.Root
+	}
+	if c.API.Listen != "" {
+		port := host.Port{Code: "api-port", Address: c.API.Listen}
+		if status != nil {
+			port.Owner = status.PID
+		}
+		o.Ports = append(o.Ports, port)
+	}
+	return o
 }
 
-func examineFactory(c config.Config, came Trust) host.Finding {
-	factory := host.Finding{Code: "factory-policy", Level: host.LevelOK, Subject: "factory policy " + c.Policy.Factory}
-	if came.Err != nil {
-		factory.Level, factory.Detail = host.LevelFail, came.Err.Error()
-		factory.Remedy = "put the factory policy of the fleet there"
-		return factory
-	}
-	if len(came.Factory) == 0 {
-		factory.Level, factory.Detail = host.LevelWarn, "is not there: until a policy is applied nothing is allowed"
-		factory.Remedy = "flash one, or use `holdfast policy apply`"
-		return factory
-	}
-	policy, _, err := trust.AcceptPolicy(came.Root, nil, c.Node.Identity(), came.Factory)
-	if err != nil {
-		factory.Level, factory.Detail = host.LevelFail, "is not believed: "+err.Error()
-		factory.Remedy = "flash one that is signed for this node; node.name, node.groups and node.labels say who it is"
-		return factory
-	}
-	factory.Detail = fmt.Sprintf("is %s version %d", policy.Metadata.Name, policy.Metadata.Version)
-	return factory
-}
-
-func examineDaemon(ctx context.Context, c config.Config) host.Finding {
-	finding := host.Finding{Code: "containerd", Level: host.LevelFail, Subject: "containerd at " + c.Containerd.Address}
-	report, err := askDaemon(ctx, c)
-	if err == nil && report.Connected {
-		finding.Level, finding.Detail = host.LevelOK, "answers as version "+report.Version
-		return finding
-	}
-	finding.Detail = "does not answer: " + report.Error
-	if err != nil {
-		finding.Detail = err.Error()
-	}
-	finding.Remedy = "start it (systemctl start containerd), or name its socket with containerd.address"
-	return finding
-}
-
-// askDaemon takes the first word there is from containerd.
-func askDaemon(ctx context.Context, c config.Config) (report edge.DaemonReport, err error) {
-	driver, err := containerd.New(containerd.Options{
-		Address: c.Containerd.Address, Namespace: c.Containerd.Namespace,
-		StateDir: c.Paths.State, RunDir: c.Paths.Run,
-	})
-	if err != nil {
-		return report, err
-	}
+// askAgent gives the running agent's own account; nil with the reason when there is none.
+func (d Doctor) askAgent(ctx context.Context) (*edge.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, examineWithin)
 	defer cancel()
-	report.Error = fmt.Sprintf("no answer at %s within %v", c.Containerd.Address, examineWithin)
-	err = driver.Watch(ctx, func(first edge.DaemonReport) {
-		report = first
-		cancel()
-	})
-	return report, errors.Join(err, driver.Close())
+	client := localapi.Dial(d.Config.API.Socket)
+	defer client.Close()
+	status, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &status, nil
 }
 
-func examineAgent(ctx context.Context, c config.Config) host.Finding {
-	ctx, cancel := context.WithTimeout(ctx, examineWithin)
-	defer cancel()
+func examineAgent(c config.Config, status *edge.Status, err error) host.Finding {
 	finding := host.Finding{Code: "agent", Level: host.LevelOK, Subject: "agent at " + c.API.Socket}
-	status, err := localapi.Dial(c.API.Socket).Status(ctx)
 	switch {
 	case errors.Is(err, edge.ErrUnavailable):
 		finding.Level, finding.Detail = host.LevelWarn, "does not answer"
 		finding.Remedy = "systemctl start holdfast, or holdfast run"
 	case err != nil:
 		finding.Level, finding.Detail = host.LevelFail, err.Error()
+		finding.Remedy = "systemctl restart holdfast; its log says more: journalctl -u holdfast"
 	case len(status.Warnings) > 0:
 		finding.Level, finding.Detail = host.LevelWarn, fmt.Sprintf("runs with %d warning(s)", len(status.Warnings))
 		finding.Remedy = "see holdfast status"
@@ -121,4 +101,15 @@ func examineAgent(ctx context.Context, c config.Config) host.Finding {
 		finding.Detail = fmt.Sprintf("runs as process %d", status.PID)
 	}
 	return finding
+}
+
+// found is a finding that is well until something turns it.
+func found(code, subject, detail string) host.Finding {
+	return host.Finding{Code: code, Level: host.LevelOK, Subject: subject, Detail: detail}
+}
+
+// turned is a finding of something that is not as it should be.
+func turned(f host.Finding, level host.Level, detail, remedy string) host.Finding {
+	f.Level, f.Detail, f.Remedy = level, detail, remedy
+	return f
 }

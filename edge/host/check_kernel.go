@@ -68,12 +68,79 @@ func checkCgroups(o CheckOptions) Finding {
 		}
 	}
 	subject := "cgroups " + groups.version
+	if len(missing) == 0 && !slices.Contains(groups.controllers, "io") && !slices.Contains(groups.controllers, "blkio") {
+		return finding(code, LevelWarn, subject, "missing controller: io; instances share the disk as they come",
+			"use a kernel built with CONFIG_BLK_CGROUP; without it all else works")
+	}
 	if len(missing) == 0 {
-		return finding(code, LevelOK, subject, "controllers cpu, memory and pids are there", "")
+		return finding(code, LevelOK, subject, "controllers cpu, memory, pids and io are there", "")
 	}
 	remedy := "enable them in the kernel's configuration or on its command line"
 	if slices.Contains(missing, "memory") {
 		remedy = "add cgroup_enable=memory to the kernel's command line (on a Raspberry Pi: /boot/firmware/cmdline.txt) and restart"
 	}
 	return finding(code, LevelFail, subject, "missing controllers: "+strings.Join(missing, ", ")+"; limits of instances cannot be kept", remedy)
+}
+
+// checkNamespaces asks for what keeps instances apart.
+func checkNamespaces(o CheckOptions) Finding {
+	const code, subject = "namespaces", "namespaces"
+	lacks := func(names ...string) (missing []string) {
+		for _, name := range names {
+			if _, err := os.Lstat(o.Root + "/proc/self/ns/" + name); err != nil {
+				missing = append(missing, name)
+			}
+		}
+		return missing
+	}
+	if missing := lacks("mnt", "pid", "net", "ipc", "uts"); len(missing) > 0 {
+		return finding(code, LevelFail, subject, "missing: "+strings.Join(missing, ", "), "use a kernel built with CONFIG_NAMESPACES and all below it")
+	}
+	if missing := lacks("cgroup", "user"); len(missing) > 0 {
+		return finding(code, LevelWarn, subject, "missing: "+strings.Join(missing, ", ")+"; instances see more of the node than they need",
+			"use a kernel built with CONFIG_CGROUPS and CONFIG_USER_NS")
+	}
+	return finding(code, LevelOK, subject, "all kinds are there", "")
+}
+
+// The kernels from which on a cgroup can be frozen in version 2, and be given only what
+// processor time nobody else wants.
+var (
+	freezesFrom = [2]int{5, 2}
+	idlesFrom   = [2]int{5, 15}
+)
+
+// checkFreezer asks whether an instance can be suspended for a more urgent task.
+func checkFreezer(o CheckOptions) Finding {
+	const code, subject = "freezer", "suspending"
+	groups, err := readCgroups(o.Root)
+	switch {
+	case err != nil || groups.version == "":
+		return finding(code, LevelWarn, subject, "there are no cgroups to freeze", "see cgroups")
+	case slices.Contains(groups.controllers, "freezer"):
+		return finding(code, LevelOK, subject, "the freezer of cgroups v1 is there", "")
+	case groups.version != cgroupV1 && o.atLeast(freezesFrom):
+		return finding(code, LevelOK, subject, "cgroups v2 can be frozen", "")
+	}
+	return finding(code, LevelWarn, subject, "nothing freezes a cgroup, so what runs is not suspended for what is urgent",
+		"mount the freezer of cgroups v1, or use Linux 5.2 or newer with cgroups v2")
+}
+
+// checkIdle asks whether batch work can be given idle time alone.
+func checkIdle(o CheckOptions) Finding {
+	const code, subject = "cpu-idle", "idle time"
+	if !o.atLeast(idlesFrom) {
+		return finding(code, LevelWarn, subject, "the kernel has no cpu.idle: batch work gets the least weight instead", "use Linux 5.15 or newer; all else works without")
+	}
+	return finding(code, LevelOK, subject, "cpu.idle is there", "")
+}
+
+// atLeast tells whether the kernel is of a version or newer.
+func (o CheckOptions) atLeast(version [2]int) bool {
+	release, err := line(o.Root + "/proc/sys/kernel/osrelease")
+	var is [2]int
+	if _, scanErr := fmt.Sscanf(release, "%d.%d", &is[0], &is[1]); err != nil || scanErr != nil {
+		return false
+	}
+	return slices.Compare(is[:], version[:]) >= 0
 }

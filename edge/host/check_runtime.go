@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -81,22 +80,18 @@ var oldestRunc = []int{1, 1, 0}
 func checkRunc(ctx context.Context, o CheckOptions) Finding {
 	const code, remedy = "runc", "apt-get install runc, or put it on the PATH of containerd"
 	program, err := findRunc(o.Runc)
+	if crun, other := findProgram("crun"); err != nil && other == nil && o.Runc == "" {
+		return finding(code, LevelFail, "runc", "is not there; "+crun+" is, and containerd looks for runc",
+			"apt-get install runc, or ln -s "+crun+" /usr/local/sbin/runc")
+	}
 	if err != nil {
 		return finding(code, LevelFail, "runc", err.Error(), remedy)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, program, "--version")
-	command.WaitDelay = time.Second // a child of its own may hold the pipe open
-	var output bytes.Buffer
-	command.Stdout = &output
-	if err := command.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("did not say its version within %v", o.Patience)
-		}
+	output, err := o.run(ctx, program, "--version")
+	if err != nil {
 		return finding(code, LevelFail, program, err.Error(), remedy)
 	}
-	return judgeRunc(program, output.String())
+	return judgeRunc(program, output)
 }
 
 func judgeRunc(program, output string) Finding {
@@ -120,17 +115,21 @@ func judgeRunc(program, output string) Finding {
 	return finding(code, LevelOK, program, text, "")
 }
 
-// findRunc also looks where a service's PATH may not lead.
+// findRunc finds runc; findProgram also looks where a service's PATH may not lead.
 func findRunc(given string) (string, error) {
 	if given != "" {
 		return exec.LookPath(given)
 	}
-	path, err := exec.LookPath("runc")
+	return findProgram("runc")
+}
+
+func findProgram(name string) (string, error) {
+	path, err := exec.LookPath(name)
 	if err == nil {
 		return path, nil
 	}
-	for _, folder := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin"} {
-		if path, err := exec.LookPath(filepath.Join(folder, "runc")); err == nil {
+	for _, folder := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"} {
+		if path, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
 			return path, nil
 		}
 	}

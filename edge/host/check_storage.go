@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/shirou/gopsutil/v3/disk"
 )
@@ -56,25 +57,70 @@ const (
 	fullDisk  = 32 << 20
 	// tightInodes is about one unpacked image.
 	tightInodes = 5000
+	// fullInodes are fewer than the agent's own files need.
+	fullInodes = 100
 )
 
-func checkDisk(o CheckOptions) Finding {
-	const code, remedy = "disk", "free space, or choose another state folder"
-	usage, err := disk.UsageWithContext(context.Background(), existing(o.StateDir))
+func checkDisk(code, folder string) Finding {
+	const remedy = "free space (holdfast images list shows what is held), or choose another folder"
+	usage, err := disk.UsageWithContext(context.Background(), existing(folder))
 	if err != nil {
-		return finding(code, LevelFail, o.StateDir, err.Error(), remedy)
+		return finding(code, LevelFail, folder, err.Error(), remedy)
 	}
 	detail := fmt.Sprintf("%d MiB of %d MiB free", usage.Free>>20, usage.Total>>20)
-	level := LevelOK
-	switch {
-	case usage.Free < fullDisk:
-		level = LevelFail
-	case usage.Free < tightDisk:
-		level = LevelWarn
-	case usage.InodesTotal > 0 && usage.InodesFree < tightInodes:
-		level, detail = LevelWarn, fmt.Sprintf("%d inodes free", usage.InodesFree)
+	if usage.InodesTotal > 0 {
+		detail += fmt.Sprintf(", %d inodes free", usage.InodesFree)
 	}
-	return finding(code, level, o.StateDir, detail, remedy)
+	level := LevelOK
+	switch inodes := usage.InodesTotal > 0; {
+	case usage.Free < fullDisk, inodes && usage.InodesFree < fullInodes:
+		level = LevelFail
+	case usage.Free < tightDisk, inodes && usage.InodesFree < tightInodes:
+		level = LevelWarn
+	}
+	return finding(code, level, folder, detail, remedy)
+}
+
+// slowSync is how long flash may take to make a page last. Each change of the policy, and
+// each command, waits for two.
+const slowSync = 500 * time.Millisecond
+
+// checkSync measures how long the disk takes to make something last: the slowest of three.
+func checkSync(o CheckOptions) Finding {
+	const code = "disk-sync"
+	if info, err := os.Stat(o.StateDir); err != nil || !info.IsDir() {
+		return finding(code, LevelOK, o.StateDir, "is not measured before the folder is there", "")
+	}
+	slowest, err := measureSync(o.StateDir)
+	if err != nil {
+		return finding(code, LevelFail, o.StateDir, err.Error(), "remount its file system read-write, or replace the disk")
+	}
+	detail := fmt.Sprintf("4 KiB last after %v", slowest.Round(10*time.Microsecond))
+	if slowest > slowSync {
+		return finding(code, LevelWarn, o.StateDir, detail, "replace the flash (it wears out), or end what else writes to it")
+	}
+	return finding(code, LevelOK, o.StateDir, detail, "")
+}
+
+func measureSync(folder string) (slowest time.Duration, err error) {
+	file, err := os.CreateTemp(folder, ".doctor-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	page := make([]byte, 4096)
+	for range 3 {
+		started := time.Now()
+		if _, err := file.WriteAt(page, 0); err != nil {
+			return 0, err
+		}
+		if err := file.Sync(); err != nil {
+			return 0, err
+		}
+		slowest = max(slowest, time.Since(started))
+	}
+	return slowest, nil
 }
 
 // checkPersistence finds a state folder that a power cut would empty.

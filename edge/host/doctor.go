@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -40,7 +41,21 @@ type CheckOptions struct {
 	Built    time.Time     // when this program was built; the clock must not be before it
 	Now      time.Time     // zero: the clock
 
+	ContainerdRoot    string // where containerd keeps images; empty leaves its disk out
+	ContainerdVersion string // of the running daemon; empty: it is not known
+	Beside            string // the program of the running daemon, which looks for its shim there first
+	Shim              string // the program; empty looks where containerd finds it
+	Ports             []Port // that must be free, or the agent's own
+
 	random func(buffer []byte, flags int) (int, error) // getrandom(2)
+	tick   func(*unix.Timex) (int, error)              // adjtimex(2)
+}
+
+// Port is one that the agent listens on.
+type Port struct {
+	Code    string
+	Address string // host:port
+	Owner   int    // the process that has it rightly; 0: nobody has
 }
 
 // epoch stands in for the time of the build when that is not known: the year this
@@ -60,21 +75,74 @@ func (o CheckOptions) withDefaults() CheckOptions {
 	if o.random == nil {
 		o.random = unix.Getrandom
 	}
+	if o.tick == nil {
+		o.tick = unix.Adjtimex
+	}
 	return o
 }
 
 // Check examines the machine. It changes nothing but for a small file or folder it
-// makes and removes where the agent will write.
+// makes and removes where the agent will write. A question that hangs, as one to a file
+// system whose disk has gone does, is given up after the patience of all of them.
 func Check(ctx context.Context, o CheckOptions) []Finding {
 	o = o.withDefaults()
-	findings := []Finding{
-		checkKernel(o), checkSeccomp(o), checkOverlay(o), checkCgroups(o),
-		checkFolder("state-folder", o.StateDir), checkFolder("run-folder", o.RunDir),
-		checkDisk(o), checkPersistence(o),
-		checkClock(o), checkRandom(o), checkFiles(o), checkRunc(ctx, o),
+	questions := []question{
+		{"kernel", func() Finding { return checkKernel(o) }},
+		{"namespaces", func() Finding { return checkNamespaces(o) }},
+		{"seccomp", func() Finding { return checkSeccomp(o) }},
+		{"overlayfs", func() Finding { return checkOverlay(o) }},
+		{"cgroups", func() Finding { return checkCgroups(o) }},
+		{"freezer", func() Finding { return checkFreezer(o) }},
+		{"cpu-idle", func() Finding { return checkIdle(o) }},
+		{"state-folder", func() Finding { return checkFolder("state-folder", o.StateDir) }},
+		{"run-folder", func() Finding { return checkFolder("run-folder", o.RunDir) }},
+		{"disk", func() Finding { return checkDisk("disk", o.StateDir) }},
+		{"disk-sync", func() Finding { return checkSync(o) }},
+		{"persistence", func() Finding { return checkPersistence(o) }},
+		{"clock", func() Finding { return checkClock(o) }},
+		{"clock-sync", func() Finding { return checkClockSync(o) }},
+		{"clock-jump", func() Finding { return checkClockJump(o) }},
+		{"entropy", func() Finding { return checkRandom(o) }},
+		{"open-files", func() Finding { return checkFiles(o) }},
+		{"runc", func() Finding { return checkRunc(ctx, o) }},
+		{"shim", func() Finding { return checkShim(ctx, o) }},
+	}
+	if o.ContainerdRoot != "" {
+		questions = append(questions, question{"containerd-disk", func() Finding { return checkDisk("containerd-disk", o.ContainerdRoot) }})
+	}
+	for _, port := range o.Ports {
+		questions = append(questions, question{port.Code, func() Finding { return checkPort(o, port) }})
 	}
 	if o.ContainerdAddress != "" {
-		findings = append(findings, checkSocket(o.ContainerdAddress))
+		questions = append(questions, question{"containerd-socket", func() Finding { return checkSocket(o.ContainerdAddress) }})
+	}
+	return askAll(ctx, questions, 3*o.Patience) // two programs are asked, one after the other
+}
+
+// question is one that may hang in the kernel.
+type question struct {
+	code string
+	ask  func() Finding
+}
+
+// askAll asks side by side and answers in order. What hangs in the kernel cannot be
+// ended; its goroutine stays until the kernel lets go, and nobody listens to it.
+func askAll(ctx context.Context, questions []question, patience time.Duration) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answers := make([]chan Finding, len(questions))
+	for i, q := range questions {
+		answers[i] = make(chan Finding, 1)
+		go func() { answers[i] <- q.ask() }()
+	}
+	findings := make([]Finding, len(questions))
+	for i, q := range questions {
+		select {
+		case findings[i] = <-answers[i]:
+		case <-ctx.Done():
+			findings[i] = finding(q.code, LevelFail, q.code, fmt.Sprintf("hangs: no answer within %v", patience),
+				"see dmesg for a disk or a mount that does not answer; restart the node")
+		}
 	}
 	return findings
 }

@@ -15,9 +15,9 @@ func TestReadFacts_Cgroups(t *testing.T) {
 		version     string
 		controllers string
 	}{
-		"V1":     {v1, "v1", "cpu cpuacct memory pids"},
+		"V1":     {v1, "v1", "blkio cpu cpuacct freezer memory pids"},
 		"V2":     {gateway, "v2", "cpu cpuset io memory pids"},
-		"Hybrid": {hybrid, "hybrid", "cpu cpuacct memory pids"},
+		"Hybrid": {hybrid, "hybrid", "blkio cpu cpuacct freezer memory pids"},
 		"None":   {gateway.with(machine{"proc/self/mountinfo": "garbage\n1 2 3 - cgroup\n"}), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -61,10 +61,15 @@ var gateway = machine{
 	"proc/loadavg":      "0.50 0.40 0.30 1/100 1234\n",
 	"proc/self/statm":   "5000 2000 1000 1 0 1000 0\n",
 	"sys/class/hwmon/a": "",
+
+	"proc/self/ns/mnt": "", "proc/self/ns/pid": "", "proc/self/ns/net": "", "proc/self/ns/ipc": "",
+	"proc/self/ns/uts": "", "proc/self/ns/cgroup": "", "proc/self/ns/user": "",
 }
 
 const v1Mounts = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:1 - cgroup cgroup rw,cpu,cpuacct\n" +
 	"35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n" +
+	"36 31 0:33 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n" +
+	"37 31 0:34 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n" +
 	"39 31 0:36 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n" +
 	"40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
 
