@@ -53,8 +53,12 @@ func (l *linked) weighAndStart(ctx context.Context) error {
 	return nil
 }
 
-// weigh reads what the agent holds after some work, when everything is told.
+// weigh reads what the agent holds after some work, when its start is over and everything
+// is told.
 func (l *linked) weigh(ctx context.Context) (map[string]uint64, error) {
+	if err := pause(ctx, startOver); err != nil {
+		return nil, err
+	}
 	if err := l.ask(ctx, 500); err != nil {
 		return nil, err
 	}
