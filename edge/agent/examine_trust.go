@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -105,28 +106,47 @@ func (d Doctor) foreseePolicy(f host.Finding) host.Finding {
 	return f
 }
 
-// policies lists what lies on disk of policies that the root document the node came with
-// believes. After a rotation of keys these may be fewer than the agent believes.
+// policies lists what lies on disk of policies that this node believes.
 func (d Doctor) policies() (list []*edge.Policy) {
 	came := ReadTrust(d.Config.Policy, d.Config.Paths.State)
 	if came.Root == nil {
 		return nil
 	}
-	envelopes := [][]byte{came.Factory}
-	for _, name := range []string{"policy.A", "policy.B"} {
-		if text, err := readEnvelope(filepath.Join(d.Config.Paths.State, name)); err == nil {
-			envelopes = append(envelopes, text)
-		}
-	}
-	for _, envelope := range envelopes {
-		if len(envelope) == 0 {
-			continue
-		}
-		if policy, _, err := trust.AcceptPolicy(came.Root, nil, d.Config.Node.Identity(), envelope); err == nil {
+	keep := func(root *trust.Root, envelope []byte) {
+		if policy, _, err := trust.AcceptPolicy(root, nil, d.Config.Node.Identity(), envelope); err == nil {
 			list = append(list, policy)
 		}
 	}
+	if len(came.Factory) > 0 {
+		keep(came.Root, came.Factory)
+	}
+	for _, name := range []string{"policy.A", "policy.B"} {
+		roots, envelope := readCopy(filepath.Join(d.Config.Paths.State, name))
+		if len(envelope) == 0 {
+			continue
+		}
+		if root, err := trust.FollowRoots(came.Root, roots...); err == nil {
+			keep(root, envelope)
+		}
+	}
 	return list
+}
+
+// mostOfCopy is what one copy of a policy has room for.
+const mostOfCopy = 17 * trust.MaxEnvelope
+
+// readCopy reads a file that the policy cache keeps beside its database: a line about
+// itself, roots that lead to whoever signed the policy, and the policy.
+func readCopy(path string) (roots [][]byte, envelope []byte) {
+	text, err := readRegular(path, mostOfCopy)
+	if err != nil {
+		return nil, nil
+	}
+	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+	if len(lines) < 2 {
+		return nil, nil
+	}
+	return lines[1 : len(lines)-1], lines[len(lines)-1]
 }
 
 // wanted are the digests of the images that policies on this node name.
