@@ -1,6 +1,7 @@
 package salvage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,7 +77,7 @@ func (r request) copyBucket(from, to *bbolt.Bucket, path []string) error {
 	return from.ForEach(func(key, value []byte) error {
 		below := from.Bucket(key)
 		if below == nil {
-			return to.Put(key, value)
+			return to.Put(key, bytes.Clone(value)) // it is written when the old file is closed
 		}
 		deeper := append(path[:len(path):len(path)], string(key))
 		if r.leftOut(deeper) {
