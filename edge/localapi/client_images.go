@@ -24,7 +24,9 @@ func (c *Client) PullImage(ctx context.Context, ref string, told func(done, tota
 		case ctx.Err() != nil:
 			return edge.Image{}, 0, fmt.Errorf("gave up waiting for image %q: %w", ref, ctx.Err())
 		case err != nil:
-			return edge.Image{}, 0, fmt.Errorf("cannot tell what became of image %q, the agent at %q broke off: %w", ref, c.address, edge.ErrUnavailable)
+			return edge.Image{}, 0, edge.WithHint(
+				fmt.Errorf("cannot tell what became of image %q, the agent at %q broke off: %w", ref, c.address, edge.ErrUnavailable),
+				"what has come is kept for a day; once the agent is back, pull again")
 		case line.Failed != nil:
 			return edge.Image{}, 0, edge.WithHint(errorOf(line.Status, *line.Failed), line.Failed.Hint)
 		case line.Image != nil:
