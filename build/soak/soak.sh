@@ -18,6 +18,8 @@ tags=${TAGS:-grpcnotrace}
 
 echo "soak: crashes and damages, ${HOLDFAST_SOAK:=10} times as many"
 HOLDFAST_SOAK=$HOLDFAST_SOAK go test -tags "$tags" -count=1 -timeout 2h ./policycache ./mqtt/outbox
+# The metadata of a containerd for real, damaged a hundred times.
+HOLDFAST_SOAK=$HOLDFAST_SOAK go test -tags "$tags" -count=1 -timeout 2h -run TestDoctor_Metadata ./build/e2e
 
 echo "soak: $count rounds of $# packages"
 CGO_ENABLED=1 go test -tags "$tags" -race -shuffle=on -count="$count" -timeout 2h "$@"

@@ -182,6 +182,7 @@ func (d Doctor) openPolicies(ctx context.Context) error {
 func (d Doctor) openJournal(ctx context.Context) error {
 	record, err := journal.New(journal.Options{
 		Path: filepath.Join(d.Config.Paths.State, "link.db"), Boot: bootID(), Child: checker(kindLink),
+		Stamp: stamp{floor: func() time.Time { return d.Built }}.put,
 	})
 	if err != nil {
 		return err
