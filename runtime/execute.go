@@ -74,9 +74,11 @@ func (s *Supervisor) attempt(ctx context.Context, entry catalogEntry, r *run) (e
 		ep.pool.release(ep, l, outcomeNone)
 		return edge.Answer{}, err
 	}
+	s.heft(ep, t.Class)
 	answer, failure := l.do(request{
 		path: inferPath(t), body: t.Input.Body, headerLength: t.Input.HeaderLength, limit: maxAnswer,
 	}, ep.timeout)
+	s.unheft(ep, t.Class)
 	s.leave(r)
 	if failure != nil {
 		return edge.Answer{}, s.blame(ep, l, t, failure)

@@ -18,6 +18,7 @@ type endpoint struct {
 	timeout time.Duration
 	lanes   []*lane
 	pool    *pool
+	scale   scale
 
 	// guarded by pool.mu
 	metas   map[string]oip.ModelMetadata // written by the loop only, which may read it without the lock
@@ -47,6 +48,7 @@ func newEndpoint(inst edge.Instance, serve *edge.Serve, p *pool, dial func(conte
 	}
 	ep.idle = append(ep.idle, ep.lanes...)
 	ep.fixed = serve.Fixed
+	ep.scale.now = unweighed
 	return ep
 }
 

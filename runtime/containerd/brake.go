@@ -31,15 +31,11 @@ func brakesOf(pid uint32, id string) ([]brake, error) {
 	if pid == 0 {
 		return nil, fmt.Errorf("its process is not known: %w", edge.ErrNotFound)
 	}
-	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	groups, mounts, err := readCgroups(pid)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read its cgroups: %w", err)
+		return nil, err
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("cannot read mounts: %w", err)
-	}
-	found := slices.DeleteFunc(brakesAmong(string(groups), string(mounts), id), func(b brake) bool {
+	found := slices.DeleteFunc(brakesAmong(groups, mounts, id), func(b brake) bool {
 		_, err := os.Stat(b.file)
 		return err != nil
 	})
@@ -50,18 +46,44 @@ func brakesOf(pid uint32, id string) ([]brake, error) {
 	return found, nil
 }
 
+// readCgroups reads what the kernel tells of a process's cgroups, and of mounts.
+func readCgroups(pid uint32) (groups, mounts string, err error) {
+	read, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", "", fmt.Errorf("cannot read its cgroups: %w", err)
+	}
+	mounted, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", "", fmt.Errorf("cannot read mounts: %w", err)
+	}
+	return string(read), string(mounted), nil
+}
+
 // brakesAmong finds the places of brakes from what the kernel tells of a process and of
 // mounts. Only a cgroup named after the instance is its own: what stands in another
 // shares it. Where both versions are there the second comes first: what it froze can be
 // killed as it is, and it takes half as long.
 func brakesAmong(groups, mounts, id string) []brake {
-	var first, second []brake
+	var brakes []brake
+	for _, f := range ownFolders(groups, mounts, id, "freezer") {
+		brakes = append(brakes, brakeAt(f.version, f.path))
+	}
+	return brakes
+}
+
+// ownCgroup is the folder of the cgroup of an instance in one hierarchy.
+type ownCgroup struct{ version, path string }
+
+// ownFolders finds where the instance's own cgroup is in the hierarchies that may have a
+// controller, the one of the second version first.
+func ownFolders(groups, mounts, id, controller string) []ownCgroup {
+	var first, second []ownCgroup
 	for line := range strings.Lines(mounts) {
-		m, ok := parseMount(line)
+		m, ok := parseMount(line, controller)
 		if !ok {
 			continue
 		}
-		group, ok := groupIn(groups, m)
+		group, ok := groupIn(groups, m, controller)
 		if !ok {
 			continue
 		}
@@ -69,30 +91,30 @@ func brakesAmong(groups, mounts, id string) []brake {
 		switch {
 		case !ok:
 		case m.version == "cgroup2":
-			second = append(second, brakeAt(m.version, folder))
+			second = append(second, ownCgroup{m.version, folder})
 		default:
-			first = append(first, brakeAt(m.version, folder))
+			first = append(first, ownCgroup{m.version, folder})
 		}
 	}
 	return append(second, first...)
 }
 
-// cgroupMount is a place where cgroups with a freezer are mounted.
+// cgroupMount is a place where cgroups that may have a controller are mounted.
 type cgroupMount struct{ version, root, point string }
 
 // parseMount reads a line of mountinfo, such as
 //
 //	37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
-func parseMount(line string) (cgroupMount, bool) {
+func parseMount(line, controller string) (cgroupMount, bool) {
 	before, after, found := strings.Cut(line, " - ")
 	left, right := strings.Fields(before), strings.Fields(after)
 	if !found || len(left) < 5 || len(right) < 3 {
 		return cgroupMount{}, false
 	}
 	m := cgroupMount{version: right[0], root: unescaped(left[3]), point: unescaped(left[4])}
-	freezes := m.version == "cgroup2" ||
-		m.version == "cgroup" && slices.Contains(strings.Split(right[2], ","), "freezer")
-	return m, freezes
+	has := m.version == "cgroup2" ||
+		m.version == "cgroup" && slices.Contains(strings.Split(right[2], ","), controller)
+	return m, has
 }
 
 // unescaped undoes how the kernel writes what would end a field.
@@ -102,7 +124,7 @@ func unescaped(field string) string {
 
 // groupIn finds the cgroup in the hierarchy of a mount among lines such as
 // "6:freezer:/holdfast/a" and, in the second version, "0::/holdfast/a".
-func groupIn(groups string, m cgroupMount) (string, bool) {
+func groupIn(groups string, m cgroupMount, controller string) (string, bool) {
 	lines := bufio.NewScanner(strings.NewReader(groups))
 	for lines.Scan() {
 		number, rest, _ := strings.Cut(lines.Text(), ":")
@@ -111,7 +133,7 @@ func groupIn(groups string, m cgroupMount) (string, bool) {
 			continue
 		}
 		if m.version == "cgroup2" && number == "0" && controllers == "" ||
-			m.version == "cgroup" && slices.Contains(strings.Split(controllers, ","), "freezer") {
+			m.version == "cgroup" && slices.Contains(strings.Split(controllers, ","), controller) {
 			return group, true
 		}
 	}

@@ -29,6 +29,7 @@ var (
 	_ runtime.DaemonWatcher = (*Driver)(nil)
 	_ runtime.EventSource   = (*Driver)(nil)
 	_ runtime.Suspender     = (*Driver)(nil)
+	_ runtime.Weigher       = (*Driver)(nil)
 )
 
 // Options say which daemon to use and where the driver keeps its files.
@@ -88,6 +89,7 @@ type Driver struct {
 	hands    hands
 	freezers freezers
 	pace     pace
+	pulls    pulls
 	dial     func(*http.Transport) // how tests reach registries; nil: by their names
 
 	mu     sync.Mutex     // guards what follows

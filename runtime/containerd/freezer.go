@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"sync"
 
+	"github.com/containerd/typeurl/v2"
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
@@ -61,9 +62,10 @@ type freezers struct {
 	of map[string]*freezer
 }
 
-// freezer halts one instance.
+// freezer halts one instance, and weighs it.
 type freezer struct {
-	held int // so many want it to go on
+	held  int // so many want it to go on
+	scale scale
 
 	mu     sync.Mutex // guards what follows; held while the kernel is told
 	brakes []brake
@@ -93,12 +95,13 @@ func (s *freezers) entryLocked(id string) *freezer {
 	return f
 }
 
-// meet finds the brakes of an instance once. One that an earlier agent left suspended
-// goes on: nobody else would ever let it.
-func (s *freezers) meet(id string, pid uint32) {
+// meet finds the brakes and the scale of an instance once. One that an earlier agent left
+// suspended goes on: nobody else would ever let it. Its weight becomes its own.
+func (s *freezers) meet(id string, pid uint32, spec typeurl.Any) {
 	s.mu.Lock()
 	f := s.entryLocked(id)
 	s.mu.Unlock()
+	f.scale.meet(id, pid, spec)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.brakes) > 0 {
@@ -142,7 +145,7 @@ func (s *freezers) leave(id string, f *freezer) {
 	}
 }
 
-// thawAll lets everything go on.
+// thawAll lets everything go on, with the weight it has by itself.
 func (s *freezers) thawAll() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,6 +153,9 @@ func (s *freezers) thawAll() error {
 	for id, f := range s.of {
 		if err := f.thaw(); err != nil {
 			failed = append(failed, fmt.Errorf("cannot resume instance %q: %w", id, err))
+		}
+		if err := f.scale.weigh(atRest); err != nil {
+			failed = append(failed, fmt.Errorf("cannot weigh instance %q: %w", id, err))
 		}
 	}
 	return errors.Join(failed...)

@@ -36,7 +36,7 @@ func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	for i, container := range held {
 		instance := d.instance(container, processes[i])
 		if instance.Running {
-			d.freezers.meet(instance.ID, instance.PID)
+			d.freezers.meet(instance.ID, instance.PID, container.Spec)
 		}
 		instances = append(instances, instance)
 	}

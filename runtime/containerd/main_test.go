@@ -280,7 +280,7 @@ func (n *node) importImage(t testing.TB, p pack) []edge.Image {
 }
 
 // start starts an instance and waits until its program is set up.
-func (n *node) start(t *testing.T, w edge.Workload, id string) edge.Instance {
+func (n *node) start(t testing.TB, w edge.Workload, id string) edge.Instance {
 	t.Helper()
 	instance, err := n.Start(t.Context(), w, id)
 	if err != nil {

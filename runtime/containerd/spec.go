@@ -182,7 +182,6 @@ func (p plan) resources(base *specs.LinuxResources) (*specs.LinuxResources, erro
 // setAside tells the kernel what the container has when the node is short.
 func (p plan) setAside(resources *specs.LinuxResources) {
 	if cores := p.workload.Request.CPUs; cores > 0 {
-		const perCore = 1024 // the kernel's weight of a group that names none
 		shares := uint64(max(cores*perCore, 2))
 		resources.CPU.Shares = &shares
 	}

@@ -41,7 +41,7 @@ func (d *Driver) start(ctx context.Context, w edge.Workload, id string) (edge.In
 	if err := draft.run(ctx); err != nil {
 		return edge.Instance{}, errors.Join(err, draft.undo(ctx))
 	}
-	d.freezers.meet(id, draft.pid)
+	d.freezers.meet(id, draft.pid, draft.record.Spec)
 	return draft.instance(), nil
 }
 

@@ -58,6 +58,8 @@ type Driver struct {
 	SuspendError func(id string) error
 	// ResumeError, when it returns an error, makes Resume fail with it.
 	ResumeError func(id string) error
+	// WeighError, when it returns an error, makes Weigh fail with it.
+	WeighError func(id string) error
 
 	jobs sync.WaitGroup
 
@@ -66,6 +68,7 @@ type Driver struct {
 	back       chan struct{} // not nil while the daemon is away; closed when it returns
 	peak       map[string]int
 	stopped    []string
+	weighed    []Weighing
 	listeners  map[string]*pipeListener // by socket
 	hearing    []*listener              // one for each call of Events
 }

@@ -1,0 +1,38 @@
+package containerd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/typeurl/v2"
+)
+
+// Weight is what the kernel says the instance weighs, and the file that says it.
+func (d *Driver) Weight(id string) (file, weight string, err error) {
+	f := d.freezers.find(id)
+	if f == nil {
+		return "", "", os.ErrNotExist
+	}
+	f.scale.mu.Lock()
+	defer f.scale.mu.Unlock()
+	text, err := os.ReadFile(f.scale.file)
+	return f.scale.file, strings.TrimSpace(string(text)), err
+}
+
+// WithScale is a driver that knows of one instance, whose cgroup is a folder.
+func WithScale(id, version, folder string, spec typeurl.Any) (*Driver, error) {
+	d, f := new(Driver), new(freezer)
+	d.freezers.of = map[string]*freezer{id: f}
+	f.scale.looked = true
+	f.scale.place(ownCgroup{version, folder}, sharesOf(spec))
+	return d, f.scale.writeLocked(atRest)
+}
+
+// CPUFolders are the cgroups in which the instance's weight may stand.
+func CPUFolders(groups, mounts, id string) (paths []string) {
+	for _, own := range ownFolders(groups, mounts, id, "cpu") {
+		paths = append(paths, filepath.Clean(own.path))
+	}
+	return paths
+}
