@@ -69,12 +69,13 @@ type Agent struct {
 	pressure   *pressure
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
+	estimates  *estimates
 	api        *localapi.Server
 	uplink     *uplink        // nil: there is no fleet
 	site       *sitelink.Link // nil: there is no broker of the site
 }
 
-// New builds the agent without touching anything outside the process.
+// New builds the agent. It changes nothing outside the process.
 func New(options Options, in Inputs) (*Agent, error) {
 	a := &Agent{options: options, boot: bootID(), notify: newNotifier(options.Getenv), trust: in.Trust}
 	a.config.Store(&in.Config)
@@ -82,7 +83,7 @@ func New(options Options, in Inputs) (*Agent, error) {
 	a.chronicle = newChronicle(options.Log)
 	a.warnings = newWarnings(a.chronicle)
 	a.recent = newRecent(a.chronicle)
-	if err := a.build(in.Config); err != nil {
+	if err := a.build(in); err != nil {
 		return nil, err
 	}
 	a.take(in)
@@ -156,6 +157,8 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"log rotation", a.driver.Run},
 		{"containerd events", func(ctx context.Context) error { return a.driver.Events(ctx, a.instanceEvent) }},
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
+		// Before both it asks, so that it is stopped after them: what they say then is final.
+		{"estimates", a.estimates.Run},
 		// Before the supervisor, so that it is stopped after it: what a model still
 		// computes then is let go by the supervisor and does not hold the end up.
 		{"scheduler", a.scheduler.Run},

@@ -19,7 +19,8 @@ import (
 
 // build makes every room from the configuration. Read top to bottom it is the
 // order in which they depend on each other.
-func (a *Agent) build(c config.Config) (err error) {
+func (a *Agent) build(in Inputs) (err error) {
+	c := in.Config
 	a.pid = os.Getpid()
 	a.buildKeychain(c)
 	a.vitals = host.New(host.Options{StatePath: c.Paths.State, Log: a.options.Log})
@@ -41,6 +42,8 @@ func (a *Agent) build(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	learnt, wanted := a.newEstimates(in)
+	a.estimates = learnt
 	a.scheduler, err = scheduler.New(scheduler.Options{
 		Order:       order,
 		Slots:       slots(c),
@@ -48,6 +51,7 @@ func (a *Agent) build(c config.Config) (err error) {
 		Suspended:   c.Scheduler.Suspended,
 		QueueLimit:  queueLimits(c),
 		DefaultCost: time.Duration(c.Scheduler.DefaultCost),
+		Estimates:   learnt.Read(wanted),
 		Settled:     a.recent.Settled,
 	})
 	if err != nil {
