@@ -202,7 +202,7 @@ func (p *pressure) remove(ctx context.Context, all bool) bool {
 		p.log.Warn("images-not-pruned", "error", err.Error())
 	}
 	p.gone("disk pressure", done.Gone)
-	return len(done.Gone) > 0
+	return done.Freed > 0
 }
 
 // makeRoom serves somebody for whose image there was none, and tells whether another try

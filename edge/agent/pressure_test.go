@@ -67,6 +67,7 @@ func (r *pressureRig) take(_ context.Context, spare func(edge.Image) bool) (done
 			return false
 		}
 		done.Gone = append(done.Gone, i)
+		done.Freed += int64(r.weight)
 		store := r.disks["/store"]
 		store.free += r.weight
 		r.disks["/store"] = store

@@ -62,9 +62,7 @@ func (p *pruner) inTurn(ctx context.Context, spare func(edge.Image) bool) (resul
 			digests = append(digests, image.Digest)
 		}
 	}
-	if len(digests) > 0 {
-		result.Freed, err = p.images.RemoveImages(ctx, digests)
-	}
+	result.Freed, err = p.images.RemoveImages(ctx, digests) // with none, what broken pulls have left
 	return result, err
 }
 

@@ -74,7 +74,7 @@ func (a *Agent) makeRoomFor(ctx context.Context, policy *edge.Policy, err error)
 		a.options.Log.Warn("images-not-pruned", "error", err.Error())
 	}
 	a.tellGone("disk pressure", done.Gone)
-	return len(done.Gone) > 0
+	return done.Freed > 0
 }
 
 // wantedImages lists what a policy wants to run and the node does not have, each once.

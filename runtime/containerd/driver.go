@@ -89,6 +89,7 @@ type Driver struct {
 	hands    hands
 	freezers freezers
 	pace     pace
+	pulls    pulls
 	dial     func(*http.Transport) // how tests reach registries; nil: by their names
 
 	mu     sync.Mutex     // guards what follows

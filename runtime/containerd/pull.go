@@ -45,6 +45,11 @@ func (d *Driver) pull(ctx context.Context, ref string, told func(done, total int
 	if err != nil {
 		return edge.Image{}, 0, err
 	}
+	end, err := d.pulls.begin(ctx, sum)
+	if err != nil {
+		return edge.Image{}, 0, err
+	}
+	defer end()
 	if held, err := d.held(ctx, c, sum); err != nil || held != nil {
 		if err != nil {
 			return edge.Image{}, 0, err
@@ -141,15 +146,15 @@ func (d *Driver) held(ctx context.Context, c *client.Client, sum digest.Digest) 
 // pullLeaseWithin is how long what a broken pull has fetched lies about.
 const pullLeaseWithin = 24 * time.Hour
 
-func pullLeaseID(sum digest.Digest) string { return leaseID + "-pull-" + sum.Encoded() }
+func pullLeaseID(encoded string) string { return leaseID + "-pull-" + encoded }
 
 // pullLease holds the content of one pull, and what an earlier one has fetched of it.
 func pullLease(ctx context.Context, c *client.Client, sum digest.Digest) (context.Context, error) {
-	_, err := c.LeasesService().Create(ctx, leases.WithID(pullLeaseID(sum)), leases.WithExpiration(pullLeaseWithin))
+	_, err := c.LeasesService().Create(ctx, leases.WithID(pullLeaseID(sum.Encoded())), leases.WithExpiration(pullLeaseWithin))
 	if err = native(err); err != nil && !errors.Is(err, edge.ErrExists) {
 		return nil, fmt.Errorf("cannot create lease: %w", err)
 	}
-	return leases.WithLease(ctx, pullLeaseID(sum)), nil
+	return leases.WithLease(ctx, pullLeaseID(sum.Encoded())), nil
 }
 
 // pulling is one pull under way.
@@ -173,7 +178,7 @@ func (p *pulling) end(ctx context.Context, sum digest.Digest, failed error) erro
 	if failed != nil && !useless && p.fetched > 0 {
 		return nil
 	}
-	return release(ctx, p.client, leases.Lease{ID: pullLeaseID(sum)})
+	return release(ctx, p.client, leases.Lease{ID: pullLeaseID(sum.Encoded())})
 }
 
 // release deletes a lease and waits until what it alone held is gone.

@@ -15,6 +15,7 @@ import (
 
 // RemoveImages takes images from the store and lets the daemon collect what nothing
 // needs any more: not what another image shares, nor what an instance was made from.
+// What pulls have left that broke off goes too.
 func (d *Driver) RemoveImages(ctx context.Context, digests []string) (freed int64, err error) {
 	freed, err = d.removeImages(d.scope(ctx), digests)
 	if err != nil {
@@ -50,6 +51,9 @@ func (d *Driver) removeImages(ctx context.Context, digests []string) (freed int6
 			failed = append(failed, fmt.Errorf("cannot release %q: %w", sum, err))
 		}
 		d.images.forgetImage(digest.Digest(sum))
+	}
+	if err := d.pulls.dropBroken(ctx, c); err != nil {
+		failed = append(failed, err)
 	}
 	if err := collect(ctx, c); err != nil {
 		return 0, errors.Join(append(failed, err)...)
