@@ -73,6 +73,7 @@ build: ## Build dist/holdfast for this machine
 install: build ## Install the binary and its unit below DESTDIR
 	install -D -m 0755 dist/holdfast '$(DESTDIR)/usr/bin/holdfast'
 	install -D -m 0644 build/systemd/holdfast.service '$(DESTDIR)/usr/lib/systemd/system/holdfast.service'
+	install -D -m 0644 build/systemd/networks.conf '$(DESTDIR)/usr/share/holdfast/networks.conf'
 
 .PHONY: clean
 clean: ## Stop what an interrupted run left, and remove dist and .run

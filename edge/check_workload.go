@@ -94,6 +94,7 @@ func (w Workload) checkHost(c *checker, at string) {
 	}
 	w.checkSecrets(c, at, taken)
 	w.checkVolumes(c, at, taken)
+	w.checkNetworks(c, at)
 }
 
 // isKernels tells whether a place inside the container is the kernel's, or the root

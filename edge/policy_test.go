@@ -151,6 +151,8 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"VolumeRelative":     {`"command": [],`, `"command": [], "volumes": [{"name": "a", "target": "data"}],`, "workloads[0].volumes[0].target"},
 		"VolumeOverKernel":   {`"command": [],`, `"command": [], "volumes": [{"name": "a", "target": "/proc"}],`, "workloads[0].volumes[0].target"},
 		"VolumeTwice":        {`"command": [],`, `"command": [], "volumes": [{"name": "a", "target": "/a"}, {"name": "b", "target": "/a"}],`, "workloads[0].volumes[1].target"},
+		"NetworkName":        {`"command": [],`, `"command": [], "networks": ["a b"],`, "workloads[0].networks[0]"},
+		"NetworkTwice":       {`"command": [],`, `"command": [], "networks": ["a", "a"],`, "workloads[0].networks[1]"},
 		"SecretVersion":      {`"command": [],`, `"command": [], "secrets": [{"name": "camera", "version": "1"}],`, "workloads[0].secrets[0].version"},
 		"SecretOverKernel":   {`"command": [],`, `"command": [], "secrets": [{"name": "camera", "path": "/proc/x"}],`, "workloads[0].secrets[0].path"},
 		"SecretTwice":        {`"command": [],`, `"command": [], "secrets": [{"name": "camera"}, {"name": "site-db", "path": "/run/secrets/camera"}],`, "workloads[0].secrets[1].path"},

@@ -32,6 +32,10 @@ type Workload struct {
 	Devices  []Device `json:"devices,omitempty"`
 	Secrets  []Secret `json:"secrets,omitempty"`
 	Volumes  []Volume `json:"volumes,omitempty"`
+	// Networks are those of its app that it is on, by name. Instances on one reach each
+	// other, by the names of their workloads; nothing else is reached from there: not the
+	// host, not another app, nothing outside. None: no network.
+	Networks []string `json:"networks,omitempty"`
 
 	Restart    RestartPolicy `json:"restart"`
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
@@ -162,12 +166,20 @@ type shape struct {
 
 	Secrets []secretShape `json:"secrets,omitempty"`
 	Volumes []Volume      `json:"volumes,omitempty"`
+	Network *netShape     `json:"network,omitempty"`
 
 	// Of a model server: what is mounted, and what it is expected to answer.
 	Models      []string      `json:"models,omitempty"`
 	Endpoint    string        `json:"endpoint,omitempty"`
 	Concurrency int           `json:"concurrency,omitempty"`
 	Timeout     time.Duration `json:"timeout,omitempty"`
+}
+
+// netShape is who an instance is to others.
+type netShape struct {
+	App      string   `json:"app"`
+	Name     string   `json:"name"`
+	Networks []string `json:"networks"`
 }
 
 // SpecHash identifies what an instance is made from: two instances of a workload
@@ -182,6 +194,9 @@ func (w Workload) SpecHash() string {
 		Tmpfs: w.Tmpfs, Binds: w.Binds, Devices: w.Devices, StopSignal: w.StopSignal,
 		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory,
 		Secrets: secretShapes(w.Secrets), Volumes: w.Volumes,
+	}
+	if len(w.Networks) > 0 {
+		s.Network = &netShape{w.App, w.Name, w.Networks}
 	}
 	if w.Serve != nil {
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint

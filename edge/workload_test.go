@@ -86,6 +86,7 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Timeout":      func(w *edge.Workload) { w.Serve.Timeout = time.Second },
 		"Secret":       func(w *edge.Workload) { w.Secrets = []edge.Secret{{Name: "a"}} },
 		"Volume":       func(w *edge.Workload) { w.Volumes = []edge.Volume{{Name: "a", Target: "/a"}} },
+		"Network":      func(w *edge.Workload) { w.Networks = []string{"a"} },
 		"NoModel":      func(w *edge.Workload) { w.Serve = nil },
 	} {
 		w := sample()

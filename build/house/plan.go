@@ -113,6 +113,7 @@ func homes() map[string]Home {
 		"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
 		"github.com/spf13/cobra":                  {Folders: []string{"edge/cli"}},
 		"github.com/spf13/pflag":                  {Folders: []string{"edge/cli"}},
+		"github.com/containernetworking/cni/":     {Folders: []string{"runtime/containerd"}},
 		"filippo.io/age":                          {Folders: []string{"edge/seal"}},
 		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},

@@ -86,6 +86,26 @@ func TestUnit_Verify(t *testing.T) {
 	}
 }
 
+// TestNetworks_DropIn: with it the unit is one that systemd understands, and the agent
+// has the rights that the driver's test of networks gives it, and no more than before.
+func TestNetworks_DropIn(t *testing.T) {
+	text, err := os.ReadFile("networks.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, more := readUnit(t), settings(string(text))
+	both := strings.Replace(unit, "[Install]", string(text)+"[Install]", 1)
+	if complaint := verify(t, both); complaint != "" {
+		t.Errorf("systemd says:\n%s", complaint)
+	}
+	if got := more["Service.CapabilityBoundingSet"]; !slices.Equal(got, []string{"CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE"}) {
+		t.Errorf("got capabilities %q", got)
+	}
+	if len(more) != 3 {
+		t.Errorf("got %v, want three settings and no other", more)
+	}
+}
+
 // verify returns systemd's complaints. The binary is not installed where the tests
 // run, so another stands in for it.
 func verify(t *testing.T, unit string) string {

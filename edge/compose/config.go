@@ -19,6 +19,7 @@ type config struct {
 	Volumes                              []volume
 	Devices                              []device
 	Secrets                              []confidence
+	Networks                             []string
 	StopGracePeriod                      *types.Duration
 	Scale, Replicas                      *int
 	CPUs                                 float32
@@ -67,7 +68,7 @@ func (d decoder) config(app string) config {
 		CapAdd: last(d.entries("cap_add")), CapDrop: last(d.entries("cap_drop")),
 		SecurityOpt: d.entries("security_opt"), Tmpfs: last(d.entries("tmpfs")),
 		ReadOnly: d.truth("read_only"), Privileged: d.truth("privileged"),
-		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(),
+		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(), Networks: d.networks(),
 		Scale: d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
 		CPUs: d.cpus("cpus"), PidsLimit: d.whole("pids_limit"),
 	}

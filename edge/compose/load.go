@@ -60,7 +60,7 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	f.secrets, f.volumes = f.outside(root), f.ownVolumes(root)
+	f.secrets, f.volumes, f.networks = f.outside(root), f.ownVolumes(root), f.ownNetworks(root)
 	workloads := f.workloads(name, root, tree)
 	if err := f.err(); err != nil {
 		return nil, err
@@ -77,6 +77,7 @@ type file struct {
 	app      string            // what the app is named already
 	secrets  map[string]string // what the secrets of the project are called outside it
 	volumes  []string          // the names of its volumes
+	networks []string          // and of its networks
 	visited  int               // nodes expanded so far
 	open     []*yaml.Node      // what aliases being expanded stand for
 }

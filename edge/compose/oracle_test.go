@@ -26,6 +26,7 @@ func LoadByCompose(ctx context.Context, o Options) ([]edge.Workload, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.networks = slices.Collect(maps.Keys(project.Networks))
 	f.secrets = map[string]string{}
 	for key, secret := range project.Secrets {
 		f.secrets[key] = secret.Name
@@ -78,6 +79,9 @@ func converted(at *node, from types.ServiceConfig) config {
 	}
 	for _, s := range from.Secrets {
 		to.Secrets = append(to.Secrets, confidence{s.Source, s.Target, s.Mode, at})
+	}
+	if at.at("networks") != nil { // or Compose puts it on one that nobody asked for
+		to.Networks = slices.Sorted(maps.Keys(from.Networks))
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {

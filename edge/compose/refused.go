@@ -13,8 +13,12 @@ type Refused struct {
 // nobody has needed them yet. All others are refused too.
 func RefusedKeys() []Refused {
 	return []Refused{
-		{[]string{"ports", "networks", "expose", "links", "dns", "extra_hosts", "hostname"},
-			"instances have no network but the host's", "let a model server listen on a unix socket (x-holdfast.endpoint)"},
+		{[]string{"ports"},
+			"instances are reached by their app alone, and by tasks", "let the services that call it be on a network with it, or a model server listen on a unix socket (x-holdfast.endpoint)"},
+		{[]string{"expose"},
+			"all ports are reached on a network", "remove it"},
+		{[]string{"links", "dns", "extra_hosts", "hostname"},
+			"instances know those on their networks, by the names of their services", "remove it"},
 		{[]string{"volumes_from", "configs"},
 			"instances see nothing of the host but what volumes, secrets and devices name", "put files into the image, or name them under the service's volumes"},
 		{[]string{"file"},

@@ -24,6 +24,7 @@ const (
 	variables                // a mapping of names to plain values, or a list of NAME=value
 	mounts                   // a list of texts and of mappings
 	confidences              // the same, of secrets
+	memberships              // a list of texts, or a mapping of names to nothing
 )
 
 // String is what a person is told to write.
@@ -32,7 +33,7 @@ func (s shape) String() string {
 		anything: "a value", text: "text; what looks like anything else needs quotes", number: "a finite number", whole: "a whole number",
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
-		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names",
+		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names", memberships: "a list of names",
 	}[s]
 }
 
@@ -54,6 +55,8 @@ func (s shape) fits(n *node) bool {
 		return isText(n) || areTexts(n) || n.tag == "!!null"
 	case variables:
 		return areTexts(n) || n.kind == yaml.MappingNode && arePlain(n)
+	case memberships:
+		return areTexts(n) || n.kind == yaml.MappingNode && areNothing(n)
 	case mounts, confidences:
 		return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool {
 			return !isText(item) && item.kind != yaml.MappingNode
@@ -85,6 +88,10 @@ func isFinite(n *node) bool {
 
 func areTexts(n *node) bool {
 	return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool { return item.kind != yaml.ScalarNode || item.tag != "!!str" })
+}
+
+func areNothing(n *node) bool {
+	return !slices.ContainsFunc(n.order, func(name string) bool { return n.fields[name].tag != "!!null" })
 }
 
 func arePlain(n *node) bool {

@@ -36,7 +36,7 @@ func (s service) workload(app string) edge.Workload {
 		Command:    s.arguments("command", s.config.Command),
 		Env:        s.env(), WorkingDir: s.workingDir(),
 		Limits: s.limits(), Tmpfs: s.tmpfs(), Binds: s.binds(), Devices: s.lent(),
-		Secrets: s.secrets(), Volumes: s.volumes(),
+		Secrets: s.secrets(), Volumes: s.volumes(), Networks: s.networks(),
 		Tenant:     s.tenant(),
 		StopSignal: s.stopSignal(), StopGrace: s.stopGrace(),
 	}

@@ -79,6 +79,14 @@
 // to its own memory limit. Whoever connects to the socket must not follow a
 // symbolic link that the container put in its place.
 //
+// # Networks
+//
+// A workload that is on networks of its app is put on their bridges by the plugins of
+// the Container Network Interface (network.go), between the creation of its process and
+// its start, and knows the others by a hosts file (hosts.go). What belongs to an instance
+// there ends with its namespace; its address is given back, and a bridge that nobody is
+// on any more taken away, when the instance is removed or swept away.
+//
 // # Testing
 //
 // Against a real, private containerd (build/privated), with images that the tests

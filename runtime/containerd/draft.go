@@ -48,6 +48,7 @@ func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
 		f.makeFolders,
 		f.makeSecrets,
 		f.makeVolumes,
+		f.makeHosts,
 		f.prepareSnapshot,
 		func(ctx context.Context) error { return f.createTask(ctx, stdio) },
 	} {
@@ -118,6 +119,9 @@ func (f *draft) run(ctx context.Context) error {
 		if err := verifyBinds(f.pid, f.plan.given.mounts); err != nil {
 			return err
 		}
+		if err := f.join(ctx); err != nil {
+			return err
+		}
 		started, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
 		if err != nil {
 			return native(err)
@@ -126,7 +130,13 @@ func (f *draft) run(ctx context.Context) error {
 		if err := verify(ctx, f.pid, f.guise); err != nil {
 			return err
 		}
-		return f.vouch(ctx)
+		if err := f.vouch(ctx); err != nil {
+			return err
+		}
+		if len(f.plan.workload.Networks) > 0 {
+			f.driver.introduced(ctx, f.client)
+		}
+		return nil
 	})
 }
 

@@ -46,6 +46,9 @@ type Options struct {
 	// Policy gives the policy in force, which every start must fit. Where it is nil or
 	// gives nil no policy governs the node, and workloads are taken at their word.
 	Policy func() *edge.Policy
+	// Plugins are the folders with those of the Container Network Interface; default: where
+	// systems keep them.
+	Plugins []string
 	// Secret gives the value of a secret, of the version it names; default: there are none.
 	Secret func(edge.Secret) ([]byte, error)
 
@@ -87,6 +90,7 @@ type Driver struct {
 
 	images   imageCache
 	hands    hands
+	nets     nets
 	freezers freezers
 	pace     pace
 	pulls    pulls
@@ -119,6 +123,9 @@ func New(opts Options) (*Driver, error) {
 	opts.AnswerWithin = cmp.Or(opts.AnswerWithin, 3*time.Second)
 	opts.PullStall = cmp.Or(opts.PullStall, 30*time.Second)
 	opts.PullPause = cmp.Or(opts.PullPause, time.Second)
+	if opts.Plugins == nil {
+		opts.Plugins = pluginFolders()
+	}
 	if opts.Secret == nil {
 		opts.Secret = noSecrets
 	}
@@ -142,12 +149,15 @@ func (d *Driver) Open() error {
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.
 	for dir, mode := range map[string]os.FileMode{
-		d.logDir():       0o750,
-		d.instancesDir(): 0o711,
-		d.fifoDir():      0o700,
-		d.spoolDir():     0o700,
-		d.secretsDir():   0o700,
-		d.volumesDir():   0o700,
+		d.logDir():                             0o750,
+		d.instancesDir():                       0o711,
+		d.fifoDir():                            0o700,
+		d.spoolDir():                           0o700,
+		d.secretsDir():                         0o700,
+		d.volumesDir():                         0o700,
+		d.hostsDir():                           0o711,
+		d.leasesDir():                          0o700,
+		filepath.Join(d.netCache(), "results"): 0o700,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("cannot create driver folder: %w", err)

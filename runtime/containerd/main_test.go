@@ -48,7 +48,7 @@ var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup
 func TestMain(m *testing.M) {
 	if text := os.Getenv(confinedVariable); text != "" {
 		if err := runErrand(text); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprintln(os.Stderr, err, edge.HintOf(err))
 			os.Exit(1)
 		}
 		os.Exit(0)

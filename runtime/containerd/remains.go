@@ -57,7 +57,7 @@ func (d *Driver) traces() ([]string, error) {
 	for _, h := range d.helpers() {
 		ids = append(ids, h.id)
 	}
-	for _, folder := range []string{filepath.Dir(d.runcState("any")), d.secretsDir()} {
+	for _, folder := range []string{filepath.Dir(d.runcState("any")), d.secretsDir(), d.hostsDir()} {
 		names, err := entriesOf(folder)
 		if err != nil {
 			return nil, fmt.Errorf("cannot list what is left of instances: %w", err)

@@ -107,7 +107,7 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id
 		limits: withDefaults(w.Limits, d.opts.Defaults),
 		cgroup: d.cgroupPath(id), shared: d.instanceDir(id),
 	}
-	if err := errors.Join(d.confide(&p), d.lendVolumes(&p)); err != nil {
+	if err := errors.Join(d.confide(&p), d.lendVolumes(&p), d.lendHosts(&p)); err != nil {
 		return plan{}, err
 	}
 	if w.Serve == nil {

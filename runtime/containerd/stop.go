@@ -127,7 +127,7 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 			return err
 		}
 		snapshot := unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id)))
-		if err := errors.Join(snapshot, d.removeFiles(id)); err != nil {
+		if err := errors.Join(snapshot, d.leaveNetworks(ctx, c, id), d.removeFiles(id)); err != nil {
 			return err
 		}
 		d.freezers.forget(id)

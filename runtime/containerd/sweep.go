@@ -24,6 +24,7 @@ func (d *Driver) sweep(ctx context.Context, c *client.Client) {
 	defer ticker.Stop()
 	var before []string
 	failing := map[string]struct{}{}
+	d.introduced(ctx, c) // what came and went while it was away
 	for look := 0; look < sweeps || len(before) > 0; look++ {
 		strays, err := d.strays(ctx, c)
 		if ctx.Err() != nil {
@@ -93,7 +94,7 @@ func (d *Driver) sweepAway(ctx context.Context, c *client.Client, id string) err
 	if err := d.settle(ctx, id, why, 0); err != nil {
 		return err
 	}
-	if err := d.removeFiles(id); err != nil {
+	if err := errors.Join(d.leaveNetworks(ctx, c, id), d.removeFiles(id)); err != nil {
 		return err
 	}
 	d.log.Info("leftovers removed", "instance", id, "reason", why)

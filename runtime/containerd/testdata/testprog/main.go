@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -25,6 +26,8 @@ func main() {
 		"write":  write,
 		"serve":  serve,
 		"raise":  raise,
+		"answer": answer,
+		"call":   call,
 		"spin":   spin,
 	}
 	behave, ok := behaviours[os.Args[1]]
@@ -134,4 +137,35 @@ func serve(args []string) {
 // kernel does not shield it from.
 func raise(args []string) {
 	os.Exit(128 + number(args[0]))
+}
+
+// answer says its name to whoever calls on TCP.
+func answer(args []string) {
+	listener, err := net.Listen("tcp4", ":7000")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("ready")
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(conn, args[0])
+		conn.Close()
+	}
+}
+
+// call says what each address answers, or that it does not.
+func call(args []string) {
+	for _, address := range args {
+		conn, err := net.DialTimeout("tcp", address, 2*time.Second)
+		if err != nil {
+			fmt.Println(address, "unreachable")
+			continue
+		}
+		said, _ := io.ReadAll(conn)
+		fmt.Print(address, " ", string(said))
+		conn.Close()
+	}
 }

@@ -1,0 +1,188 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/client"
+)
+
+// Names are resolved by a file: each instance on a network has an /etc/hosts of its
+// own, which is written anew, in its place, as others come and go. So names need no
+// server that could be away.
+
+// labelAddresses lists what addresses an instance has on its networks: net=10.1.2.3.
+const labelAddresses = "holdfast.addresses"
+
+// resident is an instance that others know by name.
+type resident struct {
+	id, app, name string
+	addresses     map[string]string // by network
+}
+
+// hostsOf is the hosts file of one of the residents.
+func hostsOf(own resident, all []resident) string {
+	lines := []string{"127.0.0.1 localhost", "::1 localhost"}
+	for _, network := range slices.Sorted(maps.Keys(own.addresses)) {
+		lines = append(lines, own.addresses[network]+" "+hostname(own.name))
+	}
+	for _, other := range all {
+		if other.app != own.app || other.id == own.id {
+			continue
+		}
+		for _, network := range slices.Sorted(maps.Keys(own.addresses)) {
+			if address, shared := other.addresses[network]; shared {
+				lines = append(lines, address+" "+other.name)
+			}
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// lendHosts gives an instance on networks a hosts file.
+func (d *Driver) lendHosts(p *plan) error {
+	if len(p.workload.Networks) == 0 {
+		return nil
+	}
+	folder, err := filepath.EvalSymlinks(d.hostsDir())
+	if err != nil {
+		return fmt.Errorf("cannot find folder of hosts files: %w", err)
+	}
+	p.given.mounts = append(p.given.mounts, bindMount(filepath.Join(folder, p.id), "/etc/hosts", true))
+	return nil
+}
+
+func (f *draft) makeHosts(context.Context) error {
+	if len(f.plan.workload.Networks) == 0 {
+		return nil
+	}
+	return f.driver.writeHosts(f.resident(nil), nil)
+}
+
+func (f *draft) resident(addresses map[string]string) resident {
+	return resident{f.plan.id, f.plan.workload.App, f.plan.workload.Name, addresses}
+}
+
+// writeHosts writes the file in its place, for a mount follows the file and not its
+// name. Who reads it at that moment may see it in part.
+func (d *Driver) writeHosts(own resident, all []resident) error {
+	path := filepath.Join(d.hostsDir(), own.id)
+	text := []byte(hostsOf(own, all))
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("cannot write hosts file: %w", err)
+	}
+	_, err = file.WriteAt(text, 0)
+	err = errors.Join(err, file.Truncate(int64(len(text))), file.Chmod(0o644), file.Close())
+	if err != nil {
+		return fmt.Errorf("cannot write hosts file: %w", err)
+	}
+	return nil
+}
+
+// join puts an instance that stands ready on its networks, where it knows those that
+// are there already.
+func (f *draft) join(ctx context.Context) error {
+	addresses, err := f.driver.connect(ctx, f.plan, f.pid)
+	if err != nil || addresses == nil {
+		return err
+	}
+	var pairs []string
+	for _, network := range f.plan.workload.Networks {
+		pairs = append(pairs, network+"="+addresses[network])
+	}
+	f.record.Labels[labelAddresses] = strings.Join(pairs, " ")
+	f.driver.nets.naming.Lock()
+	defer f.driver.nets.naming.Unlock()
+	all, err := f.driver.residents(ctx, f.client)
+	if err != nil {
+		return err
+	}
+	return f.driver.writeHosts(f.resident(addresses), all)
+}
+
+// introduce makes all who are on networks known to each other.
+func (d *Driver) introduce(ctx context.Context, c *client.Client) error {
+	d.nets.naming.Lock()
+	defer d.nets.naming.Unlock()
+	all, err := d.residents(ctx, c)
+	if err != nil {
+		return fmt.Errorf("cannot tell instances of each other: %w", err)
+	}
+	var failed []error
+	for _, own := range all {
+		failed = append(failed, d.writeHosts(own, all))
+	}
+	return errors.Join(failed...)
+}
+
+// introduced is introduce where failing must not undo what was done: the next one who
+// comes or goes makes up for it, or the daemon's return.
+func (d *Driver) introduced(ctx context.Context, c *client.Client) {
+	if err := d.introduce(ctx, c); err != nil {
+		d.log.Warn("cannot tell instances of each other", "error", err)
+	}
+}
+
+// residents lists who is on networks and runs.
+func (d *Driver) residents(ctx context.Context, c *client.Client) ([]resident, error) {
+	held, err := c.ContainerService().List(ctx, fmt.Sprintf("labels.%q", labelAddresses))
+	if err != nil || len(held) == 0 {
+		return nil, native(err)
+	}
+	listed, err := c.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	if err != nil {
+		return nil, native(err)
+	}
+	runs := map[string]bool{}
+	for _, process := range listed.Tasks {
+		runs[process.ID] = process.Status != task.Status_STOPPED
+	}
+	var all []resident
+	for _, container := range held {
+		if runs[container.ID] {
+			all = append(all, residentOf(container.ID, container.Labels))
+		}
+	}
+	return all, nil
+}
+
+func residentOf(id string, labels map[string]string) resident {
+	r := resident{id: id, addresses: map[string]string{}}
+	r.app, r.name, _ = strings.Cut(labels[labelWorkload], "/")
+	for pair := range strings.FieldsSeq(labels[labelAddresses]) {
+		network, address, _ := strings.Cut(pair, "=")
+		r.addresses[network] = address
+	}
+	return r
+}
+
+// leaveNetworks takes what is left of an instance off its networks, and tells the
+// others, if there is anything.
+func (d *Driver) leaveNetworks(ctx context.Context, c *client.Client, id string) error {
+	hosts := filepath.Join(d.hostsDir(), id)
+	if _, err := os.Stat(hosts); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := d.unplug(ctx, id); err != nil {
+		return err
+	}
+	d.introduced(ctx, c)
+	// Last: by it, the rest is found again.
+	if err := os.Remove(hosts); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove hosts file: %w", err)
+	}
+	return nil
+}
