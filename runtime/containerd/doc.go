@@ -40,11 +40,13 @@
 //
 // # Registries
 //
-// Pull fetches by digest and nothing else, over HTTPS but for the loopback, without a
-// password. A registry need not be honest: what it sends is bounded, held against its
-// digest by the daemon, never decompressed on the way, and given up when nothing comes
-// for PullStall. What came before the way broke off is held by a lease of that pull's own
-// for a day, and the next pull goes on from there; what was a lie is let go at once.
+// Pull fetches by digest and nothing else, over HTTPS but for the loopback and for what
+// Options.Registries says, which may give mirrors, passwords and authorities too. A
+// registry need not be honest: what it sends is bounded, held against its digest by the
+// daemon, never decompressed on the way, and given up when nothing comes for PullStall.
+// Where the way breaks off it is tried again as long as that brings something. What came
+// is held by a lease of that pull's own for a day, and the next pull goes on from there;
+// what was a lie, or found no room on the disk, is let go at once.
 //
 // # Users
 //
