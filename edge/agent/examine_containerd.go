@@ -61,7 +61,11 @@ func programBehind(socket string) string {
 		return ""
 	}
 	defer conn.Close()
-	holder, err := peer(conn.(*net.UnixConn))
+	end, ok := conn.(*net.UnixConn)
+	if !ok {
+		return ""
+	}
+	holder, err := peer(end)
 	if err != nil {
 		return ""
 	}

@@ -97,11 +97,14 @@ func visit(ctx context.Context, o mqtt.Options) (*mqtt.Failure, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- session.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = session.Run(ctx) // what there is to say is in the failure
+	}()
 	failure, err := await(ctx, session)
 	cancel()
-	<-ended // what it says is that it was told to end
+	<-ended
 	return failure, err
 }
 

@@ -54,7 +54,7 @@ func (o CheckOptions) listener(address net.IP, port uint16) (inode string) {
 				continue
 			}
 			at, number, _ := strings.Cut(fields[1], ":")
-			if n, err := strconv.ParseUint(number, 16, 16); err != nil || uint16(n) != port {
+			if n, err := strconv.ParseUint(number, 16, 16); err != nil || n != uint64(port) {
 				continue
 			}
 			if ip := kernelIP(at); ip.IsUnspecified() || address == nil || address.IsUnspecified() || ip.Equal(address) {

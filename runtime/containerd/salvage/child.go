@@ -153,7 +153,7 @@ func judgeEnd(ctx, bounded context.Context, process *os.ProcessState, err error,
 func ateMemory(process *os.ProcessState) bool {
 	const most = 512 << 10 // KiB
 	usage, ok := process.SysUsage().(*syscall.Rusage)
-	return ok && int64(usage.Maxrss) > most
+	return ok && usage.Maxrss > most
 }
 
 func firstLine(text string) string {

@@ -51,7 +51,8 @@ func (o Options) examine(ctx context.Context) (diagnosis, error) {
 	if err := o.examineOthers(ctx, &d); err != nil || d.metadata || d.snapshots {
 		return d, err
 	}
-	return d, o.examineAgreement(ctx, &d)
+	err = o.examineAgreement(ctx, &d)
+	return d, err
 }
 
 func (o Options) examineSnapshots(ctx context.Context, d *diagnosis) error {
