@@ -20,12 +20,19 @@ func (d *door) statusVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.show(status, func(p printer) error { return printStatus(p, status, time.Now()) })
+			if d.output == "json" {
+				return d.printer().JSON(status)
+			}
+			tasks, err := d.client().Tasks(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printStatus(d.printer(), status, tasks, time.Now())
 		},
 	}
 }
 
-func printStatus(p printer, s edge.Status, now time.Time) error {
+func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time) error {
 	fmt.Fprintf(p.out, "%s  holdfast %s  process %d  up %s\n", s.Node, s.Version, s.PID, coarse(now.Sub(s.Started)))
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
@@ -39,6 +46,7 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 	}
 	fmt.Fprintln(p.out)
 	printWarnings(p, s.Warnings, now)
+	printQueue(p, s.Scheduler)
 	if err := p.Table(classRows(s.Scheduler)); err != nil {
 		return err
 	}
@@ -53,7 +61,11 @@ func printStatus(p printer, s edge.Status, now time.Time) error {
 		return err
 	}
 	fmt.Fprintln(p.out)
-	return p.Table(workloadRows(s.Workloads))
+	if err := p.Table(workloadRows(s.Workloads)); err != nil {
+		return err
+	}
+	printGivenUp(p, tasks)
+	return nil
 }
 
 // policyWords says which policy governs, how old it is, who signed it, and what is
@@ -122,18 +134,6 @@ func onTimeWords(c edge.ClassReport) string {
 		return ""
 	}
 	return fmt.Sprintf("%.2f%%", 100*share)
-}
-
-func modelRows(q edge.QueueReport) ([]string, [][]string) {
-	var rows [][]string
-	for _, m := range q.Models {
-		basis := "declared"
-		if m.Runs > 0 {
-			basis = fmt.Sprintf("%d runs", m.Runs)
-		}
-		rows = append(rows, []string{m.Model, m.Pool, fmt.Sprint(m.Lanes), coarse(m.Estimate), coarse(m.Firm), basis})
-	}
-	return []string{"MODEL", "WORKLOAD", "LANES", "ESTIMATE", "FIRM", "FROM"}, rows
 }
 
 func tenantRows(tenants []edge.TenantReport) ([]string, [][]string) {
