@@ -23,11 +23,13 @@ const perCore = 1024
 
 // times is how many times its own weight an instance has while it works on a task of a
 // class. Its own, which is what its workload has set aside, is the least it ever has, so
-// nothing set aside is taken back. DESIGN.md of package runtime has the figures.
+// nothing set aside is taken back. Not more than 16 times: on a core where only the light one
+// works, all instances together weigh as little against the rest of the machine as it does
+// among them.
 func times(class edge.Class) uint64 {
 	switch class {
 	case edge.Urgent:
-		return 64
+		return 16
 	case edge.Normal:
 		return 4
 	default:

@@ -34,12 +34,12 @@ func TestDriver_Weigh(t *testing.T) {
 		shares                uint64
 		batch, normal, urgent string
 	}{
-		"First":            {"cgroup", "cpu.shares", 0, "1024", "4096", "65536"},
-		"FirstSetAside":    {"cgroup", "cpu.shares", 512, "512", "2048", "32768"},
-		"FirstAtItsMost":   {"cgroup", "cpu.shares", 8192, "8192", "32768", "262144"},
-		"Second":           {"cgroup2", "cpu.weight", 0, "100", "400", "6400"},
-		"SecondSetAside":   {"cgroup2", "cpu.weight", 2, "1", "4", "64"},
-		"SecondAtItsMost":  {"cgroup2", "cpu.weight", 4096, "400", "1600", "10000"},
+		"First":            {"cgroup", "cpu.shares", 0, "1024", "4096", "16384"},
+		"FirstSetAside":    {"cgroup", "cpu.shares", 512, "512", "2048", "8192"},
+		"FirstAtItsMost":   {"cgroup", "cpu.shares", 32768, "32768", "131072", "262144"},
+		"Second":           {"cgroup2", "cpu.weight", 0, "100", "400", "1600"},
+		"SecondSetAside":   {"cgroup2", "cpu.weight", 2, "1", "4", "16"},
+		"SecondAtItsMost":  {"cgroup2", "cpu.weight", 40960, "4000", "10000", "10000"},
 		"SecondBeyondMost": {"cgroup2", "cpu.weight", 204800, "10000", "10000", "10000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestDriver_WeighReal(t *testing.T) {
 	if err := n.Weigh(t.Context(), instance.ID, edge.Urgent); err != nil {
 		t.Fatal(err)
 	}
-	if urgent := weight(n.Driver); urgent != "32768" && urgent != "3200" {
-		t.Errorf("got %s for urgent tasks, want 64 times what is set aside", urgent)
+	if urgent := weight(n.Driver); urgent != "8192" && urgent != "800" {
+		t.Errorf("got %s for urgent tasks, want 16 times what is set aside", urgent)
 	}
 	next := n.again(t)
 	if _, err := next.Instances(t.Context()); err != nil {
