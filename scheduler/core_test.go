@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func TestCore_Submit(t *testing.T) {
 	})
 	t.Run("CountsFirmTasksCarefully", func(t *testing.T) {
 		d := newDrive(t, 1, serving("m", 1, ms))
-		d.teach("m", 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 30*ms)
+		d.teach("m", spread...)
 		_, err := d.submit("urgent", "m", edge.Urgent, 20*ms)
 		assertRefused(t, err, edge.ReasonDeadlineUnreachable)
 		d.mustSubmit("normal", "m", edge.Normal, 20*ms)
@@ -291,4 +292,71 @@ func TestCore_Stop(t *testing.T) {
 	if !d.core.idle() {
 		t.Error("the slot did not come free")
 	}
+}
+
+// spread are runs that mostly take 10 ms, and one in a dozen up to 22 ms.
+var spread = slices.Concat(slices.Repeat([]time.Duration{10 * ms}, 22), []time.Duration{15 * ms, 22 * ms})
+
+// TestCore_Tries holds a model open whose figures hold nothing but a hiccup of the machine that has passed, while
+// others wait and run.
+func TestCore_Tries(t *testing.T) {
+	hiccup := slices.Concat(slices.Repeat([]time.Duration{20 * ms}, 40), slices.Repeat([]time.Duration{80 * ms}, 24))
+	under := func(t *testing.T, room int) *drive {
+		d := newSuspendingDrive(t, 1, room, serving("m", 9, 20*ms), serving("long", 9, time.Second), serving("other", 9, 20*ms))
+		d.teach("m", hiccup...)
+		d.duration = func(it *item) (time.Duration, error) {
+			if it.task.Model == "long" {
+				return time.Second, nil
+			}
+			return 20 * ms, nil
+		}
+		d.mustSubmit("runs", "long", edge.Batch, time.Minute)
+		d.mustSubmit("waits", "long", edge.Batch, time.Minute)
+		return d
+	}
+	t.Run("UnderLoad", func(t *testing.T) {
+		d := under(t, 4)
+		_, err := d.submit("fresh", "m", edge.Urgent, 50*ms)
+		assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+		var after *item
+		d.at(1100*ms, func(instant) {
+			trial := d.mustSubmit("trial", "m", edge.Urgent, 50*ms)
+			_, err := d.submit("beside", "m", edge.Urgent, 50*ms)
+			assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+			if !trial.trial {
+				t.Error("let in, and not as a trial")
+			}
+		})
+		d.at(1200*ms, func(instant) {
+			if after = d.mustSubmit("after", "m", edge.Urgent, 50*ms); after.trial || after.estimate != 26*ms {
+				t.Errorf("trial %v, counted with %v: want the figures to have recovered", after.trial, after.estimate)
+			}
+		})
+		d.run()
+		assertOutcome(t, after, edge.Completed)
+		assertOutcome(t, d.ended[slices.IndexFunc(d.ended, func(it *item) bool { return it.task.ID == "trial" })], edge.Completed)
+	})
+	t.Run("NotWhereThereIsNoTimeForIt", func(t *testing.T) {
+		d := under(t, 0)              // what runs cannot be suspended
+		d.at(1100*ms, func(instant) { // and the second one has just begun
+			_, err := d.submit("trial", "m", edge.Urgent, 50*ms)
+			assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+			if at := d.core.models["m"].trialAt; at == forever {
+				t.Error("a refused task counts as a trial that is under way")
+			}
+		})
+		d.run()
+	})
+	t.Run("AgainAfterOneThatNeverRan", func(t *testing.T) {
+		d := under(t, 4)
+		d.at(1100*ms, func(now instant) {
+			d.mustSubmit("ahead", "other", edge.Urgent, 25*ms)
+			trial := d.mustSubmit("trial", "m", edge.Urgent, 50*ms)
+			d.core.cancel(now, trial)
+			if got, want := d.core.models["m"].trialAt, now+trialPause; got != want {
+				t.Errorf("the next trial may be at %v, want %v", got, want)
+			}
+		})
+		d.run()
+	})
 }

@@ -15,8 +15,8 @@ const (
 	sizeRuns = 4
 	// sizeCount covers inputs up to 4^15 bytes = 1 GiB; the last holds what is larger.
 	sizeCount = 16
-	// trialPause is how old a model's latest figures must be before they are
-	// doubted, and the first pause after a trial that failed; it doubles up to
+	// trialPause is how long no run of a model may have been as slow as its figures say before
+	// these are doubted, and the first pause after a trial that failed; it doubles up to
 	// maxTrialPause. A hiccup of the machine so closes a model for a second or two,
 	// and a wish that only a lucky run could meet costs one try in half a minute.
 	trialPause    = instant(time.Second)
@@ -32,7 +32,6 @@ type window struct {
 	runs   [windowRuns]time.Duration // oldest first
 	sorted [windowRuns]time.Duration
 	count  int
-	sum    time.Duration
 }
 
 // add counts a run in, and the oldest out when the window is full.
@@ -46,7 +45,6 @@ func (w *window) add(run time.Duration) {
 	copy(w.sorted[at+1:w.count+1], w.sorted[at:w.count])
 	w.sorted[at] = run
 	w.count++
-	w.sum += run
 }
 
 // drop takes out the run at index i, in order of age.
@@ -56,7 +54,6 @@ func (w *window) drop(i int) {
 	at, _ := slices.BinarySearch(w.sorted[:w.count], run)
 	copy(w.sorted[at:], w.sorted[at+1:w.count])
 	w.count--
-	w.sum -= run
 }
 
 // forgetSlow takes out the longer half of the runs.
@@ -72,10 +69,25 @@ func (w *window) quantile(percent int) time.Duration {
 	return w.sorted[max(rank, 1)-1]
 }
 
+// usual is the longest run that others bear out: none of the slowest twentieth, unless it is no more than
+// half again as long as the next before it. A model's own spread is so counted in full, and a few runs that fell into a hiccup
+// of the machine are not.
+func (w *window) usual() time.Duration {
+	at := w.count - 1
+	if w.count >= sizeRuns {
+		at -= (w.count + 19) / 20
+	}
+	usual := w.sorted[at]
+	for at++; at < w.count && w.sorted[at] <= usual*3/2; at++ {
+		usual = w.sorted[at]
+	}
+	return usual
+}
+
 // figure is what the plan counts with.
 type figure struct {
 	plan   time.Duration // p90
-	firm   time.Duration // the larger of p99 and 1.3 × mean, for promises that hold
+	firm   time.Duration // the larger of the longest usual run and 1.3 × median, for promises that hold
 	tail   time.Duration // p99, where a run past its estimate is next expected to end
 	source string        // for people: where the figures come from
 }
@@ -94,10 +106,8 @@ func declaredFigure(cost time.Duration, source string) figure {
 }
 
 func (w *window) figure() figure {
-	mean := w.sum / time.Duration(w.count)
-	tail := w.quantile(99)
-	firm := min(max(tail, mean*13/10), maxCost)
-	return figure{plan: w.quantile(90), firm: firm, tail: tail, source: "measured"}
+	firm := min(max(w.usual(), w.quantile(50)*13/10), maxCost)
+	return figure{plan: w.quantile(90), firm: firm, tail: w.quantile(99), source: "measured"}
 }
 
 // size is a model with inputs of one order of magnitude.
@@ -169,12 +179,23 @@ func (m *model) learn(now instant, s *size, run time.Duration) {
 	if m.fastest == 0 || run < m.fastest {
 		m.fastest = run
 	}
-	m.trialAt = max(m.trialAt, now+trialPause)
+	if run >= s.figure.firm*3/4 { // as slow as it is thought to be
+		m.trialAt = max(m.trialAt, now+trialPause)
+	}
 	m.refresh()
 }
 
+// doubted is what a trial is counted with that has only left: what half of the runs do not exceed.
+func (s *size) doubted(left time.Duration) *size {
+	runs := &s.model.runs
+	if s.runs.count >= sizeRuns {
+		runs = &s.runs
+	}
+	return &size{figure: declaredFigure(min(runs.quantile(50), left), "doubted"), model: s.model, pool: s.pool}
+}
+
 // mayTry tells whether a task that has only left may be let in against the
-// measured figures, to see whether they still hold: when they are not fresh, and
+// measured figures, to see whether they still hold: when no run of late was as slow as they say, and
 // the model has been fast enough before, or was said to be. Without it a hiccup of
 // the machine could close a model for good, for what is never let in is never
 // measured again.
@@ -189,10 +210,13 @@ func (m *model) mayTry(now instant, left time.Duration) bool {
 // try begins a trial; there is one at a time.
 func (m *model) try() { m.trialAt = forever }
 
-// tried ends a trial. One that was in time speaks for the faster half of the runs
+// untried ends a trial that never ran.
+func (m *model) untried(now instant) { m.trialAt = now + trialPause }
+
+// tried ends a trial. One that was fast enough speaks for the faster half of the runs
 // before it; the next may follow at once, so that the figures recover in a few.
-func (m *model) tried(now instant, s *size, inTime bool) {
-	if !inTime {
+func (m *model) tried(now instant, s *size, fast bool) {
+	if !fast {
 		m.pause = min(max(2*m.pause, trialPause), maxTrialPause)
 		m.trialAt = now + m.pause
 		return

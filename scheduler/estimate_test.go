@@ -73,10 +73,19 @@ func TestModel_Figures(t *testing.T) {
 		m.learn(0, s, 20*ms)
 		assertFigure(t, s.figure, 20*ms, 26*ms, "measured") // 1.3 × mean
 	})
-	t.Run("TailCarriesFirmOnly", func(t *testing.T) {
+	t.Run("OwnSpreadCarriesFirmOnly", func(t *testing.T) {
 		m := &model{fallback: ms}
-		runs := slices.Repeat([]time.Duration{10 * ms}, 63)
-		s := learned(m, 0, append(runs, 90*ms)...)
+		s := learned(m, 0, slices.Concat(slices.Repeat([]time.Duration{10 * ms}, 58), []time.Duration{12 * ms, 13 * ms, 14 * ms, 16 * ms, 19 * ms})...)
+		assertFigure(t, s.figure, 10*ms, 19*ms, "measured")
+	})
+	t.Run("HiccupsCarryNothing", func(t *testing.T) {
+		m := &model{fallback: ms}
+		s := learned(m, 0, slices.Concat(slices.Repeat([]time.Duration{10 * ms}, 60), []time.Duration{60 * ms, 70 * ms, 80 * ms, 90 * ms})...)
+		assertFigure(t, s.figure, 10*ms, 13*ms, "measured")
+		if s.figure.tail != 90*ms {
+			t.Errorf("a run past its estimate is expected at %v, want where slow ones end", s.figure.tail)
+		}
+		learned(m, 0, 90*ms) // more than a twentieth is no hiccup
 		assertFigure(t, s.figure, 10*ms, 90*ms, "measured")
 	})
 	t.Run("FollowsLast64Runs", func(t *testing.T) {

@@ -308,16 +308,16 @@ func TestCore_GovernRechecks(t *testing.T) {
 	})
 	t.Run("FirmSwitchesTheFigure", func(t *testing.T) {
 		d := newDrive(t, 1, serving("m", 1, ms))
-		d.teach("m", 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 10*ms, 30*ms)
+		d.teach("m", spread...)
 		yes, no := true, false
 		d.govern(Rules{Classes: map[edge.Class]ClassRule{edge.Urgent: {Firm: &no}, edge.Normal: {Firm: &yes}}})
 		_, err := d.submit("normal", "m", edge.Normal, 20*ms)
 		assertRefused(t, err, edge.ReasonDeadlineUnreachable)
 		d.mustSubmit("urgent", "m", edge.Urgent, 20*ms)
 		waits := d.mustSubmit("waits", "m", edge.Urgent, 25*ms)
-		d.govern(Rules{}) // the careful figure of 30 ms would not let it in now
-		if e := d.core.queue.entries()[0]; waits.phase != waiting || e.item != waits || e.cost() != 30*ms {
-			t.Errorf("phase %d, counted with %v: want it to wait on, counted with 30ms", waits.phase, e.cost())
+		d.govern(Rules{}) // the careful figure of 22 ms would not let it in now
+		if e := d.core.queue.entries()[0]; waits.phase != waiting || e.item != waits || e.cost() != 22*ms {
+			t.Errorf("phase %d, counted with %v: want it to wait on, counted with 22ms", waits.phase, e.cost())
 		}
 	})
 }

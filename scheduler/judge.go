@@ -45,9 +45,7 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		e = it.entry() // a variant's, where that is let in in its place
 		it.estimate = e.cost()
 		return nil
-	case c.worthTrying(now, it):
-		c.victims = c.victims[:0]
-		it.trial = true
+	case c.tries(now, it):
 		return nil
 	}
 	return c.unreachable(now, it)
@@ -62,12 +60,19 @@ func (it *item) sizeOf(m *model) *size {
 	return m.sized(len(it.task.Input.Body))
 }
 
-// worthTrying tells whether nothing but the model's own figures keeps the task
-// out, on a node with room for it, and whether they deserve a doubt.
-func (c *core) worthTrying(now instant, it *item) bool {
+// tries tells whether the task is let in as a trial: where nothing but the model's own figures
+// keeps it out, these deserve a doubt, and there is time for it if they are wrong.
+func (c *core) tries(now instant, it *item) bool {
 	e, left := it.entry(), time.Duration(it.deadline-now)
-	room := c.queue.len() == 0 && len(c.runners) < c.slots && it.model.pool.busy < it.model.pool.lanes
-	return room && e.cost() > left && it.model.mayTry(now, left)
+	if it.given > 0 || e.cost() <= left || !it.model.mayTry(now, left) {
+		return false
+	}
+	known := it.size
+	it.trial, it.size = true, known.doubted(left)
+	if !c.admits(now, it) {
+		it.trial, it.size = false, known
+	}
+	return it.trial
 }
 
 func (c *core) passed(now instant, it *item) *edge.Refusal {

@@ -32,6 +32,9 @@ func (c *core) serve(now instant, pools []edge.Pool) {
 	c.link(pools)
 	c.layOut()
 	c.evictUnserved(now)
+	for _, e := range c.queue.entries() {
+		e.size.pool = e.item.model.pool // of figures of a task's own, too
+	}
 	c.settleDown(now)
 }
 

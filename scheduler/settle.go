@@ -24,6 +24,9 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 	s.At = c.epoch.Add(time.Duration(at))
 	if it.phase == waiting {
 		it.used(at, 0)
+		if it.trial {
+			it.model.untried(at)
+		}
 	}
 	if it.phase == running {
 		s.Queue = time.Duration(it.started - it.arrived)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type benchSchedule struct {
 	plot      string
 	options   sim.Options
 	noSuspend bool
+	hiccups   string
 }
 
 func (d *door) benchScheduleVerb() *cobra.Command {
@@ -44,6 +46,7 @@ func (d *door) benchScheduleVerb() *cobra.Command {
 	flags.IntVar(&load.Count, "count", 0, "how many tasks arrive, instead of a length")
 	flags.IntVar(&b.bench.Seeds, "seeds", 3, "how many seeds are added up, from 1")
 	flags.Float64Var(&load.Noise, "noise", sim.DefaultNoise, "spread of the work of one model, log-normal")
+	flags.StringVar(&b.hiccups, "hiccups", "", "a part of the runs that takes a factor longer, as in 0.01:3")
 	flags.Float64Var(&load.Error, "error", 0, "spread of the estimates, log-normal with mean 1")
 	flags.Float64Var(&load.Bias, "bias", 1, "what estimates are multiplied by")
 	flags.BoolVar(&b.options.Learn, "learn", false, "the scheduler estimates by the runs it has seen, as on a node")
@@ -98,12 +101,30 @@ func (b *benchSchedule) prepare() error {
 	if b.noSuspend {
 		b.options.Suspended = -1
 	}
+	if err := b.parseHiccups(); err != nil {
+		return err
+	}
 	if err := b.choosePolicies(); err != nil {
 		return err
 	}
 	var err error
 	b.bench.Arrivals, err = b.arrivals.choose()
 	return err
+}
+
+func (b *benchSchedule) parseHiccups() error {
+	if b.hiccups == "" {
+		return nil
+	}
+	part, factor, _ := strings.Cut(b.hiccups, ":")
+	var wrong [2]error
+	h := &b.bench.Load.Hiccups
+	h.Part, wrong[0] = strconv.ParseFloat(part, 64)
+	h.Factor, wrong[1] = strconv.ParseFloat(factor, 64)
+	if errors.Join(wrong[:]...) != nil {
+		return fmt.Errorf("unknown hiccups %q: must be a part and a factor, as in 0.01:3", b.hiccups)
+	}
+	return nil
 }
 
 func (b *benchSchedule) choosePolicies() error {
@@ -147,11 +168,11 @@ func scheduleRows(cells []sim.Cell) ([]string, [][]string) {
 				c.Arrivals, fmt.Sprintf("%.2f", c.Load), o.Policy,
 				fmt.Sprintf("%.3f", o.OfBound), fmt.Sprintf("%.3f", o.OnTime),
 				classPart(o, "urgent"), classPart(o, "normal"), classPart(o, "batch"),
-				fmt.Sprintf("%.2f%%", 100*o.UrgentBroken), fmt.Sprintf("%.1f%%", 100*o.Wasted),
+				fmt.Sprintf("%.2f%%", 100*o.UrgentBroken), fmt.Sprintf("%.2f%%", 100*o.UrgentOverlong), fmt.Sprintf("%.1f%%", 100*o.Wasted),
 			})
 		}
 	}
-	return []string{"ARRIVALS", "LOAD", "POLICY", "OF BOUND", "ON TIME", "URGENT", "NORMAL", "BATCH", "URGENT BROKEN", "WASTED"}, rows
+	return []string{"ARRIVALS", "LOAD", "POLICY", "OF BOUND", "ON TIME", "URGENT", "NORMAL", "BATCH", "URGENT BROKEN", "OF IT OVERLONG", "WASTED"}, rows
 }
 
 func classPart(o sim.Outcome, class string) string {

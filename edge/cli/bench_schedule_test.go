@@ -57,8 +57,19 @@ func TestBenchSchedule(t *testing.T) {
 			t.Errorf("%v of the tasks were answered by a smaller variant, want some", smaller)
 		}
 	})
+	t.Run("Hiccups", func(t *testing.T) {
+		code, out, complaint := bench(t, "-o", "json", "--arrivals", "poisson", "--policies", "plan", "--learn", "--hiccups", "0.5:9")
+		var report scheduleReport
+		if err := json.Unmarshal([]byte(out), &report); code != ExitOK || err != nil {
+			t.Fatalf("code %d, %v, %q", code, err, complaint)
+		}
+		if overlong := report.Cells[0].Outcomes[0].UrgentOverlong; overlong <= 0 {
+			t.Errorf("%v of the urgent tasks took longer than they had, want some", overlong)
+		}
+	})
 	for name, args := range map[string][]string{
 		"Ladder":       {"--ladder", "1.5"},
+		"Hiccups":      {"--hiccups", "often"}, "NoFactor": {"--hiccups", "0.01"}, "Shorter": {"--hiccups", "0.01:0.5"},
 		"NoSuchPolicy": {"--policies", "best"}, "NoSuchArrivals": {"--arrivals", "rain"}, "NoSuchMix": {"--mix", "soup"},
 		"NoTrace": {"--arrivals", "trace"}, "NoSuchTrace": {"--trace", "/nonexistent"}, "Bursts": {"--burst", "50"},
 		"NoCores": {"--cores", "0"}, "NoSeeds": {"--seeds", "0"}, "Argument": {"now"},

@@ -36,9 +36,12 @@ type Outcome struct {
 	// UrgentBroken is the part of the urgent tasks that were accepted and not answered in
 	// time, told before the deadline or not.
 	UrgentBroken float64 `json:"urgentBroken"`
-	Smaller      float64 `json:"smaller,omitempty"` // ÷ submitted: on time, by a smaller variant
-	Suspensions  int     `json:"suspensions"`
-	Wasted       float64 `json:"wasted"` // part of the work done that was for tasks not on time
+	// UrgentOverlong is the part of the urgent tasks for which that is so though nobody could have known
+	// better: their own work was longer than all the time they had.
+	UrgentOverlong float64 `json:"urgentOverlong,omitempty"`
+	Smaller        float64 `json:"smaller,omitempty"` // ÷ submitted: on time, by a smaller variant
+	Suspensions    int     `json:"suspensions"`
+	Wasted         float64 `json:"wasted"` // part of the work done that was for tasks not on time
 }
 
 // Run fills the cells. It stops between two of them when ctx ends.
@@ -93,9 +96,10 @@ func outcomeOf(policy string, r *Result, bound float64) Outcome {
 	o := Outcome{
 		Policy: policy, Classes: map[string]Counts{}, Suspensions: r.Suspensions,
 		OfBound: ratio(float64(total.OnTime), bound), OnTime: ratio(float64(total.OnTime), float64(total.Submitted)),
-		UrgentBroken: ratio(float64(urgent.Missed+urgent.Evicted), float64(urgent.Submitted)),
-		Smaller:      ratio(float64(total.Smaller), float64(total.Submitted)),
-		Wasted:       ratio(float64(r.Wasted), float64(r.Busy)),
+		UrgentBroken:   ratio(float64(urgent.Missed+urgent.Evicted), float64(urgent.Submitted)),
+		UrgentOverlong: ratio(float64(urgent.Overlong), float64(urgent.Submitted)),
+		Smaller:        ratio(float64(total.Smaller), float64(total.Submitted)),
+		Wasted:         ratio(float64(r.Wasted), float64(r.Busy)),
 	}
 	for _, class := range edge.Classes {
 		o.Classes[class.String()] = r.Classes[class]

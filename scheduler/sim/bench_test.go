@@ -57,6 +57,33 @@ func TestBench_KeepsItsFigures(t *testing.T) {
 	}
 }
 
+// TestBench_OutlivesHiccups holds that runs which fall into a hiccup cost no more than themselves: urgent tasks are not kept
+// out for what one run in a hundred takes.
+func TestBench_OutlivesHiccups(t *testing.T) {
+	bench := sim.Bench{
+		Load:     sim.Load{Mix: sim.Servers(), Length: 2 * time.Minute, Noise: sim.DefaultNoise, Hiccups: sim.Hiccups{Part: 0.01, Factor: 3}},
+		Arrivals: []sim.Arrivals{sim.Poisson{}, sim.DefaultBursts()},
+		Loads:    []float64{0.7, 0.9, 1.2}, Seeds: 2,
+		Policies: []sim.Policy{sim.Plan(sim.Options{Learn: true})},
+	}
+	for cores, most := range map[int]float64{1: 0.004, 2: 0.002} {
+		bench.Load.Cores = cores
+		cells, err := bench.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cells {
+			got := c.Outcomes[0]
+			if urgent := got.Classes["urgent"]; float64(urgent.OnTime) < 0.96*float64(urgent.Submitted) {
+				t.Errorf("%d cores, %s, load %v: %+v of the urgent tasks", cores, c.Arrivals, c.Load, urgent)
+			}
+			if broken := got.UrgentBroken - got.UrgentOverlong; broken > most || got.UrgentOverlong == 0 || got.UrgentOverlong > 0.008 {
+				t.Errorf("%d cores, %s, load %v: %.4f of the urgent promises broken, and %.4f by hiccups of their own", cores, c.Arrivals, c.Load, broken, got.UrgentOverlong)
+			}
+		}
+	}
+}
+
 // TestBench_NoticesWhatSuspendingIsWorth is its control.
 func TestBench_NoticesWhatSuspendingIsWorth(t *testing.T) {
 	cells, err := sim.Bench{

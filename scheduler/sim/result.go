@@ -10,10 +10,11 @@ import (
 type Counts struct {
 	Submitted int `json:"submitted"`
 	OnTime    int `json:"onTime"`
-	Smaller   int `json:"smaller,omitempty"` // of those: answered by a smaller variant
-	Refused   int `json:"refused"`           // at once
-	Evicted   int `json:"evicted"`           // told before the deadline
-	Missed    int `json:"missed"`            // at the deadline or later
+	Smaller   int `json:"smaller,omitempty"`  // of those: answered by a smaller variant
+	Refused   int `json:"refused"`            // at once
+	Evicted   int `json:"evicted"`            // told before the deadline
+	Missed    int `json:"missed"`             // at the deadline or later
+	Overlong  int `json:"overlong,omitempty"` // of those evicted or missed: whose own work was longer than all their time
 }
 
 func (c *Counts) add(o Counts) {
@@ -23,6 +24,7 @@ func (c *Counts) add(o Counts) {
 	c.Refused += o.Refused
 	c.Evicted += o.Evicted
 	c.Missed += o.Missed
+	c.Overlong += o.Overlong
 }
 
 // Result is what a policy made of some tasks.
@@ -75,6 +77,9 @@ func (r *Result) ended(t *Task, outcome edge.Outcome, smaller bool) {
 		one.Evicted = 1
 	default:
 		one.Missed = 1
+	}
+	if one.Evicted+one.Missed > 0 && t.Work > t.Deadline-t.Arrives {
+		one.Overlong = 1
 	}
 	r.Classes[t.Class].add(one)
 	if t.Tenant != "" {

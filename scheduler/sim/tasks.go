@@ -31,9 +31,21 @@ type Load struct {
 	Tenant   string
 	// Noise is the spread of the work around its middle, log-normal.
 	Noise float64
+	// Hiccups are runs that take much longer than any other of their model; the load counts them.
+	Hiccups Hiccups
 	// Error is the spread of the estimates around the middle of the work, log-normal with mean 1, and Bias
 	// what they are multiplied by; Bias 0 is 1.
 	Error, Bias float64
+}
+
+// Hiccups have a part of all runs take a factor longer. The zero value has none.
+type Hiccups struct{ Part, Factor float64 }
+
+// mean is what they multiply the mean work by.
+func (h Hiccups) mean() float64 { return 1 + h.Part*(h.Factor-1) }
+
+func (h Hiccups) wrong() bool {
+	return h.Part < 0 || h.Part > 1 || h.Part > 0 && h.Factor < 1
 }
 
 // DefaultNoise is the spread of real runs of one model on one machine.
@@ -42,22 +54,27 @@ const DefaultNoise = 0.1
 // Tasks makes the tasks of a load, in the order of their arrival. What arrives when,
 // and its deadline and work, do not depend on Error and Bias.
 func (l Load) Tasks(seed uint64) ([]Task, error) {
-	if l.Load <= 0 || l.Cores < 1 || len(l.Mix) == 0 || l.Length <= 0 && l.Count < 1 || l.Noise < 0 || l.Error < 0 || l.Bias < 0 {
+	if l.Load <= 0 || l.Cores < 1 || len(l.Mix) == 0 || l.Length <= 0 && l.Count < 1 || l.Noise < 0 || l.Error < 0 || l.Bias < 0 || l.Hiccups.wrong() {
 		return nil, fmt.Errorf("cannot make tasks: load %v on %d cores for %v: %w", l.Load, l.Cores, l.Length, edge.ErrInvalid)
 	}
 	if l.Bias == 0 {
 		l.Bias = 1
 	}
-	mean := time.Duration(float64(l.Mix.Mean()) * math.Exp(l.Noise*l.Noise/2) / l.Load / float64(l.Cores))
+	mean := time.Duration(float64(l.Mix.Mean()) * math.Exp(l.Noise*l.Noise/2) * l.Hiccups.mean() / l.Load / float64(l.Cores))
 	gap := l.Arrivals.Gaps(rand.New(rand.NewPCG(seed, 1)), mean)
 	r, wrong := rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))
+	slow := rand.New(rand.NewPCG(seed, 4))
 	var tasks []Task
 	for at := 0.0; ; {
 		at += gap() * float64(mean)
 		if l.Length > 0 && at >= float64(l.Length) || l.Length == 0 && len(tasks) == l.Count {
 			return tasks, nil
 		}
-		tasks = append(tasks, l.task(time.Duration(at), r, wrong))
+		t := l.task(time.Duration(at), r, wrong)
+		if slow.Float64() < l.Hiccups.Part {
+			t.Work = time.Duration(float64(t.Work) * l.Hiccups.Factor)
+		}
+		tasks = append(tasks, t)
 	}
 }
 
