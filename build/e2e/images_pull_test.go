@@ -277,7 +277,7 @@ func TestImages_DiskFills(t *testing.T) {
 		if err := syscall.Statfs(n.StateFolder(), &stat); err != nil {
 			t.Fatal(err)
 		}
-		size := int64(stat.Bavail)*stat.Bsize - left
+		size := int64(stat.Bavail*uint64(stat.Bsize)) - left
 		if err := os.WriteFile(filepath.Join(n.StateFolder(), "filler"), make([]byte, size), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -203,5 +203,5 @@ func (s smallDaemon) free(t testing.TB) int64 {
 	if err := unix.Statfs(s.dir, &stat); err != nil {
 		t.Fatal(err)
 	}
-	return int64(stat.Bavail) * stat.Bsize
+	return int64(stat.Bavail * uint64(stat.Bsize))
 }
