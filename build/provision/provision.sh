@@ -6,7 +6,7 @@
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
-#         mosquitto, user-mode emulation for arm, systemd-analyze
+#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins
 #   lint  golangci-lint
 #
 # Without --only, all of them. What is there already is left alone, so a second run
@@ -106,7 +106,9 @@ for_run() {
 for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
-		systemd-analyze systemd
+		systemd-analyze systemd curl curl nsenter util-linux ip iproute2
+	# Programs that no PATH leads to.
+	[ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
 	# A compiler without the C library's headers builds nothing.
 	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
 }

@@ -204,6 +204,7 @@ func reasonOf(err error) string {
 		{context.DeadlineExceeded, "deadline"},
 		{edge.ErrCancelled, "cancelled"},
 		{edge.ErrLocked, "locked"},
+		{edge.ErrNoRoom, "no_room"},
 		{edge.ErrUnavailable, "unavailable"},
 		{edge.ErrInvalid, "invalid"},
 	} {
