@@ -68,8 +68,8 @@ func TestBenchSchedule(t *testing.T) {
 		}
 	})
 	for name, args := range map[string][]string{
-		"Ladder":       {"--ladder", "1.5"},
-		"Hiccups":      {"--hiccups", "often"}, "NoFactor": {"--hiccups", "0.01"}, "Shorter": {"--hiccups", "0.01:0.5"},
+		"Ladder":  {"--ladder", "1.5"},
+		"Hiccups": {"--hiccups", "often"}, "NoFactor": {"--hiccups", "0.01"}, "Shorter": {"--hiccups", "0.01:0.5"},
 		"NoSuchPolicy": {"--policies", "best"}, "NoSuchArrivals": {"--arrivals", "rain"}, "NoSuchMix": {"--mix", "soup"},
 		"NoTrace": {"--arrivals", "trace"}, "NoSuchTrace": {"--trace", "/nonexistent"}, "Bursts": {"--burst", "50"},
 		"NoCores": {"--cores", "0"}, "NoSeeds": {"--seeds", "0"}, "Argument": {"now"},
