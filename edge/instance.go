@@ -68,6 +68,8 @@ type Pool struct {
 	// Ladder tells that a task for one of Models may be answered by one that stands after
 	// it, which are smaller.
 	Ladder bool
+	// Fixed tells that what its instances have begun runs to its end: it cannot be suspended.
+	Fixed bool
 }
 
 // ModelCost is a model and its declared service time.

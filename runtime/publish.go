@@ -60,14 +60,17 @@ func (w *workload) running() []*instance {
 
 // publishPools tells what the scheduler may count with, when it has changed.
 func (l *loop) publishPools() {
+	_, can := l.s.opts.Driver.(Suspender)
 	var pools []edge.Pool
 	for _, w := range l.sorted() {
 		if w.desired && w.spec.Serve != nil {
-			pools = append(pools, w.count())
+			pool := w.count()
+			pool.Fixed = pool.Fixed || !can
+			pools = append(pools, pool)
 		}
 	}
 	same := slices.EqualFunc(pools, l.pools, func(a, b edge.Pool) bool {
-		return a.Name == b.Name && a.Lanes == b.Lanes && a.Ladder == b.Ladder && slices.Equal(a.Models, b.Models)
+		return a.Name == b.Name && a.Lanes == b.Lanes && a.Ladder == b.Ladder && a.Fixed == b.Fixed && slices.Equal(a.Models, b.Models)
 	})
 	if !same {
 		l.pools = pools
@@ -78,10 +81,11 @@ func (l *loop) publishPools() {
 // count is the workload as a pool. The declared cost is that of the main model;
 // for its variants, which are smaller, it is a safe bound.
 func (w *workload) count() edge.Pool {
-	pool := edge.Pool{Name: w.key, Ladder: w.ladder()}
+	pool := edge.Pool{Name: w.key, Ladder: w.ladder(), Fixed: w.spec.Serve.Fixed}
 	for _, inst := range w.running() {
 		if inst.phase == phaseReady && inst.ep != nil {
 			pool.Lanes += len(inst.ep.lanes)
+			pool.Fixed = pool.Fixed || len(inst.ep.lanes) > 1
 		}
 	}
 	for _, model := range w.spec.Serve.Models() {

@@ -89,6 +89,11 @@ func (c *core) unpark(it *item) {
 func (o *outlook) choose() {
 	clear(o.run)
 	o.run = o.run[:0]
+	for _, it := range o.core.runners {
+		if it.stays() {
+			o.run = append(o.run, it)
+		}
+	}
 	for _, p := range o.core.pools {
 		p.claimed = 0
 	}
@@ -150,7 +155,7 @@ func (o *outlook) runs(it *item) bool { return slices.Contains(o.run, it) }
 func (o *outlook) victim() *item {
 	for i := len(o.others) - 1; i >= 0; i-- {
 		it := o.others[i].item
-		if !it.suspended && !it.fixed && !o.runs(it) && slices.Contains(o.core.runners, it) {
+		if !it.suspended && !o.runs(it) && slices.Contains(o.core.runners, it) {
 			return it
 		}
 	}
@@ -160,7 +165,7 @@ func (o *outlook) victim() *item {
 // slackBefore is how long the plan for what comes before the running task holds while that
 // goes on.
 func (o *outlook) slackBefore(now instant, victim *item) time.Duration {
-	m, far, n := o.merged(), now+o.farthest(), instant(o.core.slots)
+	m, far := o.merged(), now+o.farthest()
 	least, sum := o.farthest(), instant(0)
 	for e := m.next(); e != nil; e = m.next() {
 		if e.deadline >= far || e.item == victim && !e.out {
@@ -170,10 +175,14 @@ func (o *outlook) slackBefore(now instant, victim *item) time.Duration {
 			continue
 		}
 		cost := instant(e.work())
-		least = min(least, n*(e.deadline-now-cost)-sum)
+		n, taken := o.slots(e.deadline - now)
+		if n <= 0 {
+			return 0
+		}
+		least = min(least, (n*(e.deadline-now-cost)-sum-taken)/n)
 		sum += cost
 	}
-	return time.Duration(least / n)
+	return time.Duration(least)
 }
 
 // pressedGhost is the ghost that must come to its end because few more can be suspended: the one
@@ -186,7 +195,7 @@ func (c *core) pressedGhost(now instant) *item {
 	var least time.Duration
 	for _, held := range [...][]*item{c.runners, c.parked} {
 		for _, it := range held {
-			if left := it.remainder(now).left; it.phase == settled && (best == nil || left < least) {
+			if left := it.remainder(now).left; it.phase == settled && !it.stays() && (best == nil || left < least) {
 				best, least = it, left
 			}
 		}

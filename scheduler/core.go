@@ -170,10 +170,10 @@ func (c *core) finish(now instant, it *item, at instant, answer edge.Answer, err
 		// quick, one that timed out would make it look slow. Runs whose caller was
 		// gone already took as long as any other.
 		it.model.bias.add(it.ran(at), it.size.figure.plan)
-		it.model.learn(now, it.sizeOf(it.model), it.ran(at))
+		it.model.learn(now, it.sized(it.model), it.ran(at))
 	}
 	if it.trial { // by its own run, whatever it had to wait for
-		it.model.tried(now, it.sizeOf(it.model), err == nil && it.ran(at) <= time.Duration(it.deadline-it.arrived))
+		it.model.tried(now, it.sized(it.model), err == nil && it.ran(at) <= time.Duration(it.deadline-it.arrived))
 	}
 	if it.phase == running {
 		switch {

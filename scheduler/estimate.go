@@ -116,6 +116,7 @@ type size struct {
 	figure  figure
 	pool    *pool // the model's, nil while nothing serves it; here to spare the walk a step
 	smaller *size // the same of the model that may answer in its place; nil where none may
+	doubt   bool  // one trial's own: the model's figures are in question
 	model   *model
 }
 
@@ -191,7 +192,7 @@ func (s *size) doubted(left time.Duration) *size {
 	if s.runs.count >= sizeRuns {
 		runs = &s.runs
 	}
-	return &size{figure: declaredFigure(min(runs.quantile(50), left), "doubted"), model: s.model, pool: s.pool}
+	return &size{figure: declaredFigure(min(runs.quantile(50), left), "doubted"), model: s.model, pool: s.pool, doubt: true}
 }
 
 // mayTry tells whether a task that has only left may be let in against the

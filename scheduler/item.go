@@ -82,6 +82,9 @@ func (it *item) entry() entry {
 	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm, outside: it.outside}
 }
 
+// stays tells whether the started item keeps its slot until its end.
+func (it *item) stays() bool { return !it.suspended && (it.fixed || it.pool.fixed) }
+
 // ghostGrace is how long after its deadline the work of a task nobody waits for any more is to
 // have ended: it holds a lane and the memory of its instance. Long enough to fall behind what is
 // urgent, short enough that those suspended do not crowd.

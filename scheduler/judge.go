@@ -52,13 +52,20 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 }
 
 // sizeOf is where the task's figures are: the model's, or its own where it came with an
-// estimate.
+// estimate. Who asks for a version is answered by that alone, so where there are variants it has its own too.
 func (it *item) sizeOf(m *model) *size {
 	if it.given > 0 {
 		return &size{figure: declaredFigure(it.given, "given"), model: m, pool: m.pool}
 	}
-	return m.sized(len(it.task.Input.Body))
+	s := it.sized(m)
+	if it.task.Version != "" && m.smaller != nil {
+		return &size{figure: s.figure, model: m, pool: m.pool}
+	}
+	return s
 }
+
+// sized is where the task's run is learnt from.
+func (it *item) sized(m *model) *size { return m.sized(len(it.task.Input.Body)) }
 
 // tries tells whether the task is let in as a trial: where nothing but the model's own figures
 // keeps it out, these deserve a doubt, and there is time for it if they are wrong.

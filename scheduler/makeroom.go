@@ -5,14 +5,14 @@ package scheduler
 // steps down for more than what is really over, without what is kept for tasks to come. Where e itself must
 // go, the others stay as they are. Where nothing may go, e stays in though it will be late; false
 // means that the newcomer is to blame, or is the one to go.
-func (o *outlook) makeRoom(e *entry, m *merged, over, really instant) (freed instant, ok bool) {
+func (o *outlook) makeRoom(e *entry, m *merged, over, really, n instant) (freed instant, ok bool) {
 	queue, others := m.walked()
 	o.gone = o.gone[:0]
 	marks := len(o.core.marked)
 	for over > freed {
 		if really > freed {
 			if s, frees := o.core.stepDown(queue, others); s == e {
-				over, really = over-frees*instant(o.core.slots), really-frees*instant(o.core.slots)
+				over, really = over-frees*n, really-frees*n
 				continue
 			} else if s != nil {
 				freed += frees
@@ -85,7 +85,7 @@ func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
 	queue, others := m.walked()
 	lanes := o.core.plan.base.lanes(e.size.pool)
 	end := lanes[0] + instant(e.work())
-	if end > e.deadline && !e.item.trial {
+	if end > e.deadline && !e.size.doubt {
 		v := o.core.worst(queue, others, o.newcomer, e.size.pool)
 		if v != nil && v.item == o.newcomer {
 			return refused

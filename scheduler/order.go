@@ -66,7 +66,7 @@ func untilDeadline(e *entry) instant { return e.deadline }
 // whileHopeful is until the task can no longer be expected to end by its deadline. Firm tasks too are
 // given up by the plain figure only: the careful one is for letting in, not for throwing out.
 func whileHopeful(e *entry) instant {
-	if e.deadline == forever || e.item.trial { // whose figures are what is being doubted
+	if e.deadline == forever || e.size.doubt { // whose figures are what is being doubted
 		return e.deadline
 	}
 	return e.deadline - instant(e.size.least())

@@ -20,6 +20,7 @@ type outlook struct {
 	// others are, in order, what runs, what is suspended, and the newcomer if there is
 	// one: all that does not stand in the queue.
 	others   []entry
+	stay     []instant // how long each of those will run that cannot be suspended; they are not among others
 	newcomer *item
 	gone     []*entry // left out for the task at hand
 	bans     bool     // some entries are banned
@@ -33,11 +34,19 @@ func (o *outlook) farthest() instant { return (1 << 62) / instant(o.core.slots) 
 // begin gathers what does not stand in the queue.
 func (o *outlook) begin(now instant, newcomer *item) {
 	clear(o.others)
-	o.others, o.newcomer = o.others[:0], newcomer
+	o.others, o.stay, o.newcomer = o.others[:0], o.stay[:0], newcomer
+	o.core.plan.base.begin(now, nil)
 	press := o.core.pressedGhost(now)
 	for _, held := range [...][]*item{o.core.runners, o.core.parked} {
 		for _, it := range held {
 			e := it.remainder(now)
+			if it.pool.segment > 0 {
+				raise(o.core.plan.base.lanes(it.pool), 0, now+instant(e.left))
+			}
+			if it.stays() {
+				o.stay = append(o.stay, instant(e.left))
+				continue
+			}
 			if it == press {
 				e.deadline = it.deadline
 			}
@@ -47,12 +56,20 @@ func (o *outlook) begin(now instant, newcomer *item) {
 	if newcomer != nil {
 		o.join(newcomer.entry())
 	}
-	o.core.plan.base.begin(now, nil)
-	for i := range o.others {
-		if e := &o.others[i]; e.started && e.item.pool.segment > 0 {
-			raise(o.core.plan.base.lanes(e.item.pool), 0, now+instant(e.left))
+}
+
+// slots are those that are there for what is due in so long a time, and how much of that what cannot be suspended takes
+// of them first.
+func (o *outlook) slots(left instant) (slots, taken instant) {
+	slots = instant(o.core.slots)
+	for _, stays := range o.stay {
+		if stays >= left {
+			slots--
+		} else {
+			taken += stays
 		}
 	}
+	return slots, taken
 }
 
 // join inserts in order; there are few.
@@ -124,6 +141,7 @@ func (o *outlook) pass(now instant) verdict {
 	ahead := o.newcomer == nil
 	shares := o.core.forecast.share(now, o.core.slots)
 	var sum instant // the work kept so far
+	n, taken := o.slots(o.farthest())
 	for e := m.next(); e != nil; e = m.next() {
 		if e.out = e.banned; e.out || e.deadline >= far || e.idles() {
 			continue
@@ -137,7 +155,10 @@ func (o *outlook) pass(now instant) verdict {
 		if cost > left {
 			cost = o.suited(e, left)
 		}
-		if cost > left {
+		if len(o.stay) > 0 {
+			n, taken = o.slots(left)
+		}
+		if cost > left || n <= 0 {
 			if e.out = true; e.item == o.newcomer {
 				return refused
 			}
@@ -147,8 +168,8 @@ func (o *outlook) pass(now instant) verdict {
 		if ahead {
 			planned = e.planned(left, cost, shares[e.class])
 		}
-		if over := sum + instant(o.core.slots)*(cost-planned); over > 0 {
-			freed, ok := o.makeRoom(e, &m, over, over-instant(o.core.slots)*(left-planned))
+		if over := sum + taken + n*(cost-planned); over > 0 {
+			freed, ok := o.makeRoom(e, &m, over, over-n*(left-planned), n)
 			if !ok {
 				return refused
 			}
@@ -168,7 +189,7 @@ func (o *outlook) pass(now instant) verdict {
 // planned is the time the entry is planned with where tasks yet to come are thought of: what more pressing
 // classes will ask for is kept for them.
 func (e *entry) planned(left, cost, share instant) instant {
-	if e.started || e.item.trial {
+	if e.started || e.size.doubt {
 		return left
 	}
 	return max(left-left/1024*share, cost)
@@ -185,7 +206,7 @@ func (o *outlook) suited(e *entry, left instant) instant {
 
 // counted is the work the walk counts. The figures of a trial are what is being doubted.
 func (e *entry) counted(left instant) instant {
-	if e.item.trial {
+	if e.size.doubt {
 		return min(instant(e.work()), left)
 	}
 	return instant(e.work())

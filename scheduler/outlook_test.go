@@ -265,6 +265,77 @@ func TestCore_Suspend(t *testing.T) {
 	})
 }
 
+// TestCore_Stays is what cannot be suspended: what it takes of the slots is promised to nobody.
+func TestCore_Stays(t *testing.T) {
+	fixed := edge.Pool{Name: "fixed", Lanes: 9, Fixed: true, Models: []edge.ModelCost{{Model: "fixed", Cost: time.Second}}}
+	under := func(t *testing.T, slots int) *drive {
+		d := newSuspendingDrive(t, slots, 2, fixed, serving("long", 9, time.Second), serving("short", 9, 10*ms))
+		d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, nil }
+		d.after = func() {
+			for _, it := range d.core.parked {
+				if it.pool.fixed {
+					t.Errorf("%q is suspended", it.task.ID)
+				}
+			}
+		}
+		return d
+	}
+	t.Run("HoldsTheOnlySlot", func(t *testing.T) {
+		d := under(t, 1)
+		d.mustSubmit("runs", "fixed", edge.Batch, time.Minute)
+		_, err := d.submit("urgent", "short", edge.Urgent, 50*ms)
+		refusal := assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+		if refusal.Earliest < 1010*ms || refusal.Earliest > 1020*ms {
+			t.Errorf("would be accepted with %v, want 1.01s", refusal.Earliest)
+		}
+		waits := d.mustSubmit("waits", "short", edge.Urgent, refusal.Earliest)
+		d.run()
+		assertOutcome(t, waits, edge.Completed)
+	})
+	t.Run("LeavesTheOthers", func(t *testing.T) {
+		d := under(t, 2)
+		d.mustSubmit("runs", "fixed", edge.Batch, time.Minute)
+		d.mustSubmit("gives way", "long", edge.Batch, time.Minute)
+		d.at(ms, func(instant) {
+			for i := range 4 {
+				d.mustSubmit(fmt.Sprint("urgent-", i), "short", edge.Urgent, 45*ms)
+			}
+			_, err := d.submit("too many", "short", edge.Urgent, 45*ms)
+			assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+		})
+		d.run()
+		for _, it := range d.ended {
+			if it.settlement.Outcome != edge.Refused {
+				assertOutcome(t, it, edge.Completed)
+			}
+		}
+	})
+	t.Run("CountsItsRest", func(t *testing.T) {
+		d := under(t, 1)
+		d.mustSubmit("runs", "fixed", edge.Batch, time.Minute)
+		var late *item
+		d.at(970*ms, func(instant) {
+			_, err := d.submit("soon", "short", edge.Urgent, 35*ms)
+			assertRefused(t, err, edge.ReasonDeadlineUnreachable)
+			late = d.mustSubmit("late", "short", edge.Urgent, 45*ms)
+		})
+		d.run()
+		assertOutcome(t, late, edge.Completed)
+	})
+	t.Run("SinceItWasServedSo", func(t *testing.T) {
+		d := under(t, 1)
+		d.mustSubmit("runs", "long", edge.Batch, time.Minute)
+		d.mustSubmit("first", "short", edge.Urgent, 50*ms)
+		pool := serving("long", 9, time.Second)
+		pool.Fixed = true
+		d.core.serve(d.now, []edge.Pool{pool, serving("short", 9, 10*ms)})
+		d.run()
+		for _, it := range d.ended {
+			assertOutcome(t, it, edge.Completed)
+		}
+	})
+}
+
 func TestCore_GiveWay(t *testing.T) {
 	t.Run("TheLongestOfTheLeastClass", func(t *testing.T) {
 		for _, room := range []int{0, 4} {

@@ -49,7 +49,7 @@ func (c *core) servePool(given edge.Pool, known []*pool) {
 	if i := slices.IndexFunc(known, named); i >= 0 {
 		p = known[i]
 	}
-	p.lanes = max(given.Lanes, 0)
+	p.lanes, p.fixed = max(given.Lanes, 0), given.Fixed
 	c.pools = append(c.pools, p)
 	for _, declared := range given.Models {
 		c.serveModel(declared, p)

@@ -71,7 +71,7 @@ func (c *core) stepDown(queue, others []entry) (stepped *entry, freed instant) {
 
 // frees is what the plan gains when the entry steps down; 0 where it cannot.
 func (e *entry) frees() instant {
-	if s := e.size.smaller; s != nil && !e.started && !e.item.trial && s.pool.lanes > 0 {
+	if s := e.size.smaller; s != nil && !e.started && s.pool.lanes > 0 {
 		return instant(e.cost() - s.figure.cost(e.firm))
 	}
 	return 0

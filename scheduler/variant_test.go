@@ -54,6 +54,27 @@ func TestCore_Degrade(t *testing.T) {
 				assertOutcome(t, it, edge.Completed)
 			}
 		})
+		t.Run(fmt.Sprint("NotWhoAsksForAVersion", room), func(t *testing.T) {
+			d := laddered(t, room)
+			d.mustSubmit("runs", "m", edge.Urgent, 11*ms)
+			of := func(id string, within time.Duration) (*item, error) {
+				it := &item{task: edge.Task{ID: id, Model: "large", Version: "1", Class: edge.Normal}, arrived: d.now, deadline: d.now + instant(within)}
+				return it, d.core.submit(d.now, it)
+			}
+			_, err := of("tight", 45*ms)
+			if refusal := assertRefused(t, err, edge.ReasonDeadlineUnreachable); refusal.Earliest < 50*ms {
+				t.Errorf("would be accepted with %v, want what its own model takes", refusal.Earliest)
+			}
+			waits, err := of("waits", 70*ms)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.submit("task", "large", edge.Urgent, 56*ms)
+			if waits.order().Model != "large" {
+				t.Errorf("it is to be answered by %q (the next: %v)", waits.order().Model, err)
+			}
+			d.core.tick(d.now)
+		})
 		t.Run(fmt.Sprint("NobodyForARefusal", room), func(t *testing.T) {
 			d := laddered(t, room)
 			d.mustSubmit("runs", "m", edge.Urgent, 11*ms)

@@ -7,8 +7,9 @@ import "time"
 type pool struct {
 	name    string
 	lanes   int
-	busy    int // lanes taken, by ghosts and suspended tasks too; above lanes for a while when instances went away
-	claimed int // scratch of the outlook: lanes it gives away
+	fixed   bool // what its instances have begun cannot be suspended
+	busy    int  // lanes taken, by ghosts and suspended tasks too; above lanes for a while when instances went away
+	claimed int  // scratch of the outlook: lanes it gives away
 	// segment is where the walk keeps this pool's lanes; 0 means that they need
 	// not be looked at, as there are as many as slots.
 	segment int
