@@ -2,10 +2,14 @@ package containerd_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -160,4 +164,52 @@ func BenchmarkDriver_Weigh(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDriver_SuspendUnderLoad halts what has the least weight while every core is taken
+// by what has the most: how long the write takes, and how long until the kernel says that
+// all of it stands still. What waits for a core meanwhile uses none.
+func BenchmarkDriver_SuspendUnderLoad(b *testing.B) {
+	n := newNode(b)
+	victim := n.start(b, behave("spin"), "victim-1")
+	for i := range goruntime.NumCPU() {
+		rival := n.start(b, behave("spin"), fmt.Sprintf("rival-%d", i))
+		if err := n.Weigh(b.Context(), rival.ID, edge.Urgent); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var writes, halts []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		if err := n.Driver.Suspend(b.Context(), victim.ID); err != nil {
+			b.Fatal(err)
+		}
+		writes = append(writes, time.Since(began))
+		for !standsStill(b, n.Brakes(victim.ID)[0]) {
+			goruntime.Gosched()
+		}
+		halts = append(halts, time.Since(began))
+		if err := n.Resume(b.Context(), victim.ID); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, took := range map[string][]time.Duration{"write": writes, "halt": halts} {
+		slices.Sort(took)
+		for _, percent := range []int{50, 99} {
+			b.ReportMetric(float64(took[(len(took)-1)*percent/100].Microseconds()), fmt.Sprintf("µs-%s-p%d", name, percent))
+		}
+	}
+}
+
+// standsStill tells whether the kernel has halted all that it was to halt.
+func standsStill(b *testing.B, brake string) bool {
+	says, want := brake, "FROZEN"
+	if filepath.Base(brake) == "cgroup.freeze" {
+		says, want = filepath.Join(filepath.Dir(brake), "cgroup.events"), "frozen 1"
+	}
+	text, err := os.ReadFile(says)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Contains(string(text), want)
 }
