@@ -23,6 +23,7 @@ func (p *Policy) checkWorkloads(c *checker) {
 		p.checkAdmission(c, p.Fill(w), at)
 	}
 	p.checkTotals(c)
+	p.checkDependencies(c)
 }
 
 // checkAdmission finds a workload that the security of its own policy forbids. Images
@@ -61,6 +62,7 @@ func (w Workload) check(c *checker, at string) {
 	c.require(w.WorkingDir == "" || strings.HasPrefix(w.WorkingDir, "/"), at+".workingDir", quoteShort(w.WorkingDir)+" is not absolute")
 	c.oneOf(string(w.Restart), at+".restart", string(RestartAlways), string(RestartOnFailure), string(RestartNo))
 	c.duration(w.StopGrace, at+".stopGrace")
+	w.checkProbes(c, at+".probes.")
 	if w.Serve != nil {
 		w.Serve.check(c, at+".serve.")
 	}

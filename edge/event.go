@@ -52,6 +52,8 @@ const (
 	EventWarningRaised    EventKind = "warning-raised"
 	EventWarningCleared   EventKind = "warning-cleared"
 	EventWorkloadsChanged EventKind = "workloads-changed"
+	EventDependencyLost   EventKind = "dependency-lost" // what a workload depends on is not there any more; it runs on
+	EventDependencyBack   EventKind = "dependency-back"
 )
 
 // Warning is a lasting degraded condition, as data: raised once, shown until it

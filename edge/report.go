@@ -187,6 +187,7 @@ const (
 	InstanceUnready  InstanceState = "unready"  // was ready, does not answer now
 	// InstanceSuspended: ready, and its task halted in favour of more urgent ones.
 	InstanceSuspended InstanceState = "suspended"
+	InstanceWaiting   InstanceState = "waiting" // for what it depends on
 	InstanceBackoff   InstanceState = "backoff" // ended or could not start; waits for its next try
 	InstanceStopping  InstanceState = "stopping"
 	InstanceEnded     InstanceState = "ended" // ended and is not to be restarted

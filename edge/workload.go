@@ -41,6 +41,9 @@ type Workload struct {
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
 	StopGrace  time.Duration `json:"stopGrace,omitempty"`  // between the stop signal and SIGKILL
 
+	Probes    Probes       `json:"probes,omitzero"`
+	DependsOn []Dependency `json:"dependsOn,omitempty"` // sorted by their names
+
 	Serve *Serve `json:"serve,omitempty"` // nil: a plain service, not a model server
 }
 
@@ -184,7 +187,8 @@ type netShape struct {
 
 // SpecHash identifies what an instance is made from: two instances of a workload
 // with the same hash are interchangeable. How many there are, when they are started
-// again and what they are declared to cost is no part of it.
+// and started again, how they are asked for their health and what they are declared to
+// cost is no part of it.
 func (w Workload) SpecHash() string {
 	s := shape{
 		Image: w.Image, Entrypoint: w.Entrypoint, Command: w.Command, Env: w.Env, WorkingDir: w.WorkingDir, User: w.User,

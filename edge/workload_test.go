@@ -42,6 +42,8 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Cost":     func(w *edge.Workload) { w.Serve.Cost *= 2 },
 		"Ready":    func(w *edge.Workload) { w.Serve.ReadyWithin = time.Minute },
 		"Tenant":   func(w *edge.Workload) { w.Tenant = "vision" },
+		"Probes":   func(w *edge.Workload) { w.Probes.Liveness = &edge.Probe{Port: 80} },
+		"Depends":  func(w *edge.Workload) { w.DependsOn = []edge.Dependency{{Name: "a", When: edge.WhenStarted}} },
 	} {
 		w := sample()
 		if change(&w); w.SpecHash() != base {

@@ -33,6 +33,8 @@ func (l *loop) apply(desired []edge.Workload) {
 func (l *loop) want(w *workload, spec edge.Workload) {
 	hash := spec.SpecHash()
 	changed := !w.desired || w.hash != hash
+	w.renewing = w.renewing || slices.ContainsFunc(w.running(), func(inst *instance) bool { return inst.SpecHash != hash })
+	w.cleared = w.cleared && !changed
 	w.desired, w.spec, w.hash = true, spec, hash
 	for _, seat := range w.seats {
 		switch {
@@ -42,7 +44,7 @@ func (l *loop) want(w *workload, spec edge.Workload) {
 		default:
 			seat.retry(l.now)
 			if seat.inst != nil {
-				seat.inst.spec = spec // when to restart it, how long to wait for it: in force at once
+				l.respec(seat.inst, spec)
 				if spec.Serve != nil {
 					seat.inst.ep.fix(spec.Serve.Fixed)
 				}
@@ -54,6 +56,17 @@ func (l *loop) want(w *workload, spec edge.Workload) {
 	}
 	for len(w.seats) < spec.Replicas {
 		w.seats = append(w.seats, &seat{})
+	}
+}
+
+// respec puts in force at once what does not need another instance: when to restart it,
+// how long to wait for it, what to ask it.
+func (l *loop) respec(inst *instance, spec edge.Workload) {
+	other := !inst.spec.Probes.Equal(spec.Probes)
+	inst.spec = spec
+	if other && (inst.phase == phaseStarting || inst.phase == phaseReady || inst.phase == phaseUnready) {
+		l.ask(inst)
+		l.admit(inst, "")
 	}
 }
 
@@ -97,15 +110,17 @@ func (l *loop) restart(target string) error {
 			extra.retiring = true
 			extra.cause = cmp.Or(extra.cause, restartRequested)
 		}
+		w.renewing = true
 		for _, seat := range w.seats {
-			l.restartSeat(w, seat)
+			l.restartSeat(w, seat, restartRequested)
 		}
 		return nil
 	}
 	for _, w := range l.workloads {
 		for _, seat := range w.seats {
 			if seat.holds(target) && w.desired {
-				l.restartSeat(w, seat)
+				w.renewing = true
+				l.restartSeat(w, seat, restartRequested)
 				return nil
 			}
 		}
@@ -117,10 +132,10 @@ func (s *seat) holds(id string) bool {
 	return s.inst != nil && s.inst.ID == id || s.last != nil && s.last.ID == id
 }
 
-func (l *loop) restartSeat(w *workload, seat *seat) {
+func (l *loop) restartSeat(w *workload, seat *seat, cause string) {
 	if seat.inst != nil {
 		seat.inst.retiring = true
-		seat.inst.cause = restartRequested
+		seat.inst.cause = cause
 	}
 	l.vacate(w, seat)
 	seat.reset()

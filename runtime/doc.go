@@ -13,6 +13,8 @@
 //   - A workload never has more than one instance over its replicas.
 //   - An instance that ends is replaced at once the first time, then with jittered
 //     backoff, for ever; what keeps failing is a warning that says why.
+//   - Whoever depends on others is first started when they are there, and what is taken
+//     away with what depends on it goes after that.
 //   - What ended unseen, in a power cut for example, is started again whatever its
 //     restart policy: only an end that was seen may end the work for good.
 //   - Execute returns only when the capacity it used is free again, so whoever
@@ -24,8 +26,8 @@
 //
 // One goroutine, the one in Run, owns all state and takes every decision; others
 // post messages to it and never block. Slow calls run in goroutines of their own,
-// one per call, and each instance has one that waits for its end and, when it is a
-// model server, one that probes it. Execute, Suspend, Resume, Model, Models and Workloads are safe
+// one per call, and each instance has one that waits for its end, one per question it
+// is asked and, when it is a model server, one that probes it. Execute, Suspend, Resume, Model, Models and Workloads are safe
 // for any number of callers and never wait for the loop. The callbacks of Options
 // are called from the loop with no lock held; they must not block, and must not
 // call Restart.

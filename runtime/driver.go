@@ -53,6 +53,12 @@ type Execer interface {
 	Exec(ctx context.Context, id string, args []string, stdin io.Reader, stdout, stderr io.Writer) (edge.Exit, error)
 }
 
+// LogReader reads what instances wrote, ended ones until they are removed.
+type LogReader interface {
+	// LogTail returns the last lines an instance wrote.
+	LogTail(ctx context.Context, id string, lines int) (io.ReadCloser, error)
+}
+
 // ImageStore holds images on the node.
 type ImageStore interface {
 	// Import reads an OCI or docker archive (tar, also gzip or zstd compressed)

@@ -39,6 +39,7 @@ func (l *loop) detach(inst *instance) {
 	if inst.cancel != nil {
 		inst.cancel()
 	}
+	inst.hush()
 	l.s.halted.forget(inst.ID)
 	inst.stuck = ""
 	if inst.ep != nil {
@@ -83,11 +84,30 @@ func (l *loop) vacated(seat *seat, inst *instance, up time.Duration) {
 	seat.record = seat.record.failed(l.now, up)
 	seat.nextTry = l.now.Add(seat.record.delay(l.s.opts.Jitter()))
 	if seat.record.looping(l.now) {
-		seat.loop = fmt.Sprintf("%d ends within %v, the last: %s", loopEnds, loopWindow, seat.detail)
-		if inst.LogPath != "" {
-			seat.loop += "; its log: " + inst.LogPath
-		}
+		l.warnOfLoop(seat, inst)
 	}
+}
+
+// warnOfLoop raises a crash loop once the last words of the instance have been read.
+func (l *loop) warnOfLoop(seat *seat, inst *instance) {
+	why := fmt.Sprintf("%d ends within %v, the last: %s", loopEnds, loopWindow, seat.detail)
+	if inst.LogPath != "" {
+		why += "; its log: " + inst.LogPath
+	}
+	logs, can := l.s.opts.Driver.(LogReader)
+	if !can {
+		seat.loop = why
+		return
+	}
+	id := inst.ID
+	l.spawn(func(ctx context.Context) {
+		said := lastWords(ctx, logs, id)
+		l.post(func(*loop) {
+			if seat.last == inst { // or there is a later one
+				seat.loop = why + said
+			}
+		})
+	})
 }
 
 func howEnded(exit *edge.Exit) string {

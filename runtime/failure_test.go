@@ -63,10 +63,12 @@ func TestSupervisor_Crash(t *testing.T) {
 				}
 				return failing(ctx, stop, w)
 			}
+			d.Log = func(string) string { return "loads\ncannot open weights: no such file\n" }
 			h := newHouse(t, d)
 			h.sup.Apply([]edge.Workload{service("till", 1)})
 			settle(time.Hour)
-			wantContains(t, h.warning("crash-loop", "shop/till").Detail, "3 ends within 1m0s", "exited with code 3")
+			wantContains(t, h.warning("crash-loop", "shop/till").Detail, "3 ends within 1m0s", "exited with code 3",
+				"its last words: loads | cannot open weights: no such file")
 			// With jitter at one half the wait settles at 15 s, so a period takes 16.1 s.
 			if got := h.kinds()[edge.EventInstanceStarted]; got < 215 || got > 240 {
 				t.Errorf("starts within an hour: got %d, want about 225", got)

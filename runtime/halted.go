@@ -13,6 +13,7 @@ type halted struct {
 	mu    sync.Mutex // guards what follows
 	now   map[string]struct{}
 	stuck map[string]struct{} // the last attempt was refused
+	times map[string]uint64   // how often each was, of those that run
 	count uint64
 }
 
@@ -22,6 +23,10 @@ func (h *halted) add(id string) {
 	if h.now == nil {
 		h.now = make(map[string]struct{})
 	}
+	if h.times == nil {
+		h.times = make(map[string]uint64)
+	}
+	h.times[id]++
 	h.now[id] = struct{}{}
 	h.count++
 }
@@ -53,6 +58,16 @@ func (h *halted) forget(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.stuck, id)
+	delete(h.times, id)
+}
+
+// seen tells whether an instance is halted now, and how often it has been. What it was
+// asked between two that differ is no sign of its health.
+func (h *halted) seen(id string) (now bool, times uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, now = h.now[id]
+	return now, h.times[id]
 }
 
 // mark shows ready instances that are halted as what they are. The list is shared, so

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +30,8 @@ type house struct {
 	sup    *runtime.Supervisor
 	cancel context.CancelFunc
 	done   chan error
-	slow   time.Duration // how long it takes to hear of pools
+	slow   time.Duration            // how long it takes to hear of pools
+	port   func() (net.Conn, error) // what listens on the ports of instances; nil: nothing
 
 	mu       sync.Mutex // guards what follows
 	events   []edge.Event
@@ -44,6 +47,12 @@ func newHouse(t testing.TB, driver *fake.Driver) *house {
 	opts := runtime.Options{
 		Driver: driver, Event: h.event, Warn: h.warn, Clear: h.clear, Pools: h.count,
 		Jitter: func() float64 { return 0.5 },
+	}
+	opts.DialPort = func(context.Context, edge.Instance, int) (net.Conn, error) {
+		if h.port == nil {
+			return nil, syscall.ECONNREFUSED
+		}
+		return h.port()
 	}
 	if driver.Dir == "" {
 		opts.Dial = driver.Dial

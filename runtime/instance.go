@@ -42,18 +42,18 @@ func retryPause(tries int, jitter float64) time.Duration {
 	return bound/2 + time.Duration(jitter*float64(bound/2))
 }
 
-// attach gives a running instance its first state: a plain service is ready
-// because it runs, a model server when its protocol says so.
+// attach gives a running instance its first state: a plain service is ready because it
+// runs, a model server when its protocol says so, and either only when its probes do.
 func (l *loop) attach(w *workload, inst *instance, spec edge.Workload) {
 	inst.spec = spec
-	inst.since = l.now
-	if spec.Serve == nil {
-		inst.phase, inst.readyAt = phaseReady, l.now
-		return
-	}
+	inst.since, inst.attached = l.now, l.now
 	inst.phase = phaseStarting
-	inst.ep = newEndpoint(inst.Instance, spec.Serve, w.pool, l.s.opts.Dial)
-	l.probe(inst, spec.Serve.Models())
+	if spec.Serve != nil {
+		inst.ep = newEndpoint(inst.Instance, spec.Serve, w.pool, l.s.opts.Dial)
+		l.probe(inst, spec.Serve.Models())
+	}
+	l.ask(inst)
+	l.admit(inst, "")
 }
 
 // becameReady lets a model server take tasks.
@@ -62,19 +62,8 @@ func (l *loop) becameReady(id string, metas map[string]oip.ModelMetadata) {
 	if inst == nil || inst.ep == nil || inst.phase == phaseStopping {
 		return
 	}
-	w := l.workloads[inst.Workload]
-	if inst.phase != phaseReady {
-		took := l.now.Sub(inst.since)
-		inst.phase, inst.readyAt, inst.detail = phaseReady, l.now, ""
-		l.event(edge.EventInstanceReady, inst, "", map[string]string{"took": took.Round(time.Millisecond).String()})
-	}
-	w.pool.join(inst.ep, metas)
-	if inst.seat != nil || w.metas == nil {
-		w.metas = metas
-	}
-	if inst.seat != nil {
-		w.notReady = ""
-	}
+	inst.described = metas
+	l.admit(inst, "")
 }
 
 // notReady takes a model server out, or notes why it is not in yet.
@@ -83,13 +72,11 @@ func (l *loop) notReady(id string, why string) {
 	if inst == nil || inst.ep == nil || inst.phase == phaseStopping {
 		return
 	}
-	inst.detail = why
-	if inst.phase != phaseReady {
-		return
+	if inst.phase != phaseReady && inst.described != nil {
+		inst.since = l.now // it was not its protocol that kept it out
 	}
-	inst.ep.pool.withdraw(inst.ep)
-	inst.phase, inst.since, inst.readyAt = phaseUnready, l.now, time.Time{}
-	l.event(edge.EventInstanceUnready, inst, why, nil)
+	inst.described = nil
+	l.admit(inst, why)
 }
 
 // stillBusy grants an instance that is at work, and therefore not asked, its time
@@ -117,6 +104,7 @@ func (l *loop) kill(id, why string) {
 // is no grace, then the driver's Stop. The exit comes through watch.
 func (l *loop) stop(inst *instance, why string, grace time.Duration) {
 	inst.phase, inst.cause, inst.detail = phaseStopping, why, why
+	inst.hush()
 	var drained <-chan struct{}
 	drainWithin := time.Duration(0)
 	if inst.ep != nil {

@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"holdfast/edge"
@@ -64,8 +62,12 @@ func (l *loop) run() {
 func (l *loop) turn() {
 	l.relistIfDue()
 	if l.applied && l.listed {
-		for _, key := range slices.Sorted(maps.Keys(l.workloads)) {
-			l.reconcile(l.workloads[key])
+		order := l.inOrder()
+		for _, w := range order {
+			l.reconcile(w)
+		}
+		for _, w := range order {
+			l.tellDependent(w)
 		}
 	}
 	l.publish()

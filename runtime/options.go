@@ -26,6 +26,9 @@ type Options struct {
 	// Dial reaches an instance's socket; nil dials it as a unix socket and
 	// refuses symbolic links, which a container could point anywhere.
 	Dial func(ctx context.Context, socket string) (net.Conn, error)
+	// DialPort reaches a port of an instance's own loopback; nil enters its network,
+	// which needs the privileges of root.
+	DialPort func(ctx context.Context, inst edge.Instance, port int) (net.Conn, error)
 	// Jitter draws from [0, 1); nil draws at random.
 	Jitter func() float64
 }
@@ -51,6 +54,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Dial == nil {
 		o.Dial = dialSocket
+	}
+	if o.DialPort == nil {
+		o.DialPort = dialPort
 	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64

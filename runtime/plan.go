@@ -18,7 +18,8 @@ type situation struct {
 	replicas  int
 	seats     []seatState
 	extras    []extraState
-	leftovers int // ended instances whose removal has not succeeded yet
+	leftovers int  // ended instances whose removal has not succeeded yet
+	waits     bool // for a dependency: nothing is started
 }
 
 type seatState struct {
@@ -135,6 +136,9 @@ func started(s situation, adoptions int, now time.Time) (actions []action, again
 	}
 	if s.leftovers > s.replicas+surge {
 		room = 0 // what cannot be removed must not pile up
+	}
+	if s.waits {
+		room = 0
 	}
 	for i, seat := range s.seats {
 		switch {

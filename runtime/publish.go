@@ -133,7 +133,7 @@ func (w *workload) view() edge.WorkloadView {
 		view.Workload.App, view.Workload.Name = splitKey(w.key)
 	}
 	for _, seat := range w.seats {
-		view.Instances = append(view.Instances, seat.view())
+		view.Instances = append(view.Instances, seat.view(w.awaits))
 	}
 	for _, inst := range w.extras {
 		view.Instances = append(view.Instances, inst.view())
@@ -150,8 +150,8 @@ func (i *instance) view() edge.InstanceView {
 	return edge.InstanceView{Instance: i.Instance, State: phaseStates[i.phase], Detail: i.detail}
 }
 
-// view shows a vacant seat as the instance that was in it last.
-func (s *seat) view() edge.InstanceView {
+// view shows a vacant seat as the instance that was in it last, or as what it waits for.
+func (s *seat) view(awaits string) edge.InstanceView {
 	var view edge.InstanceView
 	switch {
 	case s.inst != nil:
@@ -159,6 +159,8 @@ func (s *seat) view() edge.InstanceView {
 	case s.done:
 		view = s.last.view()
 		view.State, view.Detail = edge.InstanceEnded, s.detail
+	case awaits != "":
+		view.State, view.Detail = edge.InstanceWaiting, awaits
 	default:
 		if s.last != nil {
 			view = s.last.view()

@@ -23,8 +23,10 @@ func (l *loop) reconcile(w *workload) {
 	l.buryDead(w)
 	l.attachExtras(w)
 	l.enforceReadiness(w)
+	w.awaits, w.inVain = l.awaits(w)
 	for l.step(w) {
 	}
+	l.renewed(w)
 	l.calm(w)
 	if w.empty() {
 		delete(l.workloads, w.key)
@@ -48,6 +50,9 @@ func (l *loop) step(w *workload) (again bool) {
 				l.start(w, w.seats[a.seat])
 			}
 		case retire:
+			if !w.desired && l.needed(w) {
+				continue // what depends on it goes first
+			}
 			inst := l.instances[a.id]
 			inst.planned = true
 			l.stop(inst, cmp.Or(inst.cause, l.whyRetired(w, inst)), cmp.Or(inst.spec.StopGrace, defaultStopGrace))
@@ -142,7 +147,12 @@ func (l *loop) adopt(w *workload, seat *seat, inst *instance) {
 	inst.seat, seat.inst = seat, inst
 	seat.starts = max(seat.starts, 1)
 	seat.detail = ""
+	w.cleared = true // it has been started
+	asked := inst.spec.Probes
 	inst.spec = w.spec
+	if !asked.Equal(w.spec.Probes) {
+		l.ask(inst)
+	}
 	l.event(edge.EventInstanceAdopted, inst, "it runs what is wanted", map[string]string{
 		"image": inst.Image, "digest": inst.Digest, "pid": fmt.Sprint(inst.PID),
 	})

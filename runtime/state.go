@@ -36,6 +36,12 @@ type workload struct {
 	pool     *pool
 	metas    map[string]oip.ModelMetadata // the latest known, kept while nothing is ready
 	notReady string                       // why the latest instance never became ready
+
+	cleared  bool            // what it depends on has been there since its spec changed
+	awaits   string          // what it waits for instead of being started
+	inVain   bool            // and will not get by waiting
+	renewing bool            // replaced, and not there again yet
+	missing  map[string]bool // dependencies that have been there: whether they are lost
 }
 
 // seat is the place of one replica. It outlives its instances and remembers how
@@ -65,6 +71,7 @@ type instance struct {
 	detail      string
 	cause       string    // why it was stopped or killed
 	began       time.Time // when its start returned; zero: an earlier agent started it
+	attached    time.Time // when it was first asked for anything
 	since       time.Time // it has been running or not ready since
 	readyAt     time.Time // zero while not ready
 	retiring    bool      // somebody asked for its end
@@ -73,8 +80,10 @@ type instance struct {
 	trouble     string    // why it cannot be stopped or removed
 	stuck       string    // why it cannot be suspended
 	stuckRemedy string
-	seat        *seat     // nil: an extra
-	ep          *endpoint // nil: not a model server, or not attached yet
+	seat        *seat // nil: an extra
+	gate        gate
+	ep          *endpoint                    // nil: not a model server, or not attached yet
+	described   map[string]oip.ModelMetadata // what it answers by its protocol; nil: it is not ready by it
 	cancel      context.CancelFunc
 }
 
@@ -107,7 +116,7 @@ func (i *instance) readyFor(now time.Time) time.Duration {
 
 // readyBy is until when it has to be ready; zero: it need not.
 func (i *instance) readyBy() time.Time {
-	if i.ep == nil || (i.phase != phaseStarting && i.phase != phaseUnready) {
+	if i.ep == nil || i.described != nil || !i.gate.started || (i.phase != phaseStarting && i.phase != phaseUnready) {
 		return time.Time{}
 	}
 	return i.since.Add(cmp.Or(i.spec.Serve.ReadyWithin, defaultReadyWithin))
@@ -115,7 +124,7 @@ func (i *instance) readyBy() time.Time {
 
 // situation is the workload as plan sees it.
 func (w *workload) situation() situation {
-	s := situation{leftovers: w.leftovers}
+	s := situation{leftovers: w.leftovers, waits: w.awaits != ""}
 	if w.desired {
 		s.replicas = w.spec.Replicas
 	}

@@ -11,12 +11,13 @@ import (
 
 // The conditions the supervisor warns of. The subject is a workload.
 const (
-	warnInvalid  = "spec-invalid"    // the workload cannot be run as it is written
-	warnStart    = "start-failed"    // an instance cannot be started
-	warnLoop     = "crash-loop"      // instances keep ending
-	warnNotReady = "model-not-ready" // a model server did not become ready in time
-	warnTeardown = "teardown-failed" // an instance cannot be stopped or removed
-	warnSuspend  = "suspend-failed"  // an instance cannot be halted for what is more urgent
+	warnInvalid  = "spec-invalid"      // the workload cannot be run as it is written
+	warnStart    = "start-failed"      // an instance cannot be started
+	warnLoop     = "crash-loop"        // instances keep ending
+	warnNotReady = "model-not-ready"   // a model server did not become ready in time
+	warnTeardown = "teardown-failed"   // an instance cannot be stopped or removed
+	warnDepends  = "dependency-failed" // what a workload waits for will not be there by waiting
+	warnSuspend  = "suspend-failed"    // an instance cannot be halted for what is more urgent
 )
 
 type condition struct{ code, subject string }
@@ -53,6 +54,9 @@ func (l *loop) conditions() map[condition]edge.Warning {
 	for key, w := range l.workloads {
 		raise(warnInvalid, key, w.invalid, w.remedy)
 		if w.desired {
+			if w.inVain {
+				raise(warnDepends, key, w.awaits, "see to that workload first; this one is started as soon as it is there")
+			}
 			raise(warnNotReady, key, w.notReady, "look at its log and at the models it is said to serve")
 		}
 		for _, seat := range w.seats {

@@ -29,7 +29,9 @@ func (n *node) footprint() footprint {
 	f.add("cgroup", n.cgroups()...)
 	f.add("shim", n.shims()...)
 	f.add("run folder", n.runFiles()...)
-	f.add("state folder", files(filepath.Join(n.Folder(), "state"))...)
+	f.add("state folder", slices.DeleteFunc(files(filepath.Join(n.Folder(), "state")), func(name string) bool {
+		return filepath.Base(name) == "estimates.json" // what was learnt of models outlives them
+	})...)
 	slices.Sort(f)
 	return f
 }

@@ -29,6 +29,16 @@ func honoured() rule {
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
 		"tenant": {}, "preemptible": {}, "degrade": {},
 	}
+	for _, name := range probeNames() {
+		extension[name] = rule{below: map[string]rule{
+			"exec": {shape: texts}, "http": {shape: text}, "port": {shape: whole}, "delay": {shape: text}, "period": {shape: text},
+			"timeout": {shape: text}, "successes": {shape: whole}, "failures": {shape: whole},
+		}}
+	}
+	health := map[string]rule{
+		"test": {shape: textOrTexts}, "disable": {shape: truth}, "retries": {shape: whole},
+		"interval": {shape: text}, "timeout": {shape: text}, "start_period": {shape: text}, "start_interval": {shape: text},
+	}
 	service := map[string]rule{
 		"image": {shape: text}, "command": {shape: words}, "entrypoint": {shape: words},
 		"environment": {shape: variables}, "working_dir": {shape: text}, "user": {shape: text},
@@ -36,6 +46,7 @@ func honoured() rule {
 		"security_opt": {shape: texts}, "tmpfs": {shape: textOrTexts}, "network_mode": {shape: text},
 		"privileged": {shape: truth}, "devices": {shape: texts}, "volumes": {shape: mounts},
 		"secrets": {shape: confidences}, "networks": {shape: memberships},
+		"depends_on": {shape: dependencies}, "healthcheck": {below: health},
 		"restart": {shape: text}, "stop_signal": {shape: text}, "stop_grace_period": {shape: text},
 		"scale": {shape: whole}, "cpus": {shape: number}, "mem_limit": {shape: number}, "pids_limit": {shape: whole},
 		"deploy": {below: deploy}, extensionKey: {below: extension},

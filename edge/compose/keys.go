@@ -48,6 +48,12 @@ func (r rule) list(at string, visit func(path string, r rule)) {
 // does not tell.
 func meaningOf(path string) (value, meaning string) {
 	key := strings.TrimPrefix(path, "services.SERVICE.")
+	for _, name := range probeNames() {
+		key = strings.Replace(key, "x-holdfast."+name+".", "x-holdfast.PROBE.", 1)
+	}
+	if value, meaning := healthMeaning(key); meaning != "" {
+		return value, meaning
+	}
 	for _, known := range [...]struct{ key, value, meaning string }{
 		{"name", "", "the app's name; in a policy the key below `apps`, which it must equal"},
 		{"version", "anything", "nothing; Compose calls it obsolete"},
@@ -94,6 +100,33 @@ func meaningOf(path string) (value, meaning string) {
 		{"x-holdfast.degrade", "true or false", "false keeps variants from answering in its place when time is short; true where not given"},
 		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance, which a policy must allow"},
 		{"x-holdfast.tenant", "a name", "whose share of the node it uses; left out: `_default`"},
+	} {
+		if known.key == key {
+			return known.value, known.meaning
+		}
+	}
+	return "", ""
+}
+
+// healthMeaning is meaningOf for what says how an instance is asked and waited for.
+func healthMeaning(key string) (value, meaning string) {
+	for _, known := range [...]struct{ key, value, meaning string }{
+		{"depends_on", "[SERVICE] or SERVICE: {condition: service_healthy, restart: true, required: false}", "what is there before an instance is first started, and goes after it; conditions: service_started, service_healthy, service_completed_successfully"},
+		{"healthcheck.test", "[CMD, program, …], [CMD-SHELL, line], the line alone, or [NONE]", "a command inside the instance whose code 0 says that it is well; what is not well for good is started again"},
+		{"healthcheck.disable", "true or false", "true: there is none"},
+		{"healthcheck.interval", "a duration from 100ms to 1h", "between two; 30s where not given"},
+		{"healthcheck.timeout", "a duration from 100ms to 1h", "for one; 30s where not given"},
+		{"healthcheck.retries", "a number from 1 to 1000", "failures in a row that count; 3 where not given"},
+		{"healthcheck.start_period", "a duration from 100ms to 1h", "a start may take so much longer; none where not given"},
+		{"healthcheck.start_interval", "a duration from 100ms to 1h", "between two until it is well, with start_period; 5s where not given"},
+		{"x-holdfast.PROBE.exec", "[program, …]", "a command inside the instance whose code 0 is good"},
+		{"x-holdfast.PROBE.http", "a path such as /healthz", "is got by HTTP: at the port, or where there is none at the model server's socket; 200 to 399 is good"},
+		{"x-holdfast.PROBE.port", "a number from 1 to 65535", "of the instance's own loopback; alone: it accepts a connection"},
+		{"x-holdfast.PROBE.delay", "a duration from 10ms to 1h", "before the first"},
+		{"x-holdfast.PROBE.period", "a duration from 10ms to 1h", "between two; 10s where not given"},
+		{"x-holdfast.PROBE.timeout", "a duration from 10ms to 1h", "for one; 1s where not given"},
+		{"x-holdfast.PROBE.successes", "a number from 1 to 1000", "in a row that count, for readiness alone; 1 where not given"},
+		{"x-holdfast.PROBE.failures", "a number from 1 to 1000", "in a row that count; 3 where not given"},
 	} {
 		if known.key == key {
 			return known.value, known.meaning

@@ -69,7 +69,8 @@ func converted(at *node, from types.ServiceConfig) config {
 		Environment: from.Environment, CapAdd: entries(from.CapAdd), CapDrop: entries(from.CapDrop),
 		SecurityOpt: entries(from.SecurityOpt), Tmpfs: entries(from.Tmpfs), ReadOnly: from.ReadOnly, Privileged: from.Privileged,
 		StopGracePeriod: from.StopGracePeriod, Scale: new(from.GetScale()),
-		CPUs: from.CPUS, MemLimit: from.MemLimit, PidsLimit: from.PidsLimit,
+		HealthCheck: from.HealthCheck,
+		CPUs:        from.CPUS, MemLimit: from.MemLimit, PidsLimit: from.PidsLimit,
 	}
 	for _, v := range from.Volumes {
 		to.Volumes = append(to.Volumes, volume{v.Source, v.Target, v.ReadOnly, v.Type == "volume", at})
@@ -82,6 +83,10 @@ func converted(at *node, from types.ServiceConfig) config {
 	}
 	if at.at("networks") != nil { // or Compose puts it on one that nobody asked for
 		to.Networks = slices.Sorted(maps.Keys(from.Networks))
+	}
+	for _, name := range slices.Sorted(maps.Keys(from.DependsOn)) {
+		on := from.DependsOn[name]
+		to.DependsOn = append(to.DependsOn, dependency{name, on.Condition, on.Restart, on.Required, at})
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {

@@ -54,5 +54,6 @@ func (f *file) mapServices(app string, services []service) []edge.Workload {
 		}
 		workloads = append(workloads, w)
 	}
+	f.checkDependencies(services, workloads)
 	return workloads
 }

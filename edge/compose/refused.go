@@ -25,8 +25,6 @@ func RefusedKeys() []Refused {
 			"no secret belongs into this file or beside it", "write external: true, and seal its value into the policy or keep it on the node"},
 		{[]string{"device_cgroup_rules", "cgroup", "ipc", "pid", "uts", "userns_mode", "sysctls"},
 			"it would undo the isolation of instances", "add single capabilities with cap_add"},
-		{[]string{"depends_on", "healthcheck"},
-			"readiness is asked of model servers only", "remove it; instances are restarted until they run"},
 		{[]string{"build"},
 			"images are built elsewhere", "name an image and import it with `holdfast images import`"},
 		{[]string{"env_file", "label_file", "include", "extends"},

@@ -13,18 +13,19 @@ import (
 type shape uint8
 
 const (
-	anything    shape = iota // checked where it is used
-	text                     // text
-	number                   // a number, or text that compose-go turns into one
-	whole                    // a whole number, or such text
-	truth                    // true or false
-	texts                    // a list of texts
-	textOrTexts              // one, or a list
-	words                    // a command: text, a list of texts, or nothing
-	variables                // a mapping of names to plain values, or a list of NAME=value
-	mounts                   // a list of texts and of mappings
-	confidences              // the same, of secrets
-	memberships              // a list of texts, or a mapping of names to nothing
+	anything     shape = iota // checked where it is used
+	text                      // text
+	number                    // a number, or text that compose-go turns into one
+	whole                     // a whole number, or such text
+	truth                     // true or false
+	texts                     // a list of texts
+	textOrTexts               // one, or a list
+	words                     // a command: text, a list of texts, or nothing
+	variables                 // a mapping of names to plain values, or a list of NAME=value
+	mounts                    // a list of texts and of mappings
+	confidences               // the same, of secrets
+	memberships               // a list of texts, or a mapping of names to nothing
+	dependencies              // a list of texts, or a mapping of mappings
 )
 
 // String is what a person is told to write.
@@ -34,6 +35,7 @@ func (s shape) String() string {
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
 		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names", memberships: "a list of names",
+		dependencies: "a list of services, or SERVICE: {condition: …} below it",
 	}[s]
 }
 
@@ -57,6 +59,8 @@ func (s shape) fits(n *node) bool {
 		return areTexts(n) || n.kind == yaml.MappingNode && arePlain(n)
 	case memberships:
 		return areTexts(n) || n.kind == yaml.MappingNode && areNothing(n)
+	case dependencies:
+		return areTexts(n) || n.kind == yaml.MappingNode
 	case mounts, confidences:
 		return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool {
 			return !isText(item) && item.kind != yaml.MappingNode

@@ -42,6 +42,11 @@ type Driver struct {
 	// itself. stop is closed when it is asked to end, which ctx ending means by force.
 	// nil runs until stopped.
 	Main func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit
+	// Command is what a command run inside a container does: how it ends and what it says.
+	// nil: there is none to run.
+	Command func(ctx context.Context, id string, args []string) (edge.Exit, string)
+	// Log is what a container has written; nil: nothing.
+	Log func(id string) string
 	// StartDelay is how long Start takes.
 	StartDelay time.Duration
 	// Blind makes Wait miss every end.
@@ -77,6 +82,8 @@ var (
 	_ runtime.Driver      = (*Driver)(nil)
 	_ runtime.EventSource = (*Driver)(nil)
 	_ runtime.Suspender   = (*Driver)(nil)
+	_ runtime.Execer      = (*Driver)(nil)
+	_ runtime.LogReader   = (*Driver)(nil)
 )
 
 // container is one instance and its process.
