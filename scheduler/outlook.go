@@ -1,5 +1,7 @@
 package scheduler
 
+import "holdfast/edge"
+
 // outlook is the plan where what runs can be suspended: what is kept of all that
 // waits, runs and is suspended, and which of it is to run now. It changes nothing but
 // its own scratch and the marks of the entries.
@@ -121,6 +123,10 @@ func (o *outlook) merged() merged { return merged{queue: o.core.queue.entries(),
 
 // next is nil at the end.
 func (m *merged) next() *entry {
+	if m.qi < len(m.queue) && (m.oi == len(m.others) || m.queue[m.qi].deadline < m.others[m.oi].deadline) { // nearly always
+		m.qi++
+		return &m.queue[m.qi-1]
+	}
 	if m.oi == len(m.others) || m.qi < len(m.queue) && m.queue[m.qi].before(&m.others[m.oi]) {
 		if m.qi == len(m.queue) {
 			return nil
@@ -138,10 +144,11 @@ func (m *merged) walked() (queue, others []entry) { return m.queue[:m.qi], m.oth
 // pass walks once over everything in order.
 func (o *outlook) pass(now instant) verdict {
 	m, far := o.merged(), now+o.farthest()
-	ahead := o.newcomer == nil
-	shares := o.core.forecast.share(now, o.core.slots)
+	var shares [len(edge.Classes)]instant
+	if o.newcomer == nil {
+		shares = o.core.forecast.share(now, o.core.slots)
+	}
 	var sum instant // the work kept so far
-	n, taken := o.slots(o.farthest())
 	for e := m.next(); e != nil; e = m.next() {
 		if e.out = e.banned; e.out || e.deadline >= far || e.idles() {
 			continue
@@ -155,19 +162,14 @@ func (o *outlook) pass(now instant) verdict {
 		if cost > left {
 			cost = o.suited(e, left)
 		}
-		if len(o.stay) > 0 {
-			n, taken = o.slots(left)
-		}
+		n, taken := o.slots(left)
 		if cost > left || n <= 0 {
 			if e.out = true; e.item == o.newcomer {
 				return refused
 			}
 			continue
 		}
-		planned := left
-		if ahead {
-			planned = e.planned(left, cost, shares[e.class])
-		}
+		planned := e.planned(left, cost, shares[e.class])
 		if over := sum + taken + n*(cost-planned); over > 0 {
 			freed, ok := o.makeRoom(e, &m, over, over-n*(left-planned), n)
 			if !ok {
