@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,9 +32,37 @@ func learntOf(model string, took ...time.Duration) scheduler.ModelEstimates {
 // estimatesRig is what keeps estimates, and what is learnt and served meanwhile.
 type estimatesRig struct {
 	*estimates
-	log    bytes.Buffer
+	log bytes.Buffer
+
+	mu     sync.Mutex // guards what follows
 	now    []scheduler.ModelEstimates
 	served map[string]string
+}
+
+// learn changes what the node has learnt.
+func (r *estimatesRig) learn(now ...scheduler.ModelEstimates) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = now
+}
+
+// serve changes what the node serves.
+func (r *estimatesRig) serve(images map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.served = images
+}
+
+func (r *estimatesRig) images() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.served
+}
+
+func (r *estimatesRig) learnt() []scheduler.ModelEstimates {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
 }
 
 func newEstimatesRig(t *testing.T, path string) *estimatesRig {
@@ -41,8 +70,7 @@ func newEstimatesRig(t *testing.T, path string) *estimatesRig {
 	r := &estimatesRig{served: map[string]string{"a": "a:1", "b": "b:1"}}
 	r.estimates = &estimates{
 		path: path, log: slog.New(slog.NewTextHandler(&r.log, nil)),
-		images: func() map[string]string { return r.served },
-		learnt: func() []scheduler.ModelEstimates { return r.now },
+		images: r.images, learnt: r.learnt,
 	}
 	return r
 }
@@ -63,7 +91,7 @@ func wantModels(t *testing.T, got []scheduler.ModelEstimates, want ...string) {
 func TestEstimates_Read(t *testing.T) {
 	path := estimatesPath(t)
 	first := newEstimatesRig(t, path)
-	first.now = []scheduler.ModelEstimates{learntOf("a", 20, 21, 22), learntOf("b", 50), learntOf("gone", 5)}
+	first.learn(learntOf("a", 20, 21, 22), learntOf("b", 50), learntOf("gone", 5))
 	wantModels(t, first.Read(nil)) // there is no file yet
 	first.keep(true)
 	t.Run("Again", func(t *testing.T) {
@@ -123,7 +151,7 @@ func TestEstimates_Read(t *testing.T) {
 func TestEstimates_Run(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newEstimatesRig(t, estimatesPath(t))
-		r.now = []scheduler.ModelEstimates{learntOf("a", 20, 21, 22, 20, 21, 22, 20, 21)}
+		r.learn(learntOf("a", 20, 21, 22, 20, 21, 22, 20, 21))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
@@ -143,19 +171,19 @@ func TestEstimates_Run(t *testing.T) {
 		if !written(time.Minute) {
 			t.Error("what was learnt first is not written")
 		}
-		r.now = []scheduler.ModelEstimates{learntOf("a", 21, 20, 22, 20, 21, 22, 20, 22)}
+		r.learn(learntOf("a", 21, 20, 22, 20, 21, 22, 20, 22))
 		if written(24 * time.Hour) {
 			t.Error("written though nothing has moved")
 		}
-		r.now = []scheduler.ModelEstimates{learntOf("a", 31, 30, 32, 30, 31, 32, 30, 32)}
+		r.learn(learntOf("a", 31, 30, 32, 30, 31, 32, 30, 32))
 		if !written(estimatesEvery) {
 			t.Error("a model became slower, and that is not written")
 		}
-		r.served = map[string]string{"a": "a:2"}
+		r.serve(map[string]string{"a": "a:2"})
 		if !written(estimatesEvery) {
 			t.Error("a model has another image, and that is not written")
 		}
-		r.now = []scheduler.ModelEstimates{learntOf("a", 32, 30, 32, 30, 31, 32, 30, 32)}
+		r.learn(learntOf("a", 32, 30, 32, 30, 31, 32, 30, 32))
 		if written(24 * time.Hour) {
 			t.Error("written though nothing has moved")
 		}
@@ -171,7 +199,7 @@ func TestEstimates_Run(t *testing.T) {
 
 func TestEstimates_KeepFails(t *testing.T) {
 	r := newEstimatesRig(t, filepath.Join(t.TempDir(), "none", estimatesName))
-	r.now = []scheduler.ModelEstimates{learntOf("a", 20)}
+	r.learn(learntOf("a", 20))
 	r.keep(false)
 	if !strings.Contains(r.log.String(), "estimates-not-kept") {
 		t.Errorf("the log says %s", r.log.String())
