@@ -63,6 +63,7 @@ func (w Workload) check(c *checker, at string) {
 	c.oneOf(string(w.Restart), at+".restart", string(RestartAlways), string(RestartOnFailure), string(RestartNo))
 	c.duration(w.StopGrace, at+".stopGrace")
 	w.checkProbes(c, at+".probes.")
+	w.Update.check(c, at+".update.")
 	if w.Serve != nil {
 		w.Serve.check(c, at+".serve.")
 	}

@@ -43,6 +43,7 @@ type Workload struct {
 
 	Probes    Probes       `json:"probes,omitzero"`
 	DependsOn []Dependency `json:"dependsOn,omitempty"` // sorted by their names
+	Update    Update       `json:"update,omitzero"`
 
 	Serve *Serve `json:"serve,omitempty"` // nil: a plain service, not a model server
 }

@@ -43,6 +43,7 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Ready":    func(w *edge.Workload) { w.Serve.ReadyWithin = time.Minute },
 		"Tenant":   func(w *edge.Workload) { w.Tenant = "vision" },
 		"Probes":   func(w *edge.Workload) { w.Probes.Liveness = &edge.Probe{Port: 80} },
+		"Update":   func(w *edge.Workload) { w.Update = edge.Update{StopFirst: true} },
 		"Depends":  func(w *edge.Workload) { w.DependsOn = []edge.Dependency{{Name: "a", When: edge.WhenStarted}} },
 	} {
 		w := sample()

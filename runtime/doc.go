@@ -10,7 +10,8 @@
 //     workload and spec hash the driver reads from its labels.
 //   - Until the first Apply nothing is removed: an unknown desired set is not an
 //     empty one.
-//   - A workload never has more than one instance over its replicas.
+//   - A workload never has more instances over its replicas than it lets be replaced at
+//     a time, which is one unless it says otherwise, and none where old ones go first.
 //   - An instance that ends is replaced at once the first time, then with jittered
 //     backoff, for ever; what keeps failing is a warning that says why.
 //   - Whoever depends on others is first started when they are there, and what is taken

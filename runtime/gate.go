@@ -122,6 +122,9 @@ func (l *loop) letIn(inst *instance) {
 	if inst.phase != phaseReady {
 		took := l.now.Sub(cmp.Or(inst.attached, l.now))
 		inst.phase, inst.readyAt, inst.detail = phaseReady, l.now, ""
+		if inst.seat != nil {
+			w.stepped = l.now
+		}
 		if inst.ep != nil || inst.gate.asking != nil {
 			l.event(edge.EventInstanceReady, inst, "", map[string]string{"took": took.Round(time.Millisecond).String()})
 		}

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// surge is how many instances over its replicas a workload may have while it is
-// being replaced: one, because a small node seldom has memory for more.
-const surge = 1
-
 // A workload has one seat per replica and, beside them, extras: instances that
 // are to go, or whose fate is not decided yet. plan compares what is wanted with
 // what there is and says the next steps; it is pure, and asked again after every
@@ -20,11 +16,36 @@ type situation struct {
 	extras    []extraState
 	leftovers int  // ended instances whose removal has not succeeded yet
 	waits     bool // for a dependency: nothing is started
+
+	parallel  int       // how many are replaced at a time; 0: 1, because a small node seldom has memory for more
+	stopFirst bool      // the old ones end before the new ones are started
+	next      time.Time // the next step of an update is not before
+}
+
+// step is how many instances are replaced at a time.
+func (s situation) step() int { return max(s.parallel, 1) }
+
+// surge is how many instances over its replicas the workload may have meanwhile.
+func (s situation) surge() int {
+	if s.stopFirst {
+		return 0
+	}
+	return s.step()
+}
+
+// gap is how many of its replicas may be missing meanwhile, as long as they could be
+// replaced now.
+func (s situation) gap(now time.Time) int {
+	if !s.stopFirst || s.waits || s.next.After(now) {
+		return 0
+	}
+	return s.step()
 }
 
 type seatState struct {
 	kind    seatKind
 	nextTry time.Time // vacant: not before
+	fresh   bool      // nothing has been started in it yet
 }
 
 type seatKind uint8
@@ -77,7 +98,7 @@ func plan(s situation, now time.Time) (actions []action, again time.Time) {
 	adoptions := adopted(s)
 	starts, again := started(s, len(adoptions), now)
 	actions = append(adoptions, starts...)
-	return append(actions, retired(s, adoptions)...), again
+	return append(actions, retired(s, adoptions, now)...), again
 }
 
 // dropped picks the seats over the wanted number: those that serve least first,
@@ -128,13 +149,13 @@ func adopted(s situation) []action {
 // started fills vacant seats whose time has come, as far as there is room. Room
 // counts everything whose process may exist, also what is on its way out.
 func started(s situation, adoptions int, now time.Time) (actions []action, again time.Time) {
-	room := s.replicas + surge - len(s.extras)
+	room := s.replicas + s.surge() - len(s.extras)
 	for _, seat := range s.seats {
 		if seat.kind == seatTaken || seat.kind == seatReady {
 			room--
 		}
 	}
-	if s.leftovers > s.replicas+surge {
+	if s.leftovers > s.replicas+s.step() {
 		room = 0 // what cannot be removed must not pile up
 	}
 	if s.waits {
@@ -147,6 +168,8 @@ func started(s situation, adoptions int, now time.Time) (actions []action, again
 			adoptions--
 		case seat.nextTry.After(now):
 			again = earlier(again, seat.nextTry)
+		case seat.fresh && s.next.After(now):
+			again = earlier(again, s.next)
 		case room > 0:
 			room--
 			actions = append(actions, action{verb: startIn, seat: i})
@@ -156,9 +179,9 @@ func started(s situation, adoptions int, now time.Time) (actions []action, again
 }
 
 // retired stops extras that no longer stand in for a seat: as many are kept as
-// seats are not ready yet, the ready and young ones longest.
-func retired(s situation, adoptions []action) []action {
-	missing := s.replicas
+// seats are not ready yet, but for a gap that is allowed; the ready and young ones longest.
+func retired(s situation, adoptions []action, now time.Time) []action {
+	missing := s.replicas - s.gap(now)
 	for _, seat := range s.seats {
 		if seat.kind == seatReady || seat.kind == seatDone {
 			missing--

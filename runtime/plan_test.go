@@ -19,6 +19,14 @@ func TestPlan(t *testing.T) {
 	stopping := func(e extraState) extraState { e.kind = extraStopping; return e }
 	creating := func(e extraState) extraState { e.kind = extraCreating; return e }
 
+	fresh := seatState{kind: seatVacant, fresh: true}
+	old := func(n int) (extras []extraState) { // ready, the oldest last
+		for i := range n {
+			extras = append(extras, extra(string(rune('a'+i)), true, time.Duration(i)*time.Second))
+		}
+		return extras
+	}
+
 	table := map[string]struct {
 		s    situation
 		want string
@@ -49,6 +57,19 @@ func TestPlan(t *testing.T) {
 		"ExtrasOfNothing":           {situation{extras: []extraState{extra("a", true, 0), extra("b", false, 0)}}, "retire b, retire a"},
 		"LeftoversHoldStarts":       {situation{replicas: 1, seats: []seatState{vacant}, leftovers: 3}, ""},
 		"FewLeftoversDoNot":         {situation{replicas: 1, seats: []seatState{vacant}, leftovers: 2}, "start 0"},
+		"WaitsForOthers":            {situation{replicas: 1, waits: true, seats: []seatState{vacant}, extras: old(1)}, ""},
+		"TwoAtATime":                {situation{replicas: 3, parallel: 2, seats: []seatState{vacant, vacant, vacant}, extras: old(3)}, "start 0, start 1"},
+		"AllAtOnce":                 {situation{replicas: 2, parallel: 100, seats: []seatState{vacant, vacant}, extras: old(2)}, "start 0, start 1"},
+		"StopFirst":                 {situation{replicas: 2, stopFirst: true, seats: []seatState{vacant, vacant}, extras: old(2)}, "retire b"},
+		"StopFirstTwo":              {situation{replicas: 3, stopFirst: true, parallel: 2, seats: []seatState{vacant, vacant, vacant}, extras: old(3)}, "retire c, retire b"},
+		"StopFirstThenStart":        {situation{replicas: 2, stopFirst: true, seats: []seatState{vacant, vacant}, extras: old(1)}, "start 0"},
+		"StopFirstUntilReady":       {situation{replicas: 2, stopFirst: true, seats: []seatState{taken, vacant}, extras: old(1)}, ""},
+		"StopFirstGoesOn":           {situation{replicas: 2, stopFirst: true, seats: []seatState{ready, vacant}, extras: old(1)}, "retire a"},
+		"StopFirstWhenStartable":    {situation{replicas: 1, stopFirst: true, waits: true, seats: []seatState{vacant}, extras: old(1)}, ""},
+		"DelayBetweenSteps":         {situation{replicas: 2, next: now.Add(time.Second), seats: []seatState{ready, fresh}, extras: old(1)}, "again 1s"},
+		"NoDelayForTheFallen":       {situation{replicas: 2, next: now.Add(time.Second), seats: []seatState{ready, vacant}, extras: old(1)}, "start 1"},
+		"DelayOfStopFirst":          {situation{replicas: 2, stopFirst: true, next: now.Add(time.Second), seats: []seatState{ready, fresh}, extras: old(1)}, "again 1s"},
+		"DelayOver":                 {situation{replicas: 2, stopFirst: true, next: now, seats: []seatState{ready, fresh}, extras: old(1)}, "retire a"},
 	}
 	for name, c := range table {
 		t.Run(name, func(t *testing.T) {
@@ -91,10 +112,11 @@ func write(s situation, now time.Time) string {
 func FuzzPlan(f *testing.F) {
 	f.Add(uint8(2), []byte{0, 1, 2}, []byte{0, 3, 9})
 	f.Add(uint8(0), []byte{2, 2}, []byte{1})
-	f.Add(uint8(3), []byte{}, []byte{1, 1, 1, 1, 1})
+	f.Add(uint8(3+16), []byte{}, []byte{1, 1, 1, 1, 1})
+	f.Add(uint8(3+8+32), []byte{}, []byte{1, 1, 1, 1, 1})
 	f.Fuzz(func(t *testing.T, replicas uint8, seats, extras []byte) {
 		now := time.Unix(1e9, 0)
-		s := situation{replicas: int(replicas % 8)}
+		s := situation{replicas: int(replicas % 8), stopFirst: replicas&8 != 0, parallel: int(replicas >> 4 & 3), waits: replicas&64 != 0}
 		for _, b := range seats {
 			s.seats = append(s.seats, seatState{kind: seatKind(b % 4), nextTry: now.Add(time.Duration(int8(b)))})
 		}
@@ -142,11 +164,11 @@ func forbidden(s situation, actions []action) string {
 	}
 	running := len(slices.DeleteFunc(slices.Clone(s.extras), func(e extraState) bool { return e.kind != extraRunning }))
 	switch {
-	case count(startIn) > 0 && live+count(startIn) > s.replicas+surge:
+	case count(startIn) > 0 && live+count(startIn) > s.replicas+s.surge():
 		return "more instances than replicas and surge"
 	case count(dropSeat) != max(0, len(s.seats)-s.replicas):
 		return "wrong number of seats dropped"
-	case count(dropSeat) == 0 && running-count(retire)+serving < min(s.replicas, running+serving):
+	case count(dropSeat) == 0 && running-count(retire)+serving < min(s.replicas-s.gap(time.Time{}), running+serving):
 		return "gives up capacity that is still needed"
 	}
 	return ""

@@ -37,6 +37,7 @@ type workload struct {
 	metas    map[string]oip.ModelMetadata // the latest known, kept while nothing is ready
 	notReady string                       // why the latest instance never became ready
 
+	stepped  time.Time       // when an instance last became ready in a seat
 	cleared  bool            // what it depends on has been there since its spec changed
 	awaits   string          // what it waits for instead of being started
 	inVain   bool            // and will not get by waiting
@@ -127,6 +128,10 @@ func (w *workload) situation() situation {
 	s := situation{leftovers: w.leftovers, waits: w.awaits != ""}
 	if w.desired {
 		s.replicas = w.spec.Replicas
+		s.parallel, s.stopFirst = w.spec.Update.Parallel, w.spec.Update.StopFirst
+		if len(w.extras) > 0 && !w.stepped.IsZero() {
+			s.next = w.stepped.Add(w.spec.Update.Delay)
+		}
 	}
 	for _, seat := range w.seats {
 		s.seats = append(s.seats, seat.state())
@@ -142,7 +147,7 @@ func (s *seat) state() seatState {
 	case s.done:
 		return seatState{kind: seatDone}
 	case s.inst == nil:
-		return seatState{kind: seatVacant, nextTry: s.nextTry}
+		return seatState{kind: seatVacant, nextTry: s.nextTry, fresh: s.starts == 0}
 	case s.inst.phase == phaseReady:
 		return seatState{kind: seatReady}
 	default:

@@ -357,3 +357,63 @@ func TestSupervisor_Alive(t *testing.T) {
 		})
 	})
 }
+
+// TestSupervisor_Update replaces instances in the ways a workload may ask for.
+func TestSupervisor_Update(t *testing.T) {
+	update := func(t *testing.T, d *fake.Driver, u edge.Update) (h *house, begun time.Time) {
+		w := service("till", 3)
+		w.Update = u
+		h = newHouse(t, d)
+		h.sup.Apply([]edge.Workload{w})
+		settle(time.Minute)
+		w.Image += "-new"
+		h.sup.Apply([]edge.Workload{w})
+		return h, time.Now()
+	}
+	t.Run("OneBesideTheOthers", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h, _ := update(t, d, edge.Update{})
+			settle(150 * time.Millisecond) // a start takes 100 ms
+			h.wantEvents(edge.EventInstanceStopped, 1)
+			settle(time.Minute)
+			h.wantRunning(3)
+			if got := d.Peak("shop/till"); got != 4 {
+				t.Errorf("got %d at once, want 4", got)
+			}
+		})
+	})
+	t.Run("AllAtOnce", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h, _ := update(t, d, edge.Update{Parallel: 100})
+			settle(150 * time.Millisecond)
+			h.wantRunning(3)
+			h.wantEvents(edge.EventInstanceStopped, 3)
+		})
+	})
+	t.Run("StopFirst", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h, _ := update(t, d, edge.Update{StopFirst: true})
+			settle(50 * time.Millisecond)
+			h.wantRunning(2)
+			settle(time.Minute)
+			h.wantRunning(3)
+			if got := d.Peak("shop/till"); got != 3 {
+				t.Errorf("got %d at once, want 3", got)
+			}
+			h.wantEvents(edge.EventInstanceStopped, 3)
+			h.wantEvents(edge.EventInstanceExited, 0)
+		})
+	})
+	t.Run("DelayBetweenSteps", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h, begun := update(t, d, edge.Update{Delay: 10 * time.Second})
+			for h.kinds()[edge.EventInstanceStopped] < 3 {
+				settle(100 * time.Millisecond)
+			}
+			if took := time.Since(begun); took < 20*time.Second || took > 22*time.Second {
+				t.Errorf("got three steps in %v, want ten seconds between them", took)
+			}
+			h.wantRunning(3)
+		})
+	})
+}

@@ -10,6 +10,7 @@ services.*: annotations attach blkio_config build cap_add cap_drop cgroup cgroup
 services.*.deploy: endpoint_mode labels mode placement replicas resources restart_policy rollback_config update_config
 services.*.deploy.resources: limits reservations
 services.*.deploy.resources.limits: cpus memory pids
+services.*.deploy.update_config: delay failure_action max_failure_ratio monitor order parallelism
 services.*.healthcheck: disable interval retries start_interval start_period test timeout
 volumes.*: driver driver_opts external labels name
 `

@@ -23,6 +23,7 @@ type config struct {
 	StopGracePeriod                      *types.Duration
 	HealthCheck                          *types.HealthCheckConfig
 	DependsOn                            []dependency // by name
+	Update                               updateConfig
 	Scale, Replicas                      *int
 	CPUs                                 float32
 	MemLimit                             types.UnitBytes
@@ -71,7 +72,7 @@ func (d decoder) config(app string) config {
 		SecurityOpt: d.entries("security_opt"), Tmpfs: last(d.entries("tmpfs")),
 		ReadOnly: d.truth("read_only"), Privileged: d.truth("privileged"),
 		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(), Networks: d.networks(),
-		HealthCheck: d.healthCheck(), DependsOn: d.dependencies(),
+		HealthCheck: d.healthCheck(), DependsOn: d.dependencies(), Update: d.update(),
 		Scale: d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
 		CPUs: d.cpus("cpus"), PidsLimit: d.whole("pids_limit"),
 	}

@@ -22,8 +22,9 @@ const each = "*"
 func honoured() rule {
 	limits := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}, "pids": {shape: whole}}
 	deploy := map[string]rule{
-		"replicas":  {shape: whole},
-		"resources": {below: map[string]rule{"limits": {below: limits}}},
+		"replicas":      {shape: whole},
+		"update_config": {below: map[string]rule{"parallelism": {shape: whole}, "order": {shape: text}, "delay": {shape: text}}},
+		"resources":     {below: map[string]rule{"limits": {below: limits}}},
 	}
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},

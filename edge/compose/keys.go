@@ -112,6 +112,9 @@ func meaningOf(path string) (value, meaning string) {
 func healthMeaning(key string) (value, meaning string) {
 	for _, known := range [...]struct{ key, value, meaning string }{
 		{"depends_on", "[SERVICE] or SERVICE: {condition: service_healthy, restart: true, required: false}", "what is there before an instance is first started, and goes after it; conditions: service_started, service_healthy, service_completed_successfully"},
+		{"deploy.update_config.parallelism", "a number from 0 to 100", "instances replaced at a time, 0 for all; 1 where not given"},
+		{"deploy.update_config.order", "start-first or stop-first", "whether a new one comes before the old one goes; start-first where not given, which Compose has the other way round"},
+		{"deploy.update_config.delay", "a duration up to 1h", "between one step being ready and the next"},
 		{"healthcheck.test", "[CMD, program, …], [CMD-SHELL, line], the line alone, or [NONE]", "a command inside the instance whose code 0 says that it is well; what is not well for good is started again"},
 		{"healthcheck.disable", "true or false", "true: there is none"},
 		{"healthcheck.interval", "a duration from 100ms to 1h", "between two; 30s where not given"},

@@ -89,6 +89,9 @@ func converted(at *node, from types.ServiceConfig) config {
 		to.DependsOn = append(to.DependsOn, dependency{name, on.Condition, on.Restart, on.Required, at})
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
+	if d := from.Deploy; d != nil && d.UpdateConfig != nil {
+		to.Update = updateConfig{d.UpdateConfig.Parallelism, d.UpdateConfig.Delay, d.UpdateConfig.Order}
+	}
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {
 		l := d.Resources.Limits
 		to.Limits = &limitsConfig{CPUs: l.NanoCPUs, Memory: l.MemoryBytes, Pids: l.Pids}

@@ -39,7 +39,7 @@ func (s service) workload(app string) edge.Workload {
 		Secrets: s.secrets(), Volumes: s.volumes(), Networks: s.networks(),
 		Tenant:     s.tenant(),
 		StopSignal: s.stopSignal(), StopGrace: s.stopGrace(),
-		Probes: s.probes(), DependsOn: s.dependsOn(),
+		Probes: s.probes(), DependsOn: s.dependsOn(), Update: s.update(),
 	}
 	w.Serve, w.Security.RunAsRoot = s.extension()
 	w.Security.CapAdd = s.capabilities()

@@ -1,0 +1,107 @@
+package e2e_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/edge"
+	"holdfast/edge/localapi"
+)
+
+// kills is how many crashes TestUpdate_Crash times; the documented figures are of 50.
+var kills = flag.Int("kills", 5, "instances to kill for the time until it serves again")
+
+// versionOf is the sample model in a version that its memory tells apart.
+func versionOf(version, replicas int, update string) string {
+	text := strings.Replace(digitsService(replicas), "memory: 64M", fmt.Sprintf("memory: %dM", 64+version), 1)
+	return strings.Replace(text, "deploy: {", "deploy: {update_config: {"+update+"}, ", 1)
+}
+
+// awaitVersion returns once all instances are as the workload says, and no other is left.
+func (n *node) awaitVersion(version, replicas int) {
+	n.t.Helper()
+	n.await(fmt.Sprintf("version %d alone", version), func(ctx context.Context) error {
+		view, err := n.workload(ctx, "digits")
+		if err != nil {
+			return err
+		}
+		foreign := slices.ContainsFunc(view.Instances, func(i edge.InstanceView) bool { return i.SpecHash != view.Workload.SpecHash() })
+		if view.Workload.Limits.Memory != int64(64+version)<<20 || foreign || view.Ready != replicas || len(view.Instances) != replicas {
+			return fmt.Errorf("it has %+v", view.Instances)
+		}
+		return nil
+	})
+}
+
+// TestUpdate_UnderLoad replaces what answers a stream of tasks ten times, in each of the
+// ways there are: no task may be lost.
+func TestUpdate_UnderLoad(t *testing.T) {
+	const replicas = 2
+	for name, update := range map[string]string{
+		"StartFirst": "order: start-first", "AllAtOnce": "order: start-first, parallelism: 0", "StopFirst": "order: stop-first, delay: 50ms",
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			n.deploy(versionOf(0, replicas, update))
+			n.awaitVersion(0, replicas)
+			s := n.startStream(4, never, localapi.InferOptions{Deadline: 10 * time.Second})
+			s.more(50)
+			begun := time.Now()
+			for version := 1; version <= 10; version++ {
+				n.deploy(versionOf(version, replicas, update))
+				n.awaitVersion(version, replicas)
+				s.more(10)
+			}
+			t.Logf("%s: ten updates of %d instances in %v", name, replicas, time.Since(begun).Round(time.Millisecond))
+			s.stop()
+		})
+	}
+}
+
+// TestUpdate_Crash times how long it takes from an instance's death to the next answer.
+func TestUpdate_Crash(t *testing.T) {
+	n := newNode(t)
+	n.deploy(digitsService(1))
+	last := n.awaitReady("digits", 1)[0]
+	n.ask(patient)
+	var took []time.Duration
+	for range *kills {
+		if err := n.Client().Restart(t.Context(), "line/digits"); err != nil { // what comes is the first end of a row
+			t.Fatal(err)
+		}
+		before := n.awaitNext("digits", last.ID)
+		begun := time.Now()
+		kill(t, before.PID)
+		last = n.awaitNext("digits", before.ID)
+		n.ask(patient)
+		took = append(took, time.Since(begun))
+	}
+	slices.Sort(took)
+	t.Logf("%d crashes: serving again after p50 %v, p99 %v, longest %v", len(took), took[len(took)/2].Round(time.Millisecond),
+		took[len(took)*99/100].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	if longest := took[len(took)-1]; longest > 10*time.Second {
+		t.Errorf("the longest took %v", longest)
+	}
+}
+
+// awaitNext returns the only instance of a workload once it is ready and another than one.
+func (n *node) awaitNext(name, other string) (next edge.InstanceView) {
+	n.t.Helper()
+	n.await("one ready instance of "+name, func(ctx context.Context) error {
+		view, err := n.workload(ctx, name)
+		if err != nil {
+			return err
+		}
+		if view.Ready != 1 || len(view.Instances) != 1 || view.Instances[0].ID == other {
+			return fmt.Errorf("it has %+v", view.Instances)
+		}
+		next = view.Instances[0]
+		return nil
+	})
+	return next
+}
