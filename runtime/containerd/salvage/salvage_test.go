@@ -50,7 +50,7 @@ func newStore(t testing.TB) *store {
 		Namespace: "ours", RunDir: filepath.Join(dir, "run"), Stamp: "now",
 		Child: func(ctx context.Context) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, os.Args[0])
-			cmd.Env = []string{childEnv + "=1"}
+			cmd.Env = []string{childEnv + "=1", "GORACE=atexit_sleep_ms=0"} // under -race it would linger a second
 			return cmd
 		},
 	}}
