@@ -35,10 +35,11 @@ type agent struct {
 	extra uint64 // tasks of others, as the agent counts them
 }
 
-// images and logs are by names that are not their methods' too.
+// images, logs and volumes are by names that are not their methods' too.
 type (
-	images = localapi.Images
-	logs   = localapi.Logs
+	images  = localapi.Images
+	logs    = localapi.Logs
+	volumes = localapi.Volumes
 )
 
 // startAgent serves models that take a tensor ms: u, n and b; and digits that takes rows.
@@ -48,6 +49,7 @@ func startAgent(t *testing.T) *agent {
 	server, err := localapi.New(localapi.Options{
 		Socket: a.socket, NodeName: "test", Inference: a, Models: a, Node: a,
 		Events: a, Images: struct{ images }{}, Logs: struct{ logs }{}, Policies: struct{ localapi.Policies }{},
+		Volumes: struct{ volumes }{},
 	})
 	if err != nil {
 		t.Fatal(err)
