@@ -105,3 +105,30 @@ func (n *node) awaitNext(name, other string) (next edge.InstanceView) {
 	})
 	return next
 }
+
+// TestUpdate_AgentRestart replaces the agent and none of what it keeps: ten instances are
+// taken over while callers go on asking.
+func TestUpdate_AgentRestart(t *testing.T) {
+	const instances = 10
+	n := newNode(t)
+	n.deploy(digitsService(instances))
+	before := n.awaitReady("digits", instances)
+	s := n.startStream(2, isAway, patient)
+	s.more(50)
+	n.stopAgent()
+	told := notifySocket(t)
+	begun := time.Now()
+	n.startAgent()
+	if got := <-told; got != "READY=1" {
+		t.Errorf("the service manager was told %q, want READY=1", got)
+	}
+	ready := time.Since(begun)
+	after := n.awaitReady("digits", instances)
+	t.Logf("%d instances: READY after %v, all taken over and ready after %v", instances,
+		ready.Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
+	if err := sameInstances(before, after); err != nil {
+		t.Error(err)
+	}
+	s.more(50)
+	s.stop()
+}
