@@ -107,10 +107,10 @@ for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
 		systemd-analyze systemd curl curl nsenter util-linux ip iproute2
-	# Programs that no PATH leads to.
-	[ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
+	# No PATH leads to these.
+	[ -x "${HOLDFAST_CNI-/usr/lib/cni}/bridge" ] || missing+=(containernetworking-plugins)
 	# A compiler without the C library's headers builds nothing.
-	echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
+	gcc -E - <<<'#include <stdlib.h>' >/dev/null 2>&1 || missing+=(libc6-dev)
 }
 
 containerd_tools() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,19 +67,42 @@ func TestPruner_Prune_CannotTell(t *testing.T) {
 	}
 }
 
+// supplies are tries to get what is missing.
+type supplies struct {
+	mu    sync.Mutex // guards the rest
+	tries []time.Time
+	there bool
+}
+
+func (s *supplies) supply(context.Context, *edge.Policy) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries = append(s.tries, time.Now())
+	if s.there {
+		return nil
+	}
+	return edge.ErrNotFound
+}
+
+// come has the images be there from now on.
+func (s *supplies) come() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.there = true
+}
+
+func (s *supplies) all() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tries)
+}
+
 // TestGovernor_StockAgain looks for what is missing again, ever more seldom.
 func TestGovernor_StockAgain(t *testing.T) {
 	r := newHallRig(t, 1)
 	synctest.Test(t, func(t *testing.T) {
-		var tries []time.Time
-		there := false
-		r.supply = func(context.Context, *edge.Policy) error {
-			tries = append(tries, time.Now())
-			if there {
-				return nil
-			}
-			return edge.ErrNotFound
-		}
+		var tried supplies
+		r.supply = tried.supply
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		r.back = make(chan uint64, 1)
@@ -86,20 +110,21 @@ func TestGovernor_StockAgain(t *testing.T) {
 		r.DaemonChanged(true)
 		time.Sleep(12 * time.Hour)
 		synctest.Wait()
+		tries := tried.all()
 		if len(tries) < 12 || len(tries) > 30 {
-			t.Errorf("got %d tries in 12 hours", len(tries))
+			t.Fatalf("got %d tries in 12 hours", len(tries))
 		}
 		if first := tries[1].Sub(tries[0]); first > 2*supplyAgain {
 			t.Errorf("got the second try after %v", first)
 		}
-		there = true
+		tried.come()
 		time.Sleep(2 * supplySeldom)
 		synctest.Wait()
-		last := len(tries)
+		last := len(tried.all())
 		time.Sleep(12 * time.Hour)
 		synctest.Wait()
-		if len(tries) != last {
-			t.Errorf("got %d tries though nothing is missing", len(tries)-last)
+		if more := len(tried.all()) - last; more != 0 {
+			t.Errorf("got %d tries though nothing is missing", more)
 		}
 		cancel()
 		if err := <-ended; err != nil {
