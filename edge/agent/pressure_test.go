@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ const gib = 1 << 30
 // pressureRig is a node whose disks the test fills.
 type pressureRig struct {
 	*pressure
+	mu     sync.Mutex // guards the rest from what runs beside the test
 	disks  map[string]space
 	held   []edge.Image // that nothing needs
 	weight uint64       // of each
@@ -37,8 +39,14 @@ func newPressureRig(t *testing.T) *pressureRig {
 	}}
 	r.pressure = &pressure{
 		reserve: gib / 4, state: "/state", levels: map[string]squeeze{}, hurry: make(chan struct{}, 1),
-		folders: func(context.Context) ([]string, error) { return []string{"/store"}, r.away },
+		folders: func(context.Context) ([]string, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return []string{"/store"}, r.away
+		},
 		look: func(folder string) (space, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			s, there := r.disks[folder]
 			if !there {
 				return s, fs.ErrNotExist
@@ -49,6 +57,8 @@ func newPressureRig(t *testing.T) *pressureRig {
 		warnings: newWarnings(newChronicle(slog.New(slog.DiscardHandler))),
 	}
 	r.pressure.gone = func(cause string, images []edge.Image) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		for _, i := range images {
 			r.gone = append(r.gone, cause+" "+i.Name)
 		}
@@ -58,6 +68,8 @@ func newPressureRig(t *testing.T) *pressureRig {
 
 // take removes what is not spared, and what it weighs from the disk.
 func (r *pressureRig) take(_ context.Context, spare func(edge.Image) bool) (done pruned, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.looks++
 	if r.fails != nil {
 		return done, r.fails
@@ -134,10 +146,13 @@ func TestPressure_Run(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx) }()
+		r.mu.Lock() // but for the time that passes, the node is the test's
 		later := func(d time.Duration) {
 			t.Helper()
+			r.mu.Unlock()
 			time.Sleep(d)
 			synctest.Wait()
+			r.mu.Lock()
 		}
 		later(time.Second)
 		r.want(t)
@@ -182,6 +197,7 @@ func TestPressure_Run(t *testing.T) {
 		if r.looks != looks {
 			t.Error("images were removed for the sake of another disk")
 		}
+		r.mu.Unlock()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
