@@ -71,8 +71,14 @@ func (n *node) send(model string, ms int, o localapi.InferOptions) <-chan answer
 // busy is a node of one slot on which a long task runs.
 func busy(t *testing.T, set ...string) (n *node, long <-chan answer) {
 	t.Helper()
+	return busyFor(t, longTimeout, set...)
+}
+
+// busyFor is busy, with a long task that may be worked on for so long.
+func busyFor(t *testing.T, timeout time.Duration, set ...string) (n *node, long <-chan answer) {
+	t.Helper()
 	n = newNode(t, append([]string{"scheduler.slots=1"}, set...)...)
-	n.deploy(worker("long", "700ms", longTimeout.String()), worker("short", "6s", "10s"))
+	n.deploy(worker("long", "700ms", timeout.String()), worker("short", "6s", "10s"))
 	n.awaitReady("long", 1)
 	n.awaitReady("short", 1)
 	long = n.startLong()
@@ -232,7 +238,7 @@ func TestSuspend_ContainerdDies(t *testing.T) {
 
 // TestSuspend_Restart replaces an instance while it is suspended.
 func TestSuspend_Restart(t *testing.T) {
-	n, long := busy(t)
+	n, long := busyFor(t, time.Minute) // the two share the machine from then on
 	short := n.send("short", shortWork, pressing)
 	before := n.awaitSuspended()
 	if err := n.Client().Restart(t.Context(), "line/long"); err != nil {
@@ -245,7 +251,7 @@ func TestSuspend_Restart(t *testing.T) {
 		}
 		return nil
 	})
-	<-short // the two shared the machine; what counts is that both ended
+	<-short // what counts is that both end
 	n.wantDone("long", long)
 	n.wantUndisturbed()
 }

@@ -149,15 +149,11 @@ func (d *Driver) Open() error {
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.
 	for dir, mode := range map[string]os.FileMode{
-		d.logDir():                             0o750,
-		d.instancesDir():                       0o711,
-		d.fifoDir():                            0o700,
-		d.spoolDir():                           0o700,
-		d.secretsDir():                         0o700,
-		d.volumesDir():                         0o700,
-		d.hostsDir():                           0o711,
-		d.leasesDir():                          0o700,
-		filepath.Join(d.netCache(), "results"): 0o700,
+		d.logDir():       0o750,
+		d.instancesDir(): 0o711,
+		d.fifoDir():      0o700,
+		d.spoolDir():     0o700,
+		d.volumesDir():   0o700,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("cannot create driver folder: %w", err)

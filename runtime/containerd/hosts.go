@@ -53,6 +53,9 @@ func (d *Driver) lendHosts(p *plan) error {
 	if len(p.workload.Networks) == 0 {
 		return nil
 	}
+	if err := os.MkdirAll(d.hostsDir(), 0o711); err != nil {
+		return fmt.Errorf("cannot create folder of hosts files: %w", err)
+	}
 	folder, err := filepath.EvalSymlinks(d.hostsDir())
 	if err != nil {
 		return fmt.Errorf("cannot find folder of hosts files: %w", err)

@@ -92,6 +92,11 @@ func (d *Driver) connect(ctx context.Context, p plan, pid uint32) (map[string]st
 	if err := d.checkPlugins(); err != nil {
 		return nil, err
 	}
+	for _, folder := range []string{d.leasesDir(), filepath.Join(d.netCache(), "results")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, fmt.Errorf("cannot create folder of networks: %w", err)
+		}
+	}
 	d.nets.mu.Lock()
 	defer d.nets.mu.Unlock()
 	addresses, subnets := map[string]string{}, map[string]string{}

@@ -51,6 +51,9 @@ func (d *Driver) confide(p *plan) error {
 // secretFolder is where the secrets of an instance lie, without links on the way, once
 // that is sure to be memory.
 func (d *Driver) secretFolder(id string) (string, error) {
+	if err := os.MkdirAll(d.secretsDir(), 0o700); err != nil {
+		return "", fmt.Errorf("cannot create folder of secrets: %w", err)
+	}
 	run, err := filepath.EvalSymlinks(d.secretsDir())
 	if err != nil {
 		return "", fmt.Errorf("cannot find folder of secrets: %w", err)

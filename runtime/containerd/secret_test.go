@@ -40,6 +40,9 @@ func trusting(t *testing.T) *node {
 func (n *node) inMemory(t *testing.T) {
 	t.Helper()
 	folder := filepath.Join(n.opts.RunDir, "secrets")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=1m,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +235,7 @@ func TestDriver_SecretsRefused(t *testing.T) {
 func TestDriver_SecretsSwept(t *testing.T) {
 	n := trusting(t)
 	left := filepath.Join(n.opts.RunDir, "secrets", n.opts.Namespace, "forgotten")
-	if err := os.Mkdir(left, 0o700); err != nil {
+	if err := os.MkdirAll(left, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(left, "0"), []byte(hush), 0o400); err != nil {
