@@ -85,8 +85,9 @@ const (
 
 // Driver runs workloads as containers.
 type Driver struct {
-	opts Options
-	log  *slog.Logger
+	first bool // nobody had folders of this namespace before Open
+	opts  Options
+	log   *slog.Logger
 
 	images   imageCache
 	hands    hands
@@ -146,14 +147,20 @@ func (d *Driver) Open() error {
 	if err := clearPipes(d.fifoDir()); err != nil {
 		return fmt.Errorf("cannot clear driver folder: %w", err)
 	}
+	_, err := os.Lstat(d.netDir())
+	d.first = errors.Is(err, os.ErrNotExist)
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.
 	for dir, mode := range map[string]os.FileMode{
-		d.logDir():       0o750,
-		d.instancesDir(): 0o711,
-		d.fifoDir():      0o700,
-		d.spoolDir():     0o700,
-		d.volumesDir():   0o700,
+		d.logDir():                             0o750,
+		d.instancesDir():                       0o711,
+		d.fifoDir():                            0o700,
+		d.spoolDir():                           0o700,
+		d.secretsDir():                         0o700,
+		d.volumesDir():                         0o700,
+		d.hostsDir():                           0o711,
+		d.leasesDir():                          0o700,
+		filepath.Join(d.netCache(), "results"): 0o700,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("cannot create driver folder: %w", err)
@@ -170,12 +177,25 @@ func (d *Driver) Close() error {
 	return errors.Join(d.freezers.thawAll(), d.disconnect())
 }
 
+// takeBack removes the folders of this namespace in which nothing lies: an agent that is
+// turned away at its start leaves nothing behind.
+func (d *Driver) takeBack() {
+	for _, folder := range []string{
+		filepath.Join(d.netCache(), "results"), d.netCache(), d.leasesDir(), d.hostsDir(), d.netDir(), d.secretsDir(),
+	} {
+		_ = os.Remove(folder) // what holds something stays
+	}
+}
+
 func (d *Driver) disconnect() error {
 	d.mu.Lock()
 	conn := d.client
 	d.client, d.closed = nil, true
 	d.mu.Unlock()
 	if conn == nil {
+		if d.first {
+			d.takeBack()
+		}
 		return nil
 	}
 	if err := conn.Close(); err != nil {
