@@ -41,28 +41,11 @@ func BenchmarkOutlook_Refuse(b *testing.B) {
 	}
 }
 
-// BenchmarkOutlook_SubmitDispatch takes one task in, ends the oldest running one and starts the next, where
-// tasks can be suspended.
+// BenchmarkOutlook_SubmitDispatch is submitDispatch where tasks can be suspended.
 func BenchmarkOutlook_SubmitDispatch(b *testing.B) {
 	for _, n := range []int{10, 128} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			c := suspendingFilled(b, n)
-			items := make([]item, b.N)
-			for i := range items {
-				items[i].task = edge.Task{ID: "newcomer", Model: "m", Class: edge.Normal}
-				items[i].deadline = instant(100 * time.Hour)
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range items {
-				delete(c.open, "newcomer") // as if each had an id of its own, without making one
-				if err := c.submit(0, &items[i]); err != nil {
-					b.Fatal(err)
-				}
-				c.finish(0, c.runners[0], 0, edge.Answer{}, errTeachesNothing)
-				c.out = c.out[:0]
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+			submitDispatch(b, suspendingFilled(b, n), edge.Task{Model: "m", Class: edge.Normal})
 		})
 	}
 }

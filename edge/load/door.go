@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -31,18 +29,8 @@ type door struct {
 const maxIdle = 512
 
 func newDoor(address string) *door {
-	transport := &http.Transport{DisableCompression: true, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle}
-	d := &door{http: &http.Client{Transport: transport}}
-	if strings.HasPrefix(address, "http://") {
-		d.base = strings.TrimSuffix(address, "/")
-		return d
-	}
-	d.base = "http://localhost"
-	path := strings.TrimPrefix(address, "unix://")
-	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}
-	return d
+	base, transport := localapi.Reach(address, maxIdle)
+	return &door{base: base, http: &http.Client{Transport: transport}}
 }
 
 func (d *door) close() { d.http.CloseIdleConnections() }

@@ -29,23 +29,28 @@ type Client struct {
 // Dial prepares a client for the agent behind a unix socket (a path, perhaps
 // after unix://) or a port (http://127.0.0.1:8080). It does no I/O yet.
 func Dial(address string) *Client {
-	transport := &http.Transport{
+	base, transport := Reach(address, 16)
+	return &Client{address: address, base: base, http: &http.Client{Transport: transport}}
+}
+
+// Reach is what URLs of the agent behind an address, as Dial takes it, begin with, and
+// a transport that brings them there and keeps so many connections for what comes next.
+func Reach(address string, idle int) (base string, transport *http.Transport) {
+	transport = &http.Transport{
 		DisableCompression:  true,
-		MaxIdleConnsPerHost: 16,
+		MaxIdleConns:        idle,
+		MaxIdleConnsPerHost: idle,
 		IdleConnTimeout:     idleTimeout / 2, // before the agent ends them
 	}
-	c := &Client{address: address, http: &http.Client{Transport: transport}}
 	if strings.HasPrefix(address, "http://") {
-		c.base = strings.TrimSuffix(address, "/")
-		return c
+		return strings.TrimSuffix(address, "/"), transport
 	}
-	c.base = "http://localhost"
 	path := strings.TrimPrefix(address, "unix://")
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}
-	return c
+	return "http://localhost", transport
 }
 
 // Close ends idle connections.
