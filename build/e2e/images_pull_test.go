@@ -63,7 +63,7 @@ func (r *registry) push(t testing.TB, archive []byte) string {
 			t.Fatal(err)
 		}
 		if path.Dir(header.Name) == "blobs/sha256" {
-			r.blobs["sha256:"+path.Base(header.Name)] = content
+			r.store("sha256:"+path.Base(header.Name), content)
 		}
 		if header.Name == "index.json" {
 			if err := json.Unmarshal(content, &index); err != nil {
@@ -74,9 +74,15 @@ func (r *registry) push(t testing.TB, archive []byte) string {
 	return strings.TrimPrefix(r.URL, "http://") + "/line/app@" + index.Manifests[0].Digest
 }
 
-func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	content, known := r.blobs[path.Base(req.URL.Path)]
+func (r *registry) store(digest string, content []byte) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blobs[digest] = content
+}
+
+func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	content, known := r.blobs[path.Base(req.URL.Path)]
 	r.asked++
 	rate := r.rate
 	r.mu.Unlock()
@@ -136,6 +142,8 @@ func (r *registry) told() (sent int64, asked int) {
 }
 
 func (r *registry) size() (size int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, content := range r.blobs {
 		size += int64(len(content))
 	}
