@@ -33,11 +33,12 @@ const (
 
 // The controls of holdfast.
 const (
-	ControlImages  Control = "Images"
-	ControlDevices Control = "Devices"
-	ControlLimits  Control = "Limits"
-	ControlTenant  Control = "Tenant"
-	ControlSecrets Control = "Secrets"
+	ControlImages   Control = "Images"
+	ControlDevices  Control = "Devices"
+	ControlLimits   Control = "Limits"
+	ControlTenant   Control = "Tenant"
+	ControlSecrets  Control = "Secrets"
+	ControlNetworks Control = "Networks"
 )
 
 // Violation is one thing a workload asks for that it may not have.
@@ -71,6 +72,7 @@ func (p *Policy) Admit(w Workload) []Violation {
 	a.image(w.Image)
 	a.security(w)
 	a.host(w)
+	a.networks(w)
 	a.secrets(w)
 	a.share(w)
 	return a.violations

@@ -42,6 +42,9 @@ func TestPolicy_Admit(t *testing.T) {
 	capability := func(name string) func(*workload) {
 		return func(w *workload) { w.Security.CapAdd = []string{name} }
 	}
+	ports := func(ports ...edge.Port) func(*workload) {
+		return func(w *workload) { w.Ports = ports }
+	}
 	paths := func(listed ...string) func(*policy) {
 		return func(p *policy) { p.Security.HostPaths = listed }
 	}
@@ -101,6 +104,26 @@ func TestPolicy_Admit(t *testing.T) {
 			devices("/dev/video0"),
 			edge.Violation{Control: edge.ControlDevices, Field: "devices[0].host", Asked: "/dev/video0", Allow: "security.hostPaths: [/dev/video0]"},
 			paths("/dev/video0"),
+		},
+		"HostPort": {
+			ports(edge.Port{Host: "0.0.0.0", Port: 8080, Target: 80}),
+			edge.Violation{Control: edge.ControlHostPorts, Field: "ports[0]", Asked: "0.0.0.0:8080", Allow: `security.hostPorts: ["0.0.0.0:8080"]`},
+			func(p *policy) { p.Security.HostPorts = []string{"0.0.0.0:8080"} },
+		},
+		"HostPortAtOneOfAll": {
+			ports(edge.Port{Port: 8081, Target: 80}, edge.Port{Host: "192.0.2.7", Port: 8080, Target: 80}),
+			edge.Violation{Control: edge.ControlHostPorts, Field: "ports[1]", Asked: "192.0.2.7:8080", Allow: `security.hostPorts: ["192.0.2.7:8080"]`},
+			func(p *policy) { p.Security.HostPorts = []string{"192.0.2.7:8081", "0.0.0.0:8080"} },
+		},
+		"Outward": {
+			func(w *workload) { w.Networks, w.Outward = []string{"lan"}, []string{"lan"} },
+			edge.Violation{Control: edge.ControlNetworks, Field: "outward[0]", Asked: "leads outside", Allow: "security.outward: allow"},
+			func(p *policy) { p.Security.Outward = edge.Allow },
+		},
+		"Link": {
+			func(w *workload) { w.Links = []string{"plant"} },
+			edge.Violation{Control: edge.ControlNetworks, Field: "links[0]", Asked: "which apps share", Allow: "security.links: {plant: [line]}"},
+			func(p *policy) { p.Security.Links = edge.Links{"plant": {"office", "line"}} },
 		},
 		"SecretOfNode": {
 			func(w *workload) { w.Secrets = []edge.Secret{{Name: "db"}} },

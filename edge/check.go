@@ -137,6 +137,7 @@ func (p *Policy) checkSecurity(c *checker) {
 		_, known := Capability(given)
 		c.require(known, fmt.Sprintf("security.capabilities[%d]", i), quoteShort(given)+" is not a capability")
 	}
+	s.checkNetworks(c)
 	for i, name := range s.HostPaths {
 		c.require(isPlainPath(name), fmt.Sprintf("security.hostPaths[%d]", i), quoteShort(name)+" is not an absolute path without . and ..")
 	}

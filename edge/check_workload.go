@@ -24,6 +24,7 @@ func (p *Policy) checkWorkloads(c *checker) {
 	}
 	p.checkTotals(c)
 	p.checkDependencies(c)
+	p.checkNetworks(c)
 }
 
 // checkAdmission finds a workload that the security of its own policy forbids. Images
@@ -32,6 +33,7 @@ func (p *Policy) checkAdmission(c *checker, w Workload, at string) {
 	a := admission{policy: p}
 	a.security(w)
 	a.host(w)
+	a.networks(w)
 	a.secrets(w)
 	for _, v := range a.violations {
 		c.require(false, at+"."+v.Field, v.detail())
@@ -47,6 +49,7 @@ func (w Workload) check(c *checker, at string) {
 	c.require(w.Tenant == "" || IsName(w.Tenant) || w.Tenant == DefaultTenant, at+".tenant", nameRule)
 	InstanceLimits{w.Limits.CPUs, Size(w.Limits.Memory), w.Limits.Pids}.check(c, at+".limits.")
 	w.checkRequest(c, at+".request.")
+	c.require(w.IOWeight == 0 || w.IOWeight >= 10 && w.IOWeight <= 1000, at+".ioWeight", fmt.Sprintf("%d is not between 10 and 1000", w.IOWeight))
 	w.checkHost(c, at+".")
 	for i, secret := range w.Secrets {
 		c.require(secret.Version == "", fmt.Sprintf("%s.secrets[%d].version", at, i), "is for the node to say")

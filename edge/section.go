@@ -73,7 +73,13 @@ type SecurityPolicy struct {
 	Capabilities []string    `json:"capabilities,omitempty"` // that may be added, beside NET_BIND_SERVICE
 	HostPaths    []string    `json:"hostPaths,omitempty"`    // files, folders and devices of the host that may be mounted, with all below them
 	Secrets      []string    `json:"secrets,omitempty"`      // of the node itself that workloads may be told, beside those the policy holds
+	HostPorts    []string    `json:"hostPorts,omitempty"`    // ADDRESS:PORT of the node where workloads may answer, beside its loopback
+	Outward      Permission  `json:"outward,omitempty"`      // networks of apps may lead outside
+	Links        Links       `json:"links,omitempty"`        // networks between apps, each with the apps that may be on it
 }
+
+// Links says which apps may be on which networks that apps share.
+type Links map[string][]string
 
 // PinDigest names images by what they contain. It is the only way of pinning, and
 // holds also where nothing is said.

@@ -23,9 +23,12 @@ type Workload struct {
 	WorkingDir string   `json:"workingDir,omitempty"`
 	User       string   `json:"user,omitempty"` // uid[:gid] or names of the image; empty takes the image's if it is not root
 
-	Tenant   string   `json:"tenant,omitempty"` // whose share it uses; empty: DefaultTenant
-	Limits   Limits   `json:"limits"`
-	Request  Request  `json:"request,omitzero"`
+	Tenant  string  `json:"tenant,omitempty"` // whose share it uses; empty: DefaultTenant
+	Limits  Limits  `json:"limits"`
+	Request Request `json:"request,omitzero"`
+	// IOWeight is the instance's part of the disk beside others that want it, from 10 to
+	// 1000; 0: the kernel's default. Where the kernel has no such weights it says nothing.
+	IOWeight int      `json:"ioWeight,omitempty"`
 	Security Security `json:"security"`
 	Tmpfs    []Tmpfs  `json:"tmpfs,omitempty"`
 	Binds    []Bind   `json:"binds,omitempty"`
@@ -36,6 +39,14 @@ type Workload struct {
 	// other, by the names of their workloads; nothing else is reached from there: not the
 	// host, not another app, nothing outside. None: no network.
 	Networks []string `json:"networks,omitempty"`
+	// Outward are those of its networks that lead outside too: to whatever the node itself
+	// reaches, but never to the node, nor from there inward.
+	Outward []string `json:"outward,omitempty"`
+	// Links are networks that it shares with other apps, by names of the node's. Others are
+	// called NAME.APP there.
+	Links []string `json:"links,omitempty"`
+	// Ports of its instances that the node answers at, whatever networks they are on.
+	Ports []Port `json:"ports,omitempty"`
 
 	Restart    RestartPolicy `json:"restart"`
 	StopSignal string        `json:"stopSignal,omitempty"` // empty: the image's, else SIGTERM
@@ -167,10 +178,12 @@ type shape struct {
 	Privileged bool     `json:"privileged,omitempty"`
 	Binds      []Bind   `json:"binds,omitempty"`
 	Devices    []Device `json:"devices,omitempty"`
+	IOWeight   int      `json:"ioWeight,omitempty"`
 
 	Secrets []secretShape `json:"secrets,omitempty"`
 	Volumes []Volume      `json:"volumes,omitempty"`
 	Network *netShape     `json:"network,omitempty"`
+	Ports   []Port        `json:"ports,omitempty"`
 
 	// Of a model server: what is mounted, and what it is expected to answer.
 	Models      []string      `json:"models,omitempty"`
@@ -184,6 +197,8 @@ type netShape struct {
 	App      string   `json:"app"`
 	Name     string   `json:"name"`
 	Networks []string `json:"networks"`
+	Outward  []string `json:"outward,omitempty"`
+	Links    []string `json:"links,omitempty"`
 }
 
 // SpecHash identifies what an instance is made from: two instances of a workload
@@ -197,11 +212,11 @@ func (w Workload) SpecHash() string {
 		CapAdd: w.Security.CapAdd, WriteRoot: w.Security.WritableRoot, Root: w.Security.RunAsRoot,
 		HostNet: w.Security.HostNetwork, Privileged: w.Security.Privileged,
 		Tmpfs: w.Tmpfs, Binds: w.Binds, Devices: w.Devices, StopSignal: w.StopSignal,
-		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory,
-		Secrets: secretShapes(w.Secrets), Volumes: w.Volumes,
+		ReqCPUs: w.Request.CPUs, ReqMemory: w.Request.Memory, IOWeight: w.IOWeight,
+		Secrets: secretShapes(w.Secrets), Volumes: w.Volumes, Ports: w.Ports,
 	}
-	if len(w.Networks) > 0 {
-		s.Network = &netShape{w.App, w.Name, w.Networks}
+	if w.Connected() {
+		s.Network = &netShape{w.App, w.Name, w.Networks, w.Outward, w.Links}
 	}
 	if w.Serve != nil {
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint

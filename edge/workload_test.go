@@ -90,6 +90,9 @@ func TestWorkload_SpecHash(t *testing.T) {
 		"Secret":       func(w *edge.Workload) { w.Secrets = []edge.Secret{{Name: "a"}} },
 		"Volume":       func(w *edge.Workload) { w.Volumes = []edge.Volume{{Name: "a", Target: "/a"}} },
 		"Network":      func(w *edge.Workload) { w.Networks = []string{"a"} },
+		"Outward":      func(w *edge.Workload) { w.Networks, w.Outward = []string{"a"}, []string{"a"} },
+		"Link":         func(w *edge.Workload) { w.Links = []string{"a"} },
+		"Port":         func(w *edge.Workload) { w.Ports = []edge.Port{{Port: 80, Target: 80}} },
 		"NoModel":      func(w *edge.Workload) { w.Serve = nil },
 	} {
 		w := sample()
