@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Fill gives a workload what the policy says where it says nothing itself: its tenant,
@@ -46,6 +47,10 @@ func (a *admission) share(w Workload) {
 		a.require(total.cpus <= may.CPU+slack, ControlTenant, "limits.cpus",
 			total.cores()+" cores for the workloads of tenant "+group+" together", "tenants."+group+".cpu: "+total.cores())
 	}
+	if may.Instances > 0 && w.Replicas > 0 {
+		a.require(total.instances <= float64(may.Instances), ControlTenant, "replicas",
+			total.count()+" instances of the workloads of tenant "+group+" together", "tenants."+group+".instances: "+total.count())
+	}
 }
 
 // slack is for sums of cores such as 0.1, which no binary number is.
@@ -64,8 +69,20 @@ func (p *Policy) shareOf(tenant string) string {
 
 // total is what workloads use together. Its numbers are not whole, for they cannot
 // overflow then.
-type total struct{ memory, cpus float64 }
+type total struct {
+	memory, cpus, instances float64
+	parts                   []part
+}
 
+// part is what one workload adds.
+type part struct {
+	key    string
+	of     Workload
+	memory float64
+	cpus   float64
+}
+
+func (t total) count() string { return fmt.Sprintf("%.0f", t.instances) }
 func (t total) size() string  { return Size(min(t.memory, maxSafeInteger)).String() }
 func (t total) cores() string { return fmt.Sprintf("%.4g", t.cpus) }
 
@@ -80,8 +97,9 @@ func (p *Policy) total(group string, more *Workload) total {
 	sum := total{}
 	for _, w := range all {
 		if w = p.Fill(w); p.shareOf(w.Tenant) == group {
-			sum.memory += float64(w.Replicas) * float64(w.Limits.Memory)
-			sum.cpus += float64(w.Replicas) * w.cpus()
+			p := part{w.Key(), w, float64(w.Replicas) * float64(w.Limits.Memory), float64(w.Replicas) * w.cpus()}
+			sum.memory, sum.cpus, sum.instances = sum.memory+p.memory, sum.cpus+p.cpus, sum.instances+float64(w.Replicas)
+			sum.parts = append(sum.parts, p)
 		}
 	}
 	return sum
@@ -90,10 +108,28 @@ func (p *Policy) total(group string, more *Workload) total {
 // checkTotals holds the workloads of the policy against its own tenants.
 func (p *Policy) checkTotals(c *checker) {
 	for _, name := range sorted(p.Tenants) {
-		may, sum := p.Tenants[name], p.total(name, nil)
-		c.require(may.Memory == 0 || sum.memory <= float64(may.Memory), "tenants."+name+".memory",
-			fmt.Sprintf("its workloads may use %s together, more than %s", sum.size(), may.Memory))
-		c.require(may.CPU == 0 || sum.cpus <= may.CPU+slack, "tenants."+name+".cpu",
-			fmt.Sprintf("%s cores are set aside for its workloads together, more than %v", sum.cores(), may.CPU))
+		may, sum, at := p.Tenants[name], p.total(name, nil), "tenants."+name
+		c.require(may.Memory == 0 || sum.memory <= float64(may.Memory), at+".memory",
+			fmt.Sprintf("its workloads may use %s together, more than %s: %s; raise it, or lower replicas or limits.memory", sum.size(), may.Memory,
+				sum.largest(func(p part) float64 { return p.memory }, func(w Workload) string { return Size(w.Limits.Memory).String() })))
+		c.require(may.CPU == 0 || sum.cpus <= may.CPU+slack, at+".cpu",
+			fmt.Sprintf("%s cores are set aside for its workloads together, more than %v: %s; raise it, or lower replicas or what they set aside", sum.cores(), may.CPU,
+				sum.largest(func(p part) float64 { return p.cpus }, func(w Workload) string { return fmt.Sprintf("%.4g", w.cpus()) })))
+		c.require(may.Instances == 0 || sum.instances <= float64(may.Instances), at+".instances",
+			fmt.Sprintf("its workloads have %s instances together, more than %d; raise it, or lower replicas", sum.count(), may.Instances))
 	}
+}
+
+// largest names the workloads that add most, each with how many times what.
+func (t total) largest(by func(part) float64, each func(Workload) string) string {
+	const most = 3
+	parts := slices.SortedStableFunc(slices.Values(t.parts), func(a, b part) int { return cmp.Compare(by(b), by(a)) })
+	var words []string
+	for _, p := range parts[:min(most, len(parts))] {
+		words = append(words, fmt.Sprintf("%s %d × %s", p.key, p.of.Replicas, each(p.of)))
+	}
+	if len(parts) > most {
+		words = append(words, "…")
+	}
+	return strings.Join(words, ", ")
 }

@@ -12,7 +12,7 @@ import (
 // governed is a policy that relaxes nothing, with one workload of tenant vision.
 func governed() *edge.Policy {
 	return &edge.Policy{
-		Tenants: map[string]edge.TenantPolicy{"vision": {CPU: 1, Memory: 512 << 20}, edge.DefaultTenant: {Memory: 128 << 20}},
+		Tenants: map[string]edge.TenantPolicy{"vision": {CPU: 1, Memory: 512 << 20}, "crew": {Instances: 3}, edge.DefaultTenant: {Memory: 128 << 20}},
 		Limits: edge.LimitsPolicy{
 			Default:        edge.InstanceLimits{CPUs: 0.5, Memory: 128 << 20, Pids: 64},
 			DefaultRequest: edge.InstanceLimits{CPUs: 0.2, Memory: 64 << 20},
@@ -155,6 +155,11 @@ func TestPolicy_Admit(t *testing.T) {
 			edge.Violation{Control: edge.ControlTenant, Field: "limits.cpus", Asked: "1.1 cores", Allow: "tenants.vision.cpu: 1.1"},
 			func(p *policy) { p.Tenants["vision"] = edge.TenantPolicy{CPU: 1.1} },
 		},
+		"TenantInstances": {
+			func(w *workload) { w.Tenant, w.Replicas = "crew", 4 },
+			edge.Violation{Control: edge.ControlTenant, Field: "replicas", Asked: "4 instances", Allow: "tenants.crew.instances: 4"},
+			func(p *policy) { p.Tenants["crew"] = edge.TenantPolicy{Instances: 4} },
+		},
 		"TenantNeedsLimit": {
 			func(w *workload) { w.Tenant = "" },
 			edge.Violation{Control: edge.ControlLimits, Field: "limits.memory", Asked: "without a limit", Allow: "limits.default.memory"},
@@ -281,11 +286,14 @@ func TestPolicy_CheckWorkloads(t *testing.T) {
 		"TenantName":        {`"tenant": "vision", "limits"`, `"tenant": "a/b", "limits"`, "workloads[0].tenant"},
 		"TenantTotal":       {`"memory": 134217728`, `"memory": 536870913`, "tenants.vision.memory"},
 		"TenantTotalCPU":    {surface, given(`"request": {"cpus": 0.5}, "replicas": 4`), "tenants.vision.cpu"},
+		"TenantInstances":   {`"instances": 3`, `"instances": -1`, "tenants.vision.instances"},
+		"TenantReplicas":    {surface, given(`"request": {"cpus": 0.1}, "replicas": 4`), "tenants.vision.instances"},
+		"IOWeight":          {surface, given(`"ioWeight": 9`), "workloads[0].ioWeight"},
 		"CapabilityName":    {`["NET_ADMIN"]`, `["NET_ADMINS"]`, "security.capabilities[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(document, test.old, test.new, 1)
-			if name == "TenantTotalCPU" {
+			if name == "TenantTotalCPU" || name == "TenantReplicas" {
 				text = strings.Replace(text, `"replicas": 1, "entrypoint": null, "command": []`, `"entrypoint": null, "command": []`, 1)
 			}
 			_, err := edge.DecodePolicy([]byte(text))

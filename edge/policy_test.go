@@ -21,7 +21,7 @@ const document = `{
  "metadata": {"name": "line-3", "version": 42, "audience": {"group": "line-3"}},
  "lease": {"hours": 720, "boots": 200, "onExpiry": "degrade"},
  "classes": {"urgent": {"deadline": "100ms", "queue": 64, "firm": true}, "normal": {"deadline": "1s"}, "batch": {"deadline": "10m"}},
- "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "rate": "50/s", "burst": 100, "models": ["surface", "surface-lite"], "classes": ["urgent", "batch"]}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
+ "tenants": {"vision": {"cpu": 1.5, "memory": "512Mi", "instances": 3, "rate": "50/s", "burst": 100, "models": ["surface", "surface-lite"], "classes": ["urgent", "batch"]}, "_default": {"cpu": 0.25, "memory": "128Mi"}},
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
  "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "runAsRoot": "deny", "capabilities": ["NET_ADMIN"], "hostPaths": ["/dev/video0"], "secrets": ["site-db"], "hostPorts": ["0.0.0.0:8080"], "outward": "deny", "links": {"plant": ["line-3", "office"]}},
  "secrets": {"camera": {"sealed": "YWdlLWVuY3J5cHRpb24ub3JnL3YxCg=="}},
@@ -57,7 +57,7 @@ func TestPolicy_Decode(t *testing.T) {
 	t.Run("Values", func(t *testing.T) {
 		vision, _ := policy.Tenant("vision")
 		want := edge.TenantPolicy{
-			CPU: 1.5, Memory: 512 << 20, Rate: edge.Rate{Count: 50, Per: time.Second}, Burst: 100,
+			CPU: 1.5, Memory: 512 << 20, Instances: 3, Rate: edge.Rate{Count: 50, Per: time.Second}, Burst: 100,
 			Models: []string{"surface", "surface-lite"}, Classes: []edge.Class{edge.Urgent, edge.Batch},
 		}
 		if got := vision; !reflect.DeepEqual(got, want) {
@@ -127,7 +127,7 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"ClassDeadline":      {`"10m"`, `"-1s"`, "classes.batch.deadline"},
 		"TenantCPU":          {`"cpu": 1.5`, `"cpu": -1`, "tenants.vision.cpu"},
 		"TenantCPUText":      {`"cpu": 1.5`, `"cpu": "much"`, "tenants.vision.cpu"},
-		"TenantMemory":       {`"512Mi", "rate"`, `"512MB", "rate"`, "tenants.vision.memory"},
+		"TenantMemory":       {`"512Mi", "instances": 3, "rate"`, `"512MB", "rate"`, "tenants.vision.memory"},
 		"TenantRate":         {`"50/s"`, `"50"`, "tenants.vision.rate"},
 		"TenantName":         {`"vision": {`, `"a/b": {`, "tenants.a/b"},
 		"BurstWithoutRate":   {`"rate": "50/s", `, ``, "tenants.vision.burst"},

@@ -12,12 +12,18 @@ const DefaultTenant = "_default"
 type TenantPolicy struct {
 	CPU    float64 `json:"cpu,omitempty"`    // CPU seconds a second
 	Memory Size    `json:"memory,omitempty"` // of its workloads together
-	Rate   Rate    `json:"rate,omitzero"`    // tasks
-	Burst  int     `json:"burst,omitempty"`  // tasks at once above the rate; 0: as many as the rate has in a second, at least one
+	// Instances are how many its workloads may have together, one more of each that is
+	// being replaced left aside.
+	Instances int  `json:"instances,omitempty"`
+	Rate      Rate `json:"rate,omitzero"`   // tasks
+	Burst     int  `json:"burst,omitempty"` // tasks at once above the rate; 0: as many as the rate has in a second, at least one
 
 	Models  []string `json:"models,omitempty"`  // it may ask, variants by their own names; empty: all
 	Classes []Class  `json:"classes,omitempty"` // its tasks may have; empty: all
 }
+
+// maxInstances is beyond what any gateway holds; catches a slip.
+const maxInstances = 10_000
 
 // TenantReport is how one entry of the policy's tenants stands. All tenants that are
 // not named share the entry of DefaultTenant.
@@ -53,6 +59,7 @@ func (p *Policy) checkTenants(c *checker) {
 func (t TenantPolicy) check(c *checker, at string, served map[string]bool) {
 	c.number(t.CPU, maxCores, at+".cpu")
 	c.require(t.Memory >= 0, at+".memory", "is below zero")
+	c.count(t.Instances, 0, maxInstances, at+".instances")
 	c.require(t.Rate == Rate{} || t.Rate.Count > 0 && t.Rate.Per > 0, at+".rate", "must be above zero")
 	c.count(t.Burst, 0, maxQueue, at+".burst")
 	c.require(t.Burst == 0 || t.Rate.Count > 0, at+".burst", "needs a rate")

@@ -7,9 +7,11 @@ const attributes = `: configs include jobs models name networks secrets services
 networks.*: attachable driver driver_opts enable_ipv4 enable_ipv6 external internal ipam labels name
 secrets.*: driver driver_opts environment external file labels name template_driver
 services.*: annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment expose extends external_links extra_hosts gpus group_add healthcheck hostname image init ipc isolation label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_start pre_stop privileged profiles provider pull_policy pull_refresh_after read_only restart runtime scale secrets security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits umask use_api_socket user userns_mode uts volumes volumes_from working_dir
+services.*.blkio_config: device_read_bps device_read_iops device_write_bps device_write_iops weight weight_device
 services.*.deploy: endpoint_mode labels mode placement replicas resources restart_policy rollback_config update_config
 services.*.deploy.resources: limits reservations
 services.*.deploy.resources.limits: cpus memory pids
+services.*.deploy.resources.reservations: cpus devices generic_resources memory
 services.*.deploy.update_config: delay failure_action max_failure_ratio monitor order parallelism
 services.*.healthcheck: disable interval retries start_interval start_period test timeout
 volumes.*: driver driver_opts external labels name

@@ -28,7 +28,8 @@ type config struct {
 	CPUs                                 float32
 	MemLimit                             types.UnitBytes
 	PidsLimit                            int64
-	Limits                               *limitsConfig // of deploy.resources
+	Limits, SetAside                     *limitsConfig // of deploy.resources
+	BlkioWeight                          int64
 	Extension                            map[string]any
 }
 
@@ -85,11 +86,8 @@ func (d decoder) config(app string) config {
 		c.StopGracePeriod = new(types.Duration)
 		d.into(c.StopGracePeriod, "stop_grace_period")
 	}
-	if d.at.at(limitsPath()...) != nil {
-		c.Limits = &limitsConfig{Pids: d.whole(limitsPath("pids")...)}
-		d.into(&c.Limits.CPUs, limitsPath("cpus")...)
-		d.into(&c.Limits.Memory, limitsPath("memory")...)
-	}
+	c.Limits, c.SetAside = d.resources("limits"), d.resources("reservations")
+	c.BlkioWeight = d.whole("blkio_config", "weight")
 	c.Extension, _ = d.values[extensionKey].(map[string]any) // absent: nil
 	c.Environment.Resolve(func(name string) (string, bool) {
 		if name == "COMPOSE_PROJECT_NAME" { // set by Compose itself, here and not in ${…}
@@ -114,11 +112,24 @@ func (d decoder) checkVariables() {
 	}
 }
 
-func limitsPath(key ...string) []string {
-	return append([]string{"deploy", "resources", "limits"}, key...)
+// resources reads what deploy says of them: the limits, or what is set aside.
+func (d decoder) resources(kind string) *limitsConfig {
+	if d.at.at(resourcesPath(kind)...) == nil {
+		return nil
+	}
+	r := &limitsConfig{Pids: d.whole(resourcesPath(kind, "pids")...)}
+	d.into(&r.CPUs, resourcesPath(kind, "cpus")...)
+	d.into(&r.Memory, resourcesPath(kind, "memory")...)
+	return r
 }
 
 // value finds the value below keys; what is not there is nil.
+func resourcesPath(kind string, key ...string) []string {
+	return append([]string{"deploy", "resources", kind}, key...)
+}
+
+func limitsPath(key ...string) []string { return resourcesPath("limits", key...) }
+
 func (d decoder) value(keys ...string) any {
 	var value any = d.values
 	for _, key := range keys {

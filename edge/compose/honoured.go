@@ -21,10 +21,11 @@ const each = "*"
 // honoured is the whole list.
 func honoured() rule {
 	limits := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}, "pids": {shape: whole}}
+	setAside := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}}
 	deploy := map[string]rule{
 		"replicas":      {shape: whole},
 		"update_config": {below: map[string]rule{"parallelism": {shape: whole}, "order": {shape: text}, "delay": {shape: text}}},
-		"resources":     {below: map[string]rule{"limits": {below: limits}}},
+		"resources":     {below: map[string]rule{"limits": {below: limits}, "reservations": {below: setAside}}},
 	}
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
@@ -50,7 +51,8 @@ func honoured() rule {
 		"depends_on": {shape: dependencies}, "healthcheck": {below: health},
 		"restart": {shape: text}, "stop_signal": {shape: text}, "stop_grace_period": {shape: text},
 		"scale": {shape: whole}, "cpus": {shape: number}, "mem_limit": {shape: number}, "pids_limit": {shape: whole},
-		"deploy": {below: deploy}, extensionKey: {below: extension},
+		"blkio_config": {below: map[string]rule{"weight": {shape: plainWhole}}},
+		"deploy":       {below: deploy}, extensionKey: {below: extension},
 	}
 	return rule{below: map[string]rule{
 		"name":     {shape: text},

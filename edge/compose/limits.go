@@ -49,6 +49,48 @@ func (s service) limits() edge.Limits {
 	return limits
 }
 
+// request reads deploy.resources.reservations, which never are above the limits.
+func (s service) request(limits edge.Limits) edge.Request {
+	if s.config.SetAside == nil {
+		return edge.Request{}
+	}
+	request := edge.Request{CPUs: widen(s.config.SetAside.CPUs.Value()), Memory: int64(s.config.SetAside.Memory)}
+	if at := s.at.at(resourcesPath("reservations", "cpus")...); at != nil {
+		s.within(at, request.CPUs, 0.01, maxCPUs, "write cores from 0.01 to 1024")
+		s.beneath(at, request.CPUs, limits.CPUs)
+	}
+	if at := s.at.at(resourcesPath("reservations", "memory")...); at != nil {
+		s.within(at, float64(request.Memory), minMemory, maxMemory, "write a size from 4M to 1024G, such as 64M")
+		s.beneath(at, float64(request.Memory), float64(limits.Memory))
+	}
+	return request
+}
+
+func (s service) within(at *node, value, low, high float64, remedy string) {
+	if !(value >= low && value <= high) {
+		s.add(at, quote(at.text)+" is out of bounds", remedy+"; leave it out where nothing is set aside")
+	}
+}
+
+// beneath holds what is set aside to a limit, of which 0 is none.
+func (s service) beneath(at *node, value, limit float64) {
+	if limit > 0 && value > limit {
+		s.add(at, quote(at.text)+" is above the limit", "set less aside, or raise deploy.resources.limits")
+	}
+}
+
+// Bounds of weights of the disk, as Compose has them.
+const minWeight, maxWeight = 10, 1000
+
+// ioWeight reads blkio_config.weight.
+func (s service) ioWeight() int {
+	weight := s.config.BlkioWeight
+	if at := s.at.at("blkio_config", "weight"); at != nil && (weight < minWeight || weight > maxWeight) {
+		s.add(at, quote(at.text)+" is out of bounds", "write a number from 10 to 1000; leave it out for the kernel's default")
+	}
+	return int(weight)
+}
+
 // given finds where a limit is written, if it is.
 func (s service) given(deploy, short string) *node {
 	if at := s.at.at(limitsPath(deploy)...); at != nil {

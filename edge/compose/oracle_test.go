@@ -102,3 +102,10 @@ func converted(at *node, from types.ServiceConfig) config {
 // NormalName is the name Load makes of a text, and ComposeName the one Compose does.
 func NormalName(text string) string  { return normalName(text) }
 func ComposeName(text string) string { return loader.NormalizeProjectName(text) }
+	if d := from.Deploy; d != nil && d.Resources.Reservations != nil {
+		r := d.Resources.Reservations
+		to.SetAside = &limitsConfig{CPUs: r.NanoCPUs, Memory: r.MemoryBytes}
+	}
+	if from.BlkioConfig != nil {
+		to.BlkioWeight = int64(from.BlkioConfig.Weight)
+	}

@@ -17,6 +17,7 @@ const (
 	text                      // text
 	number                    // a number, or text that compose-go turns into one
 	whole                     // a whole number, or such text
+	plainWhole                // a whole number that is no text
 	truth                     // true or false
 	texts                     // a list of texts
 	textOrTexts               // one, or a list
@@ -31,7 +32,7 @@ const (
 // String is what a person is told to write.
 func (s shape) String() string {
 	return [...]string{
-		anything: "a value", text: "text; what looks like anything else needs quotes", number: "a finite number", whole: "a whole number",
+		anything: "a value", text: "text; what looks like anything else needs quotes", number: "a finite number", whole: "a whole number", plainWhole: "a whole number, which a variable cannot give",
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
 		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names", memberships: "a list of names",
@@ -49,6 +50,8 @@ func (s shape) fits(n *node) bool {
 		return isText(n) || n.tag == "!!int"
 	case truth:
 		return n.kind == yaml.ScalarNode && (n.text == "true" || n.text == "false")
+	case plainWhole:
+		return n.tag == "!!int"
 	case texts:
 		return areTexts(n)
 	case textOrTexts:
