@@ -123,13 +123,13 @@ func (d decoder) resources(kind string) *limitsConfig {
 	return r
 }
 
-// value finds the value below keys; what is not there is nil.
 func resourcesPath(kind string, key ...string) []string {
 	return append([]string{"deploy", "resources", kind}, key...)
 }
 
 func limitsPath(key ...string) []string { return resourcesPath("limits", key...) }
 
+// value finds the value below keys; what is not there is nil.
 func (d decoder) value(keys ...string) any {
 	var value any = d.values
 	for _, key := range keys {

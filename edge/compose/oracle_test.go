@@ -96,12 +96,6 @@ func converted(at *node, from types.ServiceConfig) config {
 		l := d.Resources.Limits
 		to.Limits = &limitsConfig{CPUs: l.NanoCPUs, Memory: l.MemoryBytes, Pids: l.Pids}
 	}
-	return to
-}
-
-// NormalName is the name Load makes of a text, and ComposeName the one Compose does.
-func NormalName(text string) string  { return normalName(text) }
-func ComposeName(text string) string { return loader.NormalizeProjectName(text) }
 	if d := from.Deploy; d != nil && d.Resources.Reservations != nil {
 		r := d.Resources.Reservations
 		to.SetAside = &limitsConfig{CPUs: r.NanoCPUs, Memory: r.MemoryBytes}
@@ -109,3 +103,9 @@ func ComposeName(text string) string { return loader.NormalizeProjectName(text) 
 	if from.BlkioConfig != nil {
 		to.BlkioWeight = int64(from.BlkioConfig.Weight)
 	}
+	return to
+}
+
+// NormalName is the name Load makes of a text, and ComposeName the one Compose does.
+func NormalName(text string) string  { return normalName(text) }
+func ComposeName(text string) string { return loader.NormalizeProjectName(text) }

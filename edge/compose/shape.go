@@ -48,10 +48,10 @@ func (s shape) fits(n *node) bool {
 		return isText(n) && !isNoNumber(n.text) || isFinite(n)
 	case whole:
 		return isText(n) || n.tag == "!!int"
-	case truth:
-		return n.kind == yaml.ScalarNode && (n.text == "true" || n.text == "false")
 	case plainWhole:
 		return n.tag == "!!int"
+	case truth:
+		return n.kind == yaml.ScalarNode && (n.text == "true" || n.text == "false")
 	case texts:
 		return areTexts(n)
 	case textOrTexts:

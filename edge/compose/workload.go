@@ -42,7 +42,6 @@ func (s service) workload(app string) edge.Workload {
 		Probes: s.probes(), DependsOn: s.dependsOn(), Update: s.update(),
 	}
 	w.Request, w.IOWeight = s.request(w.Limits), s.ioWeight()
-	w.Networks, w.Outward, w.Links = s.networks()
 	w.Serve, w.Security.RunAsRoot = s.extension()
 	w.Security.CapAdd = s.capabilities()
 	w.Security.WritableRoot = s.at.at("read_only") != nil && !s.config.ReadOnly
