@@ -261,6 +261,15 @@ func relaxed(w edge.Workload) string {
 	for _, device := range w.Devices {
 		words = append(words, device.Host)
 	}
+	for _, port := range w.Ports {
+		words = append(words, port.String())
+	}
+	for _, network := range w.Outward {
+		words = append(words, network+" outward")
+	}
+	for _, link := range w.Links {
+		words = append(words, link+" shared")
+	}
 	return strings.Join(words, " ")
 }
 

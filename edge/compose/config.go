@@ -20,6 +20,7 @@ type config struct {
 	Devices                              []device
 	Secrets                              []confidence
 	Networks                             []string
+	Ports                                []port
 	StopGracePeriod                      *types.Duration
 	HealthCheck                          *types.HealthCheckConfig
 	DependsOn                            []dependency // by name
@@ -72,7 +73,7 @@ func (d decoder) config(app string) config {
 		CapAdd: last(d.entries("cap_add")), CapDrop: last(d.entries("cap_drop")),
 		SecurityOpt: d.entries("security_opt"), Tmpfs: last(d.entries("tmpfs")),
 		ReadOnly: d.truth("read_only"), Privileged: d.truth("privileged"),
-		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(), Networks: d.networks(),
+		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(), Networks: d.networks(), Ports: d.ports(),
 		HealthCheck: d.healthCheck(), DependsOn: d.dependencies(), Update: d.update(),
 		Scale: d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
 		CPUs: d.cpus("cpus"), PidsLimit: d.whole("pids_limit"),

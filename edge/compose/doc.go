@@ -22,6 +22,9 @@
 //     empty is meant. Only the environment handed in counts, no .env file.
 //   - volumes are binds of absolute paths, and what is mounted below a source stays out.
 //     A device's node belongs to the user of the instance.
+//   - networks lead nowhere but where the file says so: internal: true or false, or
+//     external: true for one that apps share. Without networks there is none.
+//   - a published port answers on the node's loopback where no address is named.
 //   - only one file is read: no include, extends, env_file, and nothing remote.
 //
 // A file may also hold several projects beside other things, as a policy does: see

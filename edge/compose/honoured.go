@@ -47,7 +47,7 @@ func honoured() rule {
 		"read_only": {shape: truth}, "cap_add": {shape: texts}, "cap_drop": {shape: texts},
 		"security_opt": {shape: texts}, "tmpfs": {shape: textOrTexts}, "network_mode": {shape: text},
 		"privileged": {shape: truth}, "devices": {shape: texts}, "volumes": {shape: mounts},
-		"secrets": {shape: confidences}, "networks": {shape: memberships},
+		"secrets": {shape: confidences}, "networks": {shape: memberships}, "ports": {shape: portList},
 		"depends_on": {shape: dependencies}, "healthcheck": {below: health},
 		"restart": {shape: text}, "stop_signal": {shape: text}, "stop_grace_period": {shape: text},
 		"scale": {shape: whole}, "cpus": {shape: number}, "mem_limit": {shape: number}, "pids_limit": {shape: whole},
@@ -59,7 +59,7 @@ func honoured() rule {
 		"version":  {}, // obsolete; Compose says it has no meaning
 		"services": {below: map[string]rule{each: {below: service}}},
 		"volumes":  {below: map[string]rule{each: {empty: true, below: map[string]rule{"external": {shape: truth}}}}},
-		"networks": {below: map[string]rule{each: {empty: true, below: map[string]rule{"internal": {shape: truth}}}}},
+		"networks": {below: map[string]rule{each: {empty: true, below: map[string]rule{"internal": {shape: truth}, "external": {shape: truth}, "name": {shape: text}}}}},
 		"secrets":  {below: map[string]rule{each: {below: map[string]rule{"external": {shape: truth}, "name": {shape: text}}}}},
 	}}
 }

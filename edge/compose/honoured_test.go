@@ -43,7 +43,11 @@ func TestValues_AgreeWithCompose(t *testing.T) {
 		"[{type: bind, source: /a, target: /b}]", "[{type: bind, source: /a, target: /b, read_only: true}, '/c:/d']", "[{type: bind, source: /a, target: /b, read_only: 'true'}]",
 		"[{type: bind, source: /a, target: /b, read_only: }]", "[{type: bind, source: /a, target: /b, read_only: 1}]", "[{type: bind, source: /a, target: /b, bind: {propagation: shared}}]",
 		"[{type: volume, source: a, target: /b}]", "[{type: tmpfs, target: /b}]", "[{source: /a, target: /b}]", "[{type: bind, source: 1, target: /b}]", "[{type: bind, source: /a, target: 2024-01-01}]", "host", "none", "bridge",
-		"['bb:/b', 'cc:/c:ro', 'aa:/d:rw']", "['dd:/b']", "['bb:b']", "['b:/b']", "[{type: volume, source: bb, target: /b, read_only: true}]", "[{type: volume, target: /b}]", "[{type: volume, source: /a, target: /b}]", "[bb]", "['aa:/b', '/a:/b']", "[b, a]", "{b: , a: }", "{a: {}}", "{a: {aliases: [x]}}", "[default]",
+		"['bb:/b', 'cc:/c:ro', 'aa:/d:rw']", "['dd:/b']", "['bb:b']", "['b:/b']", "[{type: volume, source: bb, target: /b, read_only: true}]", "[{type: volume, target: /b}]", "[{type: volume, source: /a, target: /b}]", "[bb]", "['aa:/b', '/a:/b']", "[b, a]", "{b: , a: }", "{a: {}}", "{a: {aliases: [x]}}", "[default]", "[a, c]", "{c: , b: }",
+		"['8080:80']", "['80']", "[80]", "['8080:80', '8081:80/tcp']", "['8080:80/udp']", "['127.0.0.1:80:80']", "['0.0.0.0:80:80', '127.0.0.2:81:80']", "['[::1]:80:80']", "['80-82:90-92']", "['80-82:90']",
+		"['80:80', '80:80']", "['80:80', '80:81']", "[{target: 80, published: 8080}]", "[{target: 80, published: '8080'}]", "[{target: 80, published: '80-90'}]", "[{target: '80', published: 80}]", "[{target: 80}]",
+		"[{target: 80, published: 80, host_ip: 127.0.0.1}]", "[{target: 80, published: 80, host_ip: '::'}]", "[{target: 80, published: 0o17}]", "[{target: 0x50, published: 1_0}]", "[{target: 80, published: 80, protocol: TCP}]", "['80:80/TCP']", "['::80:80']", "['010:80']", "['1.2.3.4::80']", "['01.2.3.4:80:80']",
+		"[{target: 80, published: 80, protocol: }]", "[{target: 80, published: , host_ip: }]", "[{target: 80, published: ' 80'}]", "[{target: 80, published: 08}]", "[{target: 80, published: 80, host_ip: 1.2}]",
 		"[{source: a}]", "[{source: a, target: b}]", "[{source: a, target: /b/c, mode: 0440}]", "[{source: a, mode: '0440'}]", "[{source: a, mode: 288}]", "[{source: a, mode: 1.5}]",
 		"[{source: a, target: }]", "[{source: a, target: ''}]", "[{source: a, mode: }]", "[{source: a}, {source: a, target: b}]", "[a, {source: a, target: /run/secrets/a}]", "[a, {source: a, target: ./b}]"}
 	accepted := 0
@@ -125,7 +129,7 @@ func TestNames_AgreeWithCompose(t *testing.T) {
 
 // document writes a service that sets one key, however deep.
 func document(key, value string) string {
-	const secrets = "secrets: {a: {external: true}, b: {external: true, name: site-b}}\nvolumes: {aa: , bb: {}, cc: {external: false}}\nnetworks: {a: {internal: true}, b: {internal: true}}\n"
+	const secrets = "secrets: {a: {external: true}, b: {external: true, name: site-b}}\nvolumes: {aa: , bb: {}, cc: {external: false}}\nnetworks: {a: {internal: true}, b: {internal: false}, c: {external: true, name: plant}}\n"
 	parts := strings.Split(key, ".")
 	open := strings.Join(parts, ": {")
 	image := "image: b, "

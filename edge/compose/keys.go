@@ -51,8 +51,10 @@ func meaningOf(path string) (value, meaning string) {
 	for _, name := range probeNames() {
 		key = strings.Replace(key, "x-holdfast."+name+".", "x-holdfast.PROBE.", 1)
 	}
-	if value, meaning := healthMeaning(key); meaning != "" {
-		return value, meaning
+	for _, of := range []func(string) (value, meaning string){healthMeaning, networkMeaning} {
+		if value, meaning := of(key); meaning != "" {
+			return value, meaning
+		}
 	}
 	for _, known := range [...]struct{ key, value, meaning string }{
 		{"name", "", "the app's name; in a policy the key below `apps`, which it must equal"},
@@ -67,14 +69,10 @@ func meaningOf(path string) (value, meaning string) {
 		{"cap_add", "", "capabilities beyond none; all but NET_BIND_SERVICE a policy must list"},
 		{"cap_drop", "", "no change: all are dropped"},
 		{"security_opt", "[no-new-privileges:true]", "no change: always so"},
-		{"network_mode", "none or host", "host gives the host's own network, which a policy must allow; none otherwise, but for networks"},
 		{"privileged", "", "true takes every restraint off, which a policy must allow; the user stays as it is"},
-		{"devices", "[HOST], [HOST:/dev/NAME] or [HOST:/dev/NAME:rw]", "devices of the host, which a policy must list; the node belongs to the instance's user"},
 		{"secrets.NAME.external", "true", "the secret comes from the policy or the node; no other kind is honoured"},
 		{"secrets.NAME.name", "a name", "what it is called there; left out: NAME"},
 		{"secrets", "[NAME] or [{source: NAME, target: FILE, mode: 0440}]", "files with secrets for the instance's user alone, in /run/secrets where no absolute target is given"},
-		{"networks.NAME.internal", "true", "a network of the app's services, which leads to nothing else; no other kind is honoured"},
-		{"networks", "[NAME] or {NAME: }", "the networks of the app it is on, at most eight: there it is called by its name, and all its ports are reached; left out: no network"},
 		{"volumes.NAME.external", "false, or nothing below NAME", "a folder that the app keeps: over updates and rollbacks, until `holdfast volumes remove APP/NAME`"},
 		{"volumes", "SOURCE:TARGET or SOURCE:TARGET:ro, or type: bind or volume with source, target and read_only", "NAME:TARGET is a volume of the app, which belongs to the first instance's user; a SOURCE with / is a file or folder of the host, which a policy must list; what else is mounted below them stays out"},
 		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
@@ -133,6 +131,24 @@ func healthMeaning(key string) (value, meaning string) {
 		{"x-holdfast.PROBE.timeout", "a duration from 10ms to 1h", "for one; 1s where not given"},
 		{"x-holdfast.PROBE.successes", "a number from 1 to 1000", "in a row that count, for readiness alone; 1 where not given"},
 		{"x-holdfast.PROBE.failures", "a number from 1 to 1000", "in a row that count; 3 where not given"},
+	} {
+		if known.key == key {
+			return known.value, known.meaning
+		}
+	}
+	return "", ""
+}
+
+// networkMeaning is meaningOf for what an instance reaches beyond itself, devices too.
+func networkMeaning(key string) (value, meaning string) {
+	for _, known := range [...]struct{ key, value, meaning string }{
+		{"devices", "[HOST], [HOST:/dev/NAME] or [HOST:/dev/NAME:rw]", "devices of the host, which a policy must list; the node belongs to the instance's user"},
+		{"network_mode", "none or host", "host gives the host's own network, which a policy must allow; where left out its networks are all it has"},
+		{"networks.NAME.internal", "true or false", "true: a network of the app's services, which leads to nothing else; false: one that leads outside too, which a policy must allow (`security.outward`)"},
+		{"networks.NAME.external", "true", "a network that apps share, which a policy must allow (`security.links`); others are called SERVICE.APP there"},
+		{"networks.NAME.name", "a name", "what the apps that share it call it; left out: NAME"},
+		{"networks", "[NAME] or {NAME: }", "the networks of the app it is on, at most eight: there it is called by its name, and all its ports are reached; left out: no network"},
+		{"ports", "[\"NODE:INSTANCE\", \"ADDRESS:NODE:INSTANCE\"], or target, published and host_ip", "TCP ports of the instances that the node answers at: on its loopback (127.0.0.1) where no ADDRESS is given, any other a policy must list (`security.hostPorts`); needs no network"},
 	} {
 		if known.key == key {
 			return known.value, known.meaning

@@ -77,9 +77,9 @@ type file struct {
 	app      string            // what the app is named already
 	secrets  map[string]string // what the secrets of the project are called outside it
 	volumes  []string          // the names of its volumes
-	networks []string          // and of its networks
-	visited  int               // nodes expanded so far
-	open     []*yaml.Node      // what aliases being expanded stand for
+	networks map[string]network
+	visited  int          // nodes expanded so far
+	open     []*yaml.Node // what aliases being expanded stand for
 }
 
 // readFile reads a regular file of bounded size. Anything else could block or

@@ -10,21 +10,45 @@ import (
 // maxNetworks is as many interfaces as one instance may have.
 const maxNetworks = 8
 
-// ownNetworks reads the networks of the project. They lead nowhere, and the file has to
-// say so, for elsewhere a network that says nothing leads outside.
-func (f *file) ownNetworks(root *node) []string {
+// network is one of the networks a project names.
+type network struct {
+	link    string // what the apps that share it call it; empty: the app's own
+	outward bool   // it leads outside
+}
+
+// ownNetworks reads the networks of the project. Where one leads the file has to say, for
+// elsewhere a network that says nothing leads outside.
+func (f *file) ownNetworks(root *node) map[string]network {
 	all := root.at("networks")
 	if all == nil {
 		return nil
 	}
+	found := map[string]network{}
 	for _, name := range all.order {
 		at := all.fields[name]
 		f.require(isName(name), at, quote(name)+" cannot name a network", nameRemedy)
+		if external := at.at("external"); external != nil && external.text == "true" {
+			found[name] = f.link(name, at)
+			continue
+		}
 		internal := at.at("internal")
-		f.require(internal != nil && internal.text == "true", at, "not honoured yet: it would lead outside the app",
-			"write internal: true, or network_mode: host for a service that must reach more")
+		f.require(internal != nil, at, "does not say where it leads",
+			"write internal: true for a network of the app alone, internal: false for one that leads outside, which a policy must allow, or external: true for one that apps share")
+		f.require(at.at("name") == nil, at.near("name"), "only a network that apps share has a name of its own", "remove it, or write external: true")
+		found[name] = network{outward: internal != nil && internal.text == "false"}
 	}
-	return all.order
+	return found
+}
+
+// link reads a network that belongs to no app.
+func (f *file) link(key string, at *node) network {
+	name := key
+	if given := at.at("name"); given != nil {
+		name = given.text
+	}
+	f.require(isName(name), at.near("name"), quote(name)+" cannot name a network", nameRemedy)
+	f.require(at.at("internal") == nil, at.near("internal"), "says nothing of a network that apps share: it never leads outside", "remove it")
+	return network{link: name}
 }
 
 // networks reads the names, as a list or as a mapping.
@@ -46,16 +70,26 @@ func (d decoder) networks() []string {
 	return names
 }
 
-// networks are those of the project that the service is on.
-func (s service) networks() []string {
-	for _, name := range s.config.Networks {
-		s.require(slices.Contains(s.file.networks, name), s.at.near("networks"), quote(name)+" is none of the networks of the project",
-			"add it to networks at the top, with internal: true")
+// networks are those the service is on: the app's own, which of them lead outside, and
+// those that it shares with other apps.
+func (s service) networks() (own, outward, links []string) {
+	at := s.at.near("networks")
+	for _, key := range s.config.Networks {
+		found, known := s.file.networks[key]
+		s.require(known, at, quote(key)+" is none of the networks of the project", "add it to networks at the top, with internal: true")
+		switch {
+		case found.link != "":
+			s.require(!slices.Contains(links, found.link), at, quote(found.link)+" is named twice", "keep one")
+			links = append(links, found.link)
+		case found.outward:
+			outward = append(outward, key)
+			fallthrough
+		default:
+			own = append(own, key)
+		}
 	}
-	s.require(len(s.config.Networks) <= maxNetworks, s.at.near("networks"), fmt.Sprintf("is on %d networks", len(s.config.Networks)), "keep eight")
+	slices.Sort(links)
+	s.require(len(s.config.Networks) <= maxNetworks, at, fmt.Sprintf("is on %d networks", len(s.config.Networks)), "keep eight")
 	s.require(len(s.config.Networks) == 0 || s.config.NetworkMode == "", s.at.near("network_mode"), "'network_mode' and 'networks' cannot be combined", "keep one")
-	if len(s.config.Networks) == 0 {
-		return nil
-	}
-	return s.config.Networks
+	return own, outward, links
 }

@@ -26,7 +26,13 @@ func LoadByCompose(ctx context.Context, o Options) ([]edge.Workload, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.networks = slices.Collect(maps.Keys(project.Networks))
+	f.networks = map[string]network{}
+	for key, n := range project.Networks {
+		f.networks[key] = network{outward: !n.Internal}
+		if n.External {
+			f.networks[key] = network{link: n.Name}
+		}
+	}
 	f.secrets = map[string]string{}
 	for key, secret := range project.Secrets {
 		f.secrets[key] = secret.Name
@@ -80,6 +86,9 @@ func converted(at *node, from types.ServiceConfig) config {
 	}
 	for _, s := range from.Secrets {
 		to.Secrets = append(to.Secrets, confidence{s.Source, s.Target, s.Mode, at})
+	}
+	for _, p := range from.Ports {
+		to.Ports = append(to.Ports, port{p.HostIP, p.Published, p.Protocol, p.Target, at})
 	}
 	if at.at("networks") != nil { // or Compose puts it on one that nobody asked for
 		to.Networks = slices.Sorted(maps.Keys(from.Networks))

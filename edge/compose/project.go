@@ -55,5 +55,6 @@ func (f *file) mapServices(app string, services []service) []edge.Workload {
 		workloads = append(workloads, w)
 	}
 	f.checkDependencies(services, workloads)
+	f.checkPorts(services, workloads)
 	return workloads
 }

@@ -13,8 +13,6 @@ type Refused struct {
 // nobody has needed them yet. All others are refused too.
 func RefusedKeys() []Refused {
 	return []Refused{
-		{[]string{"ports"},
-			"instances are reached by their app alone, and by tasks", "let the services that call it be on a network with it, or a model server listen on a unix socket (x-holdfast.endpoint)"},
 		{[]string{"expose"},
 			"all ports are reached on a network", "remove it"},
 		{[]string{"links", "dns", "extra_hosts", "hostname"},

@@ -44,11 +44,11 @@ func (s service) user(runAsRoot bool) string {
 	return user
 }
 
-// hostNetwork tells whether an instance has the network of its host. There is no other.
+// hostNetwork tells whether an instance has the network of its host.
 func (s service) hostNetwork() bool {
 	mode := s.config.NetworkMode
 	if mode != "" && mode != "none" && mode != "host" {
-		s.problem("not honoured yet: instances have no network or the host's, not "+quote(mode), "write none or host, or remove it", "network_mode")
+		s.problem("not honoured yet: "+quote(mode)+" is none of none and host", "write none or host, or name networks under networks", "network_mode")
 	}
 	return mode == "host"
 }

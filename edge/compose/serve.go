@@ -109,7 +109,7 @@ func (x extension) endpoint() string {
 	case x.values["endpoint"] == nil:
 		x.problem("endpoint", "a model server needs an endpoint", remedy)
 	case strings.HasPrefix(endpoint, "http://") || strings.HasPrefix(endpoint, "https://"):
-		x.problem("endpoint", "not honoured yet: instances have no network", remedy)
+		x.problem("endpoint", "not honoured yet: tasks reach a model server by a unix socket alone, whatever networks it is on", remedy)
 	case !isUnix || !path.IsAbs(socket) || path.Clean(socket) != socket || path.Base(socket) == "/" || strings.ContainsRune(socket, 0):
 		x.problem("endpoint", quote(endpoint)+" is not a socket", remedy)
 	case isSystemFolder(folder):

@@ -26,6 +26,7 @@ const (
 	mounts                    // a list of texts and of mappings
 	confidences               // the same, of secrets
 	memberships               // a list of texts, or a mapping of names to nothing
+	portList                  // a list of texts and of mappings; numbers are told apart
 	dependencies              // a list of texts, or a mapping of mappings
 )
 
@@ -36,6 +37,7 @@ func (s shape) String() string {
 		truth: "true or false", texts: "a list such as [a, b]", textOrTexts: "text, or a list of texts",
 		words: "text, or a list of texts", variables: "NAME: value below it, or a list of NAME=value",
 		mounts: "a list of SOURCE:TARGET or SOURCE:TARGET:ro", confidences: "a list of names", memberships: "a list of names",
+		portList:     "a list of NODE:INSTANCE such as 8080:80",
 		dependencies: "a list of services, or SERVICE: {condition: …} below it",
 	}[s]
 }
@@ -64,6 +66,8 @@ func (s shape) fits(n *node) bool {
 		return areTexts(n) || n.kind == yaml.MappingNode && areNothing(n)
 	case dependencies:
 		return areTexts(n) || n.kind == yaml.MappingNode
+	case portList:
+		return arePorts(n)
 	case mounts, confidences:
 		return n.kind == yaml.SequenceNode && !slices.ContainsFunc(n.items, func(item *node) bool {
 			return !isText(item) && item.kind != yaml.MappingNode

@@ -74,7 +74,7 @@ func TestDocument_Project(t *testing.T) {
 	})
 	t.Run("PointsIntoTheDocument", func(t *testing.T) {
 		_, err := d.Project(t.Context(), "apps.broken", "broken", nil)
-		const want = "policy.yaml:14:9: apps.broken.services.web.prots: unknown key; remove it"
+		const want = "policy.yaml:14:9: apps.broken.services.web.prots: unknown key; did you mean ports?"
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}

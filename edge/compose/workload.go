@@ -36,12 +36,13 @@ func (s service) workload(app string) edge.Workload {
 		Command:    s.arguments("command", s.config.Command),
 		Env:        s.env(), WorkingDir: s.workingDir(),
 		Limits: s.limits(), Tmpfs: s.tmpfs(), Binds: s.binds(), Devices: s.lent(),
-		Secrets: s.secrets(), Volumes: s.volumes(), Networks: s.networks(),
+		Secrets: s.secrets(), Volumes: s.volumes(), Ports: s.ports(),
 		Tenant:     s.tenant(),
 		StopSignal: s.stopSignal(), StopGrace: s.stopGrace(),
 		Probes: s.probes(), DependsOn: s.dependsOn(), Update: s.update(),
 	}
 	w.Request, w.IOWeight = s.request(w.Limits), s.ioWeight()
+	w.Networks, w.Outward, w.Links = s.networks()
 	w.Serve, w.Security.RunAsRoot = s.extension()
 	w.Security.CapAdd = s.capabilities()
 	w.Security.WritableRoot = s.at.at("read_only") != nil && !s.config.ReadOnly

@@ -205,7 +205,7 @@ func composeKey(field string) string {
 	for _, known := range [...]struct{ field, key string }{
 		{".security.privileged", ".privileged"}, {".security.hostNetwork", ".network_mode"},
 		{".security.runAsRoot", ".x-holdfast.runAsRoot"}, {".tenant", ".x-holdfast.tenant"},
-		{".security.capAdd[", ".cap_add"}, {".binds[", ".volumes"}, {".devices[", ".devices"}, {".secrets[", ".secrets"}, {".networks", ".networks"},
+		{".security.capAdd[", ".cap_add"}, {".binds[", ".volumes"}, {".devices[", ".devices"}, {".secrets[", ".secrets"}, {".networks", ".networks"}, {".outward[", ".networks"}, {".links[", ".networks"}, {".ports[", ".ports"},
 		{".limits.memory", ".deploy.resources.limits.memory"}, {".limits.cpus", ".deploy.resources.limits.cpus"},
 	} {
 		if strings.HasPrefix(field, known.field) {
