@@ -340,7 +340,7 @@ func (n *node) workload(ctx context.Context, name string) (edge.WorkloadView, er
 func (n *node) ctr(arguments ...string) string {
 	n.t.Helper()
 	arguments = append([]string{"-a", n.Daemon.Socket(), "-n", n.namespace}, arguments...)
-	cmd := exec.Command("../../.tools/bin/ctr", arguments...)
+	cmd := exec.Command(n.Daemon.Tool("ctr"), arguments...)
 	var stderr strings.Builder // the daemon's warnings come here too
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

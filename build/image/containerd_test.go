@@ -54,11 +54,7 @@ func archive(t *testing.T) string {
 // ctr calls containerd's own tool and returns what it printed.
 func ctr(t *testing.T, daemon *privated.Daemon, args ...string) string {
 	t.Helper()
-	tools, err := filepath.Abs("../../.tools/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(tools, "ctr"), append([]string{"-a", daemon.Socket(), "-n", "image-test"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), daemon.Tool("ctr"), append([]string{"-a", daemon.Socket(), "-n", "image-test"}, args...)...)
 	var stderr strings.Builder // a daemon's warnings come here too
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

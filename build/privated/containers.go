@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -50,7 +49,7 @@ func (d *Daemon) dropNamespace(ctx context.Context, namespace string) error {
 // ctr runs the daemon's own client and returns what it printed.
 func (d *Daemon) ctr(ctx context.Context, args ...string) (string, error) {
 	args = append([]string{"--address", d.lay.socket}, args...)
-	out, err := exec.CommandContext(ctx, filepath.Join(d.tools, "ctr"), args...).Output()
+	out, err := exec.CommandContext(ctx, d.Tool("ctr"), args...).Output()
 	if err == nil {
 		return string(out), nil
 	}

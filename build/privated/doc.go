@@ -25,5 +25,6 @@
 // # Testing
 //
 // Against the provisioned binaries in .tools/bin; without them the tests fail
-// and name the remedy.
+// and name the remedy. With ToolsVariable they run on another containerd, as does
+// every other test that stands on this package.
 package privated

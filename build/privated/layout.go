@@ -139,8 +139,15 @@ func (l layout) logEnd() string {
 	return strings.TrimSpace(string(text))
 }
 
+// ToolsVariable names the folder of another containerd, with its shim and ctr, that
+// everything shall run on that does not name one itself: an older daemon, for example.
+const ToolsVariable = "HOLDFAST_TEST_CONTAINERD"
+
 // findTools returns the folder with the daemon's binaries.
 func findTools(dir string) (string, error) {
+	if dir == "" {
+		dir = os.Getenv(ToolsVariable)
+	}
 	if dir == "" {
 		root, err := repositoryRoot()
 		if err != nil {

@@ -19,8 +19,8 @@ type Options struct {
 	// Dir holds root, state, socket, log and pid file. It is created, and kept
 	// by Close for its images.
 	Dir string
-	// ToolsDir holds containerd, containerd-shim-runc-v2 and ctr; empty looks
-	// for .tools/bin beside the go.mod above the working directory.
+	// ToolsDir holds containerd, containerd-shim-runc-v2 and ctr; empty asks
+	// ToolsVariable, then .tools/bin beside the go.mod above the working directory.
 	ToolsDir string
 	// CgroupParent is removed with everything below it by Close, for example
 	// /holdfast-dev. Empty removes no cgroup.
@@ -83,6 +83,9 @@ func (d *Daemon) bringUp(ctx context.Context) error {
 
 // Socket is where the daemon answers.
 func (d *Daemon) Socket() string { return d.lay.socket }
+
+// Tool is the path of a program that came with the daemon, such as ctr.
+func (d *Daemon) Tool(name string) string { return filepath.Join(d.tools, name) }
 
 // LogPath is the daemon's own log.
 func (d *Daemon) LogPath() string { return d.lay.log }

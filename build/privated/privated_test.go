@@ -67,7 +67,7 @@ func (b *bench) ctr(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append([]string{"--address", b.Socket(), "--namespace", "trial"}, args...)
 	var out, complaint strings.Builder
-	cmd := exec.CommandContext(t.Context(), "../../.tools/bin/ctr", args...)
+	cmd := exec.CommandContext(t.Context(), b.Tool("ctr"), args...)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("ctr %v: %v\n%s", args, err, complaint.String())

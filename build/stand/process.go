@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
+
+	"holdfast/build/privated"
 )
 
 // process is the agent as a child.
@@ -24,6 +28,8 @@ func startProcess(binary string, arguments []string, logPath string) (*process, 
 	defer log.Close()
 	cmd := exec.Command(binary, arguments...)
 	cmd.Stdout, cmd.Stderr = log, log
+	// It would warn of a variable that it does not know.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, privated.ToolsVariable+"=") })
 	// A group of its own, so that Ctrl-C reaches only us and we take things down
 	// in order; and an end with us in any case.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

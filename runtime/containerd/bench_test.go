@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -35,7 +34,7 @@ func BenchmarkOneShot(b *testing.B) {
 }
 
 func ctrRun(ctx context.Context, n *node, id string) error {
-	run := exec.CommandContext(ctx, filepath.Join(tools(), "ctr"), "--address", n.opts.Address, "--namespace", n.opts.Namespace,
+	run := exec.CommandContext(ctx, shared.daemon.Tool("ctr"), "--address", n.opts.Address, "--namespace", n.opts.Namespace,
 		"run", "--rm", imageName, id, "/testprog", "exit", "0")
 	return run.Run()
 }

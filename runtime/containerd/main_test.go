@@ -2,7 +2,6 @@ package containerd_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -32,15 +31,6 @@ type fixture struct {
 	cgroup  string
 	program []byte
 	next    atomic.Int64
-}
-
-// toolsVariable names the folder of another containerd, with its shim and ctr, that
-// these tests shall run on: an older daemon, for example.
-const toolsVariable = "HOLDFAST_TEST_CONTAINERD"
-
-// tools is the folder of the daemon under test.
-func tools() string {
-	return cmp.Or(os.Getenv(toolsVariable), filepath.Join("..", "..", ".tools", "bin"))
 }
 
 var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup: "/hf-driver-test"}
@@ -79,7 +69,7 @@ const startWithin = 5 * time.Minute
 func (f *fixture) make() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
-	if f.daemon, err = privated.Start(ctx, privated.Options{Dir: f.dir, ToolsDir: tools(), CgroupParent: f.cgroup, Discard: true}); err != nil {
+	if f.daemon, err = privated.Start(ctx, privated.Options{Dir: f.dir, CgroupParent: f.cgroup, Discard: true}); err != nil {
 		return err
 	}
 	program := filepath.Join(f.dir, "testprog")
@@ -262,7 +252,7 @@ func (n *node) shims() []string {
 
 func (n *node) ctr(ctx context.Context, args ...string) string {
 	args = append([]string{"--address", n.opts.Address, "--namespace", n.opts.Namespace}, args...)
-	out, err := exec.CommandContext(ctx, filepath.Join(tools(), "ctr"), args...).Output()
+	out, err := exec.CommandContext(ctx, shared.daemon.Tool("ctr"), args...).Output()
 	if err != nil {
 		return "ctr:" + err.Error()
 	}

@@ -184,7 +184,7 @@ func openSmallDaemon(t *testing.T, size int64) smallDaemon {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cgroup := shared.cgroup + "-small"
-	daemon, err := privated.Start(ctx, privated.Options{Dir: filepath.Join(dir, "d"), ToolsDir: tools(), CgroupParent: cgroup, Discard: true})
+	daemon, err := privated.Start(ctx, privated.Options{Dir: filepath.Join(dir, "d"), CgroupParent: cgroup, Discard: true})
 	if err != nil {
 		t.Fatal(err)
 	}
