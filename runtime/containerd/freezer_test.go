@@ -187,13 +187,18 @@ func (n *node) awaitWork(t *testing.T, id string, before time.Duration) {
 	}
 }
 
-// awaitRest returns what an instance has used, once it has stopped using more.
+// awaitRest returns what an instance has used, once it has used no more for a while: one
+// that the kernel is still halting may pause before it has its last moment.
 func (n *node) awaitRest(t *testing.T, id string) (used time.Duration) {
 	t.Helper()
+	const while = 20 * time.Millisecond
+	var since time.Time
 	err := await(t.Context(), func() bool {
 		before := used
-		used = n.cpu(t, id)
-		return used == before
+		if used = n.cpu(t, id); used != before {
+			since = time.Now()
+		}
+		return time.Since(since) > while
 	})
 	if err != nil {
 		t.Fatalf("it does not rest: %v", err)
