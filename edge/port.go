@@ -2,9 +2,9 @@ package edge
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // Loopback is where a published port answers that names no address of the node.
@@ -23,7 +23,10 @@ func (p Port) Address() string {
 	if host == "" {
 		host = Loopback
 	}
-	return net.JoinHostPort(host, strconv.Itoa(p.Port))
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(p.Port)
 }
 
 // String shows both ends: 127.0.0.1:8080->80.

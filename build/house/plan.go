@@ -56,6 +56,7 @@ func Plan() Rules {
 			"edge/trust":             {"edge"},
 			"edge/seal":              {"edge"},
 			"edge/rawconn":           {},
+			"edge/netns":             {"edge"},
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
 			"edge/localapi":          pure("edge/rawconn"),
@@ -68,10 +69,11 @@ func Plan() Rules {
 			"policycache":            pure("edge/boltfile"),
 			"scheduler":              pure(),
 			"scheduler/sim":          pure("scheduler"),
-			"runtime":                pure("edge/rawconn"),
+			"runtime":                pure("edge/rawconn", "edge/netns"),
 			"runtime/drivertest":     pure("runtime"),
 			"runtime/fake":           pure("runtime"),
-			"runtime/containerd":     pure("runtime"),
+			"runtime/containerd":     pure("runtime", "runtime/relay", "edge/netns"),
+			"runtime/relay":          pure("edge/netns"),
 			"mqtt":                   pure(),
 			"mqtt/outbox":            pure(),
 			"mqtt/journal":           pure("edge/boltfile", "mqtt/outbox"),
@@ -135,5 +137,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/netns", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

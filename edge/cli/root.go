@@ -12,6 +12,7 @@ import (
 	"holdfast/edge"
 	"holdfast/edge/agent"
 	"holdfast/edge/localapi"
+	"holdfast/runtime/relay"
 )
 
 // Process is what a verb sees of the process it runs in.
@@ -43,6 +44,10 @@ func Main(ctx context.Context, p Process) int {
 	// flags, and must not be kept from its task by what they would load.
 	if len(p.Args) > 0 && p.Args[0] == agent.CheckVerb {
 		return agent.CheckMain(p.Args[1:])
+	}
+	// Nor has the process that stays beside the agent for published ports.
+	if len(p.Args) > 0 && p.Args[0] == relay.Verb {
+		return relay.Main(ctx, p.Args[1:], p.Stderr)
 	}
 	d := &door{Process: p}
 	root := d.root()
