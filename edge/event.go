@@ -54,6 +54,13 @@ const (
 	EventWorkloadsChanged EventKind = "workloads-changed"
 	EventDependencyLost   EventKind = "dependency-lost" // what a workload depends on is not there any more; it runs on
 	EventDependencyBack   EventKind = "dependency-back"
+
+	EventUpdateBegan      EventKind = "update-began"
+	EventUpdateFailed     EventKind = "update-failed"      // the new version failed, and is not taken back here
+	EventUpdateRolledBack EventKind = "update-rolled-back" // the new version failed; the last good one is in its place
+	EventUpdatePromoted   EventKind = "update-promoted"    // the new version is the last good one from now on
+	EventUpdateRefused    EventKind = "update-refused"     // the wanted version has failed before, and is not tried
+	EventCanaryPassed     EventKind = "canary-passed"      // a share of the tasks found the new version good
 )
 
 // Warning is a lasting degraded condition, as data: raised once, shown until it

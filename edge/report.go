@@ -159,11 +159,13 @@ type TaskView struct {
 	Reason   string        `json:"reason,omitempty"` // why it was refused, evicted or failed
 }
 
-// WorkloadView is a workload and its instances as lists show them.
+// WorkloadView is a workload and its instances as lists show them. Workload is what is to
+// run now, which is the last good version where the wanted one has failed or is a canary.
 type WorkloadView struct {
 	Workload  Workload       `json:"workload"`
 	Ready     int            `json:"ready"`
 	Adjusted  bool           `json:"adjusted,omitempty"` // a command, and not the policy, says how many replicas it has
+	Update    *UpdateView    `json:"update,omitempty"`   // nil: it is as it is wanted
 	Instances []InstanceView `json:"instances"`
 }
 

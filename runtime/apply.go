@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,13 +25,25 @@ func (l *loop) apply(desired []edge.Workload) {
 		w := l.workload(key)
 		w.invalid, w.remedy = err.Error(), edge.HintOf(err)
 	}
-	for key, spec := range wanted {
-		l.want(l.workload(key), spec)
+	for _, w := range l.workloads {
+		if !w.desired && w.invalid == "" {
+			l.forgetVersions(w)
+		}
 	}
+	for key, spec := range wanted {
+		l.declare(l.workload(key), spec)
+	}
+	for key := range wanted {
+		l.choose(l.workloads[key])
+	}
+	maps.DeleteFunc(l.recalled, func(key string, _ edge.Versions) bool {
+		l.unkept = l.unkept || refused[key] == nil
+		return refused[key] == nil
+	})
 }
 
-// want makes spec what the workload should be.
-func (l *loop) want(w *workload, spec edge.Workload) {
+// pursue makes spec what the workload is kept as.
+func (l *loop) pursue(w *workload, spec edge.Workload) {
 	hash := spec.SpecHash()
 	changed := !w.desired || w.hash != hash
 	w.renewing = w.renewing || slices.ContainsFunc(w.running(), func(inst *instance) bool { return inst.SpecHash != hash })
@@ -85,10 +98,11 @@ func (s *seat) reset() { *s = seat{inst: s.inst, last: s.last} }
 // retry makes every failed start be tried again.
 func (l *loop) retry() {
 	for _, w := range l.workloads {
-		for _, seat := range w.seats {
+		for _, seat := range w.places() {
 			seat.retry(l.now)
 		}
 	}
+	l.startable()
 }
 
 // retry makes a seat whose start failed forget its backoff. One whose instances
@@ -106,6 +120,9 @@ const restartRequested = "restart requested"
 // then fills the seats anew and retires what was taken out.
 func (l *loop) restart(target string) error {
 	if w := l.workloads[target]; w != nil && w.desired {
+		if l.tryAgain(w) {
+			return nil // what serves meanwhile is well
+		}
 		for _, extra := range w.extras { // or one that a former agent left would take the seat
 			extra.retiring = true
 			extra.cause = cmp.Or(extra.cause, restartRequested)
@@ -117,7 +134,7 @@ func (l *loop) restart(target string) error {
 		return nil
 	}
 	for _, w := range l.workloads {
-		for _, seat := range w.seats {
+		for _, seat := range w.places() {
 			if seat.holds(target) && w.desired {
 				w.renewing = true
 				l.restartSeat(w, seat, restartRequested)

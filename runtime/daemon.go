@@ -15,6 +15,7 @@ const listWithin = 30 * time.Second
 // the listing that compares what it runs with what the loop believes.
 type daemon struct {
 	away    bool
+	back    time.Time // it answered again, or for the first time
 	listing bool
 	again   bool                // list once more as soon as this one is done
 	touched map[string]struct{} // instances that changed while it ran: it may be older than they
@@ -38,8 +39,16 @@ func (l *loop) daemonChanged(connected bool) {
 		l.daemonLost()
 		return
 	}
-	l.daemon.away, l.daemon.tries = false, 0
+	l.daemonBack()
 	l.list()
+}
+
+// daemonBack notes that it answers.
+func (l *loop) daemonBack() {
+	if l.daemon.away || l.daemon.back.IsZero() {
+		l.daemon.back = l.now
+	}
+	l.daemon.away, l.daemon.tries = false, 0
 }
 
 // daemonLost stops all starting until a listing succeeds, which is tried again
@@ -90,7 +99,8 @@ func (l *loop) listReturned(found []edge.Instance, err error) {
 		d.away = true
 		l.listLater()
 	default:
-		d.away, d.tries, l.listed = false, 0, true
+		l.daemonBack()
+		l.listed = true
 		l.merge(found)
 	}
 	if d.again {

@@ -71,13 +71,19 @@ func (l *loop) awaits(w *workload) (why string, inVain bool) {
 	if w.cleared || !w.desired {
 		return "", false
 	}
-	for _, on := range w.spec.DependsOn {
-		s := l.workloads[w.spec.App+"/"+on.Name].stands(on.When)
+	why, inVain = l.lacking(w.spec)
+	w.cleared = why == ""
+	return why, inVain
+}
+
+// lacking finds the first dependency of a version that is not there.
+func (l *loop) lacking(spec edge.Workload) (why string, inVain bool) {
+	for _, on := range spec.DependsOn {
+		s := l.workloads[spec.App+"/"+on.Name].stands(on.When)
 		if !s.there && !(on.Optional && s.trouble) {
 			return fmt.Sprintf("waits for %q, which %s", on.Name, s.why), s.trouble
 		}
 	}
-	w.cleared = true
 	return "", false
 }
 

@@ -81,6 +81,7 @@ func (l *loop) vacated(seat *seat, inst *instance, up time.Duration) {
 		seat.done = true
 		return
 	}
+	seat.blame(inst)
 	seat.record = seat.record.failed(l.now, up)
 	seat.nextTry = l.now.Add(seat.record.delay(l.s.opts.Jitter()))
 	if seat.record.looping(l.now) {

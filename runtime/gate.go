@@ -121,8 +121,8 @@ func (l *loop) letIn(inst *instance) {
 	w := l.workloads[inst.Workload]
 	if inst.phase != phaseReady {
 		took := l.now.Sub(cmp.Or(inst.attached, l.now))
-		inst.phase, inst.readyAt, inst.detail = phaseReady, l.now, ""
-		if inst.seat != nil {
+		inst.phase, inst.readyAt, inst.detail, inst.met = phaseReady, l.now, "", true
+		if inst.seat != nil && !w.tries(inst) {
 			w.stepped = l.now
 		}
 		if inst.ep != nil || inst.gate.asking != nil {
@@ -131,7 +131,7 @@ func (l *loop) letIn(inst *instance) {
 	}
 	if inst.ep != nil {
 		w.pool.join(inst.ep, inst.described)
-		if inst.seat != nil || w.metas == nil {
+		if inst.seat != nil && !w.tries(inst) || w.metas == nil {
 			w.metas = inst.described
 		}
 	}

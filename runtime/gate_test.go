@@ -183,7 +183,7 @@ func TestProbes_Readiness(t *testing.T) {
 			w.Image, w.Probes.Readiness = "registry.test/till:2", by("other")
 			well.set("other", true)
 			h.sup.Apply([]edge.Workload{w})
-			settle(time.Minute)
+			settle(20 * time.Second) // after thirty it would be taken back
 			if got := d.Running(); len(got) != 2 || len(d.Stopped()) != 0 {
 				t.Errorf("not ready: got %v running and %v stopped, want %s beside the new one", got, d.Stopped(), old)
 			}

@@ -2,6 +2,8 @@ package runtime_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -33,19 +36,37 @@ type house struct {
 	slow   time.Duration            // how long it takes to hear of pools
 	port   func() (net.Conn, error) // what listens on the ports of instances; nil: nothing
 
+	guarded atomic.Bool // somebody else takes versions back
+	forbids string      // no version of this image may run again
+
 	mu       sync.Mutex // guards what follows
 	events   []edge.Event
 	warnings map[string]edge.Warning // by code and subject
 	raised   []edge.Warning
 	pools    []edge.Pool
+	kept     map[string]edge.Versions // what an agent would find after a power cut
+	keeps    int
 }
 
 // newHouse starts a supervisor. It ends, before the driver does, with the test.
 func newHouse(t testing.TB, driver *fake.Driver) *house {
 	t.Helper()
-	h := &house{t: t, driver: driver, warnings: make(map[string]edge.Warning), done: make(chan error, 1)}
+	h := &house{t: t, driver: driver}
+	h.begin(nil)
+	t.Cleanup(h.end)
+	return h
+}
+
+// begin starts a supervisor that finds what an earlier one has kept.
+func (h *house) begin(kept map[string]edge.Versions) {
+	h.t.Helper()
+	t, driver := h.t, h.driver
+	h.mu.Lock()
+	h.warnings, h.done, h.kept = make(map[string]edge.Warning), make(chan error, 1), kept
+	h.mu.Unlock()
 	opts := runtime.Options{
 		Driver: driver, Event: h.event, Warn: h.warn, Clear: h.clear, Pools: h.count,
+		Versions: kept, Keep: h.keep, Permit: h.permit, Guarded: func(string) bool { return h.guarded.Load() },
 		Jitter: func() float64 { return 0.5 },
 	}
 	opts.DialPort = func(context.Context, edge.Instance, int) (net.Conn, error) {
@@ -65,8 +86,39 @@ func newHouse(t testing.TB, driver *fake.Driver) *house {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	go func() { h.done <- sup.Run(ctx) }()
-	t.Cleanup(h.end)
-	return h
+}
+
+// again ends the supervisor and starts another, which finds what it has kept.
+func (h *house) again() {
+	h.t.Helper()
+	h.end()
+	h.mu.Lock()
+	kept := h.kept
+	h.mu.Unlock()
+	h.begin(kept)
+}
+
+// keep takes what is to be kept through the encoding it is kept in.
+func (h *house) keep(versions map[string]edge.Versions) {
+	text, err := json.Marshal(versions)
+	if err != nil {
+		h.t.Errorf("encode versions: %v", err)
+	}
+	kept := make(map[string]edge.Versions)
+	if err := json.Unmarshal(text, &kept); err != nil {
+		h.t.Errorf("decode versions: %v", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = kept
+	h.keeps++
+}
+
+func (h *house) permit(w edge.Workload) error {
+	if h.forbids != "" && w.Image == h.forbids {
+		return errors.New("its image is not allowed")
+	}
+	return nil
 }
 
 // end ends Run and waits for it.

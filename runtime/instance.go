@@ -50,6 +50,7 @@ func (l *loop) attach(w *workload, inst *instance, spec edge.Workload) {
 	inst.phase = phaseStarting
 	if spec.Serve != nil {
 		inst.ep = newEndpoint(inst.Instance, spec.Serve, w.pool, l.s.opts.Dial)
+		inst.ep.proving = w.tries(inst)
 		l.probe(inst, spec.Serve.Models())
 	}
 	l.ask(inst)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"holdfast/edge"
@@ -14,8 +15,10 @@ type loop struct {
 	ctx context.Context
 	now time.Time // of this turn
 
-	applied   bool // a desired set is known
-	listed    bool // what runs is known
+	recalled  map[string]edge.Versions // what an earlier agent kept of workloads that were not spoken of yet
+	unkept    bool                     // what is kept of versions has changed
+	applied   bool                     // a desired set is known
+	listed    bool                     // what runs is known
 	daemon    daemon
 	workloads map[string]*workload
 	instances map[string]*instance // all that are not wholly gone
@@ -30,7 +33,7 @@ func newLoop(ctx context.Context, s *Supervisor) *loop {
 	return &loop{
 		s: s, ctx: ctx, now: time.Now(),
 		workloads: make(map[string]*workload), instances: make(map[string]*instance),
-		raised: make(map[condition]edge.Warning),
+		raised: make(map[condition]edge.Warning), recalled: maps.Clone(s.opts.Versions),
 	}
 }
 

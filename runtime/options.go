@@ -23,6 +23,17 @@ type Options struct {
 	// Pools is told whenever what may be counted with has changed.
 	Pools func([]edge.Pool)
 
+	// Versions is what Keep was told last, of an earlier run, by workload.
+	Versions map[string]edge.Versions
+	// Keep is told what to keep of versions, when that has changed. The receiver must not
+	// change it.
+	Keep func(map[string]edge.Versions)
+	// Guarded tells whether somebody else takes back what the workload is to be now, should
+	// it fail.
+	Guarded func(workload string) bool
+	// Permit tells whether a version may run that is to run again.
+	Permit func(edge.Workload) error
+
 	// Dial reaches an instance's socket; nil dials it as a unix socket and
 	// refuses symbolic links, which a container could point anywhere.
 	Dial func(ctx context.Context, socket string) (net.Conn, error)
@@ -51,6 +62,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Pools == nil {
 		o.Pools = func([]edge.Pool) {}
+	}
+	if o.Keep == nil {
+		o.Keep = func(map[string]edge.Versions) {}
+	}
+	if o.Guarded == nil {
+		o.Guarded = func(string) bool { return false }
+	}
+	if o.Permit == nil {
+		o.Permit = func(edge.Workload) error { return nil }
 	}
 	if o.Dial == nil {
 		o.Dial = dialSocket

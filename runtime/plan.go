@@ -20,6 +20,9 @@ type situation struct {
 	parallel  int       // how many are replaced at a time; 0: 1, because a small node seldom has memory for more
 	stopFirst bool      // the old ones end before the new ones are started
 	next      time.Time // the next step of an update is not before
+	paused    bool      // no step of an update is taken
+	settles   time.Time // something that runs counts as ready
+	trying    bool      // an instance beside these is a canary
 }
 
 // step is how many instances are replaced at a time.
@@ -97,6 +100,7 @@ func plan(s situation, now time.Time) (actions []action, again time.Time) {
 	}
 	adoptions := adopted(s)
 	starts, again := started(s, len(adoptions), now)
+	again = earlier(again, s.settles)
 	actions = append(adoptions, starts...)
 	return append(actions, retired(s, adoptions, now)...), again
 }
@@ -155,6 +159,9 @@ func started(s situation, adoptions int, now time.Time) (actions []action, again
 			room--
 		}
 	}
+	if s.trying {
+		room--
+	}
 	if s.leftovers > s.replicas+s.step() {
 		room = 0 // what cannot be removed must not pile up
 	}
@@ -168,6 +175,7 @@ func started(s situation, adoptions int, now time.Time) (actions []action, again
 			adoptions--
 		case seat.nextTry.After(now):
 			again = earlier(again, seat.nextTry)
+		case seat.fresh && s.paused:
 		case seat.fresh && s.next.After(now):
 			again = earlier(again, s.next)
 		case room > 0:
@@ -188,7 +196,7 @@ func retired(s situation, adoptions []action, now time.Time) []action {
 		}
 	}
 	candidates := slices.DeleteFunc(slices.Clone(s.extras), func(e extraState) bool {
-		return e.kind != extraRunning || slices.ContainsFunc(adoptions, func(a action) bool { return a.id == e.id })
+		return e.kind != extraRunning || s.paused && !e.matches || slices.ContainsFunc(adoptions, func(a action) bool { return a.id == e.id })
 	})
 	for _, a := range adoptions { // an adopted ready instance fills its seat already
 		if i := slices.IndexFunc(s.extras, func(e extraState) bool { return e.id == a.id }); s.extras[i].ready {

@@ -31,6 +31,7 @@ type endpoint struct {
 	run     *run          // of the task it works on, if it works on one at a time
 	fixed   bool          // its workload does not let it be halted
 	ending  bool          // it is being stopped, and not to be halted any more
+	proving bool          // it is a canary: it gets its share of the tasks, and no more
 
 	poke chan struct{} // capacity 1: a hint to probe now is never needed twice
 
@@ -75,6 +76,9 @@ type pool struct {
 
 	mu      sync.Mutex // guards members and the marked fields of their endpoints
 	members []*endpoint
+	share   int // of the tasks, in percent, for what is proving
+	credit  int // percent of a task that are due to it
+	gauge   *gauge
 	waiting int
 	changed chan struct{} // closed and replaced when a waiter may be served
 }
@@ -124,11 +128,11 @@ func (p *pool) withdraw(ep *endpoint) <-chan struct{} {
 
 // acquire takes a lane to a ready instance that answers the model, the one with
 // the fewest tasks in flight, and among equals the same again: its caches are warm. While all are busy it waits for ctx; while none is
-// ready it does not.
-func (p *pool) acquire(ctx context.Context, model string) (*endpoint, *lane, error) {
+// ready it does not. A task that is spared is not for what is proving, unless nothing else is there.
+func (p *pool) acquire(ctx context.Context, model string, spared bool) (*endpoint, *lane, error) {
 	for {
 		p.mu.Lock()
-		ep, ready := p.pickLocked(model)
+		ep, ready := p.pickLocked(model, spared)
 		if ep != nil {
 			l := ep.takeLocked()
 			p.mu.Unlock()
@@ -157,17 +161,69 @@ func (p *pool) acquire(ctx context.Context, model string) (*endpoint, *lane, err
 
 // pickLocked finds the least busy endpoint with a free lane; ready tells whether
 // any serves the model at all.
-func (p *pool) pickLocked(model string) (best *endpoint, ready bool) {
+func (p *pool) pickLocked(model string, spared bool) (best *endpoint, ready bool) {
+	var proving *endpoint
+	tried := false // something serves the model that need not be proved
 	for _, ep := range p.members {
 		if _, serves := ep.metas[model]; !serves {
 			continue
 		}
 		ready = true
-		if len(ep.idle) > 0 && (best == nil || ep.busy < best.busy) {
-			best = ep
+		switch {
+		case ep.proving:
+			proving = ep
+		case len(ep.idle) > 0 && (best == nil || ep.busy < best.busy):
+			best, tried = ep, true
+		default:
+			tried = true
 		}
 	}
+	if proving == nil || len(proving.idle) == 0 {
+		return best, ready
+	}
+	if !tried || best != nil && !spared && p.dueLocked() {
+		return proving, true
+	}
 	return best, ready
+}
+
+// dueLocked tells whether the next task is for what is proving.
+func (p *pool) dueLocked() bool {
+	const whole = 100
+	p.credit += p.share
+	if p.credit < whole {
+		return false
+	}
+	p.credit = min(p.credit-whole, whole) // what it could not take for being busy is not caught up with
+	return true
+}
+
+// tryOut has what is proving get a share of the tasks from now on, and has both sides
+// counted; 0 ends that.
+func (p *pool) tryOut(share int, g *gauge) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.share == 0 {
+		p.credit = 0
+	}
+	p.share, p.gauge = share, g
+}
+
+// probation says whether the endpoint is proving.
+func (p *pool) probation(ep *endpoint, on bool) {
+	if ep == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ep.proving = on
+}
+
+// standing tells whether the endpoint is proving, and what counts its tasks; nil: nothing does.
+func (p *pool) standing(ep *endpoint) (proving bool, g *gauge) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return ep.proving, p.gauge
 }
 
 func (ep *endpoint) takeLocked() *lane {

@@ -15,6 +15,7 @@ func (l *loop) publish() {
 	l.publishCatalog()
 	l.publishPools()
 	l.publishWarnings()
+	l.publishVersions()
 }
 
 func (l *loop) sorted() []*workload {
@@ -50,7 +51,7 @@ func (l *loop) serves(w *workload, model string) bool {
 // running lists the instances of a workload that have not ended.
 func (w *workload) running() []*instance {
 	var running []*instance
-	for _, seat := range w.seats {
+	for _, seat := range w.places() {
 		if seat.inst != nil {
 			running = append(running, seat.inst)
 		}
@@ -82,11 +83,20 @@ func (l *loop) publishPools() {
 // for its variants, which are smaller, it is a safe bound.
 func (w *workload) count() edge.Pool {
 	pool := edge.Pool{Name: w.key, Ladder: w.ladder(), Fixed: w.spec.Serve.Fixed}
+	proving := 0
 	for _, inst := range w.running() {
-		if inst.phase == phaseReady && inst.ep != nil {
-			pool.Lanes += len(inst.ep.lanes)
-			pool.Fixed = pool.Fixed || len(inst.ep.lanes) > 1
+		if inst.phase != phaseReady || inst.ep == nil {
+			continue
 		}
+		pool.Fixed = pool.Fixed || len(inst.ep.lanes) > 1
+		if w.tries(inst) {
+			proving = len(inst.ep.lanes)
+			continue
+		}
+		pool.Lanes += len(inst.ep.lanes)
+	}
+	if pool.Lanes == 0 { // a canary takes its share of the others' tasks, and adds nothing
+		pool.Lanes = proving
 	}
 	for _, model := range w.spec.Serve.Models() {
 		pool.Models = append(pool.Models, edge.ModelCost{Model: model, Cost: w.spec.Serve.Cost})
@@ -135,6 +145,10 @@ func (w *workload) view() edge.WorkloadView {
 	for _, seat := range w.seats {
 		view.Instances = append(view.Instances, seat.view(w.awaits))
 	}
+	if w.trial != nil && w.trial.canary != nil {
+		view.Instances = append(view.Instances, w.trial.canary.seat.view(w.trial.canary.lacks))
+	}
+	view.Update = w.updateView()
 	for _, inst := range w.extras {
 		view.Instances = append(view.Instances, inst.view())
 	}

@@ -21,8 +21,10 @@ func (l *loop) reconcile(w *workload) {
 		return // nothing usable is known of it: leave alone what runs
 	}
 	l.buryDead(w)
+	l.tendCanary(w)
 	l.attachExtras(w)
 	l.enforceReadiness(w)
+	l.judge(w)
 	w.awaits, w.inVain = l.awaits(w)
 	for l.step(w) {
 	}
@@ -35,7 +37,7 @@ func (l *loop) reconcile(w *workload) {
 
 // step carries out one plan and tells whether another is needed at once.
 func (l *loop) step(w *workload) (again bool) {
-	actions, retry := plan(w.situation(), l.now)
+	actions, retry := plan(w.situation(l.now), l.now)
 	for _, a := range actions {
 		switch a.verb {
 		case dropSeat:
@@ -47,7 +49,7 @@ func (l *loop) step(w *workload) (again bool) {
 			again = true
 		case startIn:
 			if l.daemon.up() {
-				l.start(w, w.seats[a.seat])
+				l.startAs(w, w.seats[a.seat], w.spec, w.hash)
 			}
 		case retire:
 			if !w.desired && l.needed(w) {
@@ -66,6 +68,8 @@ func (l *loop) whyRetired(w *workload, inst *instance) string {
 	switch {
 	case !w.desired:
 		return "its workload is no longer wanted"
+	case inst.SpecHash == w.declaredHash:
+		return "its version was taken back"
 	case inst.SpecHash != w.hash:
 		return "replaced by a new version"
 	default:
@@ -73,21 +77,20 @@ func (l *loop) whyRetired(w *workload, inst *instance) string {
 	}
 }
 
-// start makes a new instance for the seat.
-func (l *loop) start(w *workload, seat *seat) {
-	id := newID(w.spec)
+// startAs makes a new instance of a version for the seat.
+func (l *loop) startAs(w *workload, seat *seat, spec edge.Workload, hash string) {
+	id := newID(spec)
 	for l.instances[id] != nil { // 1 in 16 million, but then two would be one
-		id = newID(w.spec)
+		id = newID(spec)
 	}
 	inst := &instance{
-		Instance: edge.Instance{ID: id, Workload: w.key, SpecHash: w.hash, Image: w.spec.Image},
-		spec:     w.spec, phase: phaseCreating, since: l.now, seat: seat,
+		Instance: edge.Instance{ID: id, Workload: w.key, SpecHash: hash, Image: spec.Image},
+		spec:     spec, phase: phaseCreating, since: l.now, seat: seat,
 	}
 	l.instances[id] = inst
 	seat.inst = inst
 	seat.starts++
 	cause := seat.detail
-	spec := w.spec
 	l.spawn(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, startWithin)
 		defer cancel()
@@ -139,6 +142,7 @@ func (l *loop) startFailed(w *workload, inst *instance, err error) {
 	seat.startErr = err
 	seat.failedStarts++
 	seat.nextTry = l.now.Add(delayStart(seat.failedStarts, l.s.opts.Jitter()))
+	seat.blameStart(err)
 }
 
 // adopt seats an instance that ran before.
@@ -148,6 +152,7 @@ func (l *loop) adopt(w *workload, seat *seat, inst *instance) {
 	seat.starts = max(seat.starts, 1)
 	seat.detail = ""
 	w.cleared = true // it has been started
+	w.pool.probation(inst.ep, false)
 	asked := inst.spec.Probes
 	inst.spec = w.spec
 	if !asked.Equal(w.spec.Probes) {
@@ -209,7 +214,7 @@ func (l *loop) enforceReadiness(w *workload) {
 
 // calm ends crash loops that are over, and removes what was kept of them.
 func (l *loop) calm(w *workload) {
-	for _, seat := range w.seats {
+	for _, seat := range w.places() {
 		if seat.last == nil && seat.loop == "" || seat.inst == nil || seat.inst.phase != phaseReady {
 			continue
 		}

@@ -31,6 +31,10 @@ type runs struct {
 type run struct {
 	task edge.Task
 
+	// Of whoever executes it alone.
+	proving bool // a canary was asked last
+	spared  bool // a canary has failed it
+
 	mu     sync.Mutex // guards what follows; held while the driver is told
 	goOn   chan struct{}
 	halted bool // by the scheduler

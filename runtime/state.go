@@ -22,11 +22,18 @@ func concurrency(s *edge.Serve) int              { return max(s.Concurrency, 1) 
 // workload is everything the loop knows under one key.
 type workload struct {
 	key     string
-	desired bool // the last Apply named it; spec and hash are set
-	spec    edge.Workload
+	desired bool          // the last Apply named it; spec and hash are set
+	spec    edge.Workload // as it is kept now
 	hash    string
 	invalid string // why the latest spec cannot be used; an earlier one stays in force
 	remedy  string
+
+	declared     edge.Workload // as the last Apply has it; spec is another where that version has failed, or is a canary
+	declaredHash string
+	kept         edge.Versions
+	goodHash     string // of kept.Good
+	trial        *trial // of the declared version; nil: it is good, has failed, or is of no replicas
+	refused      string // the version of which it has been told that it is not tried
 
 	seats     []*seat
 	extras    []*instance // running, and not in a seat
@@ -59,6 +66,10 @@ type seat struct {
 	starts   int
 
 	failedStarts int // in a row; no end of an instance, so the record knows nothing of them
+
+	faults    int    // ends that are held against the version on trial
+	fault     string // why that makes the seat a failure; empty: it does not yet
+	unstarted bool   // nothing could be started in it
 }
 
 // restarts counts the instances after the first.
@@ -75,6 +86,7 @@ type instance struct {
 	attached    time.Time // when it was first asked for anything
 	since       time.Time // it has been running or not ready since
 	readyAt     time.Time // zero while not ready
+	met         bool      // it has been ready
 	retiring    bool      // somebody asked for its end
 	planned     bool      // its end is our doing and no failure
 	told        bool      // the event of its end is out
@@ -123,18 +135,35 @@ func (i *instance) readyBy() time.Time {
 	return i.since.Add(cmp.Or(i.spec.Serve.ReadyWithin, defaultReadyWithin))
 }
 
-// situation is the workload as plan sees it.
-func (w *workload) situation() situation {
+// settledAfter is within what most of what is started with a bad setting ends.
+const settledAfter = 3 * time.Second
+
+// unsettled is until when a seat does not stand for the old version yet. Of a new version
+// that nobody asks anything it is known only that it runs, which the next moment may change.
+func (w *workload) unsettled(s *seat) time.Time {
+	if w.trial == nil || w.kept.Good == nil || s.inst == nil || s.inst.ep != nil || s.inst.gate.asking != nil || s.inst.readyAt.IsZero() {
+		return time.Time{}
+	}
+	return s.inst.readyAt.Add(settledAfter)
+}
+
+// situation is the workload as plan sees it at now.
+func (w *workload) situation(now time.Time) situation {
 	s := situation{leftovers: w.leftovers, waits: w.awaits != ""}
 	if w.desired {
 		s.replicas = w.spec.Replicas
+		s.paused, s.trying = w.trial != nil && w.trial.paused, w.trial != nil && w.trial.canary != nil && w.trial.canary.seat.inst != nil
 		s.parallel, s.stopFirst = w.spec.Update.Parallel, w.spec.Update.StopFirst
 		if len(w.extras) > 0 && !w.stepped.IsZero() {
 			s.next = w.stepped.Add(w.spec.Update.Delay)
 		}
 	}
 	for _, seat := range w.seats {
-		s.seats = append(s.seats, seat.state())
+		state := seat.state()
+		if by := w.unsettled(seat); by.After(now) {
+			state.kind, s.settles = seatTaken, earlier(s.settles, by)
+		}
+		s.seats = append(s.seats, state)
 	}
 	for _, inst := range w.extras {
 		s.extras = append(s.extras, w.extraState(inst))
@@ -171,5 +200,5 @@ func (w *workload) extraState(inst *instance) extraState {
 
 // empty tells whether nothing is left to know about the workload.
 func (w *workload) empty() bool {
-	return !w.desired && w.invalid == "" && len(w.seats)+len(w.extras)+len(w.dead)+w.leftovers == 0
+	return !w.desired && w.invalid == "" && w.trial == nil && len(w.seats)+len(w.extras)+len(w.dead)+w.leftovers == 0
 }

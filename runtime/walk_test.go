@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,16 +18,32 @@ import (
 
 // TestSupervisor_Walk lets everything happen in any order and holds what follows
 // against the promises: never more than one instance over the replicas, and, once
-// the world holds still, exactly what is wanted and no warning.
+// the world holds still, exactly what is wanted and no warning; where the wanted version
+// has failed, the last good one, and a warning that says so.
 func TestSupervisor_Walk(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(24) {
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *fake.Driver) {
-				d.Serve = honest
+				d.Serve, d.Main = honest, shortLived
 				newWalk(t, d, seed).run()
 			})
 		})
 	}
+}
+
+// shortLived ends what is broken after a while.
+func shortLived(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit {
+	var ends <-chan time.Time
+	if strings.HasSuffix(w.Image, "-broken") {
+		ends = time.After(150 * time.Millisecond)
+	}
+	select {
+	case <-ctx.Done():
+	case <-stop:
+	case <-ends:
+		return edge.Exit{Code: 7}
+	}
+	return edge.Exit{}
 }
 
 const walkReplicas = 3 // at most, of each workload
@@ -55,7 +73,7 @@ func (w *walk) run() {
 
 // step makes one thing happen.
 func (w *walk) step() {
-	switch w.random.IntN(10) {
+	switch w.random.IntN(11) {
 	case 0, 1, 2:
 		if running := w.driver.Running(); len(running) > 0 {
 			w.driver.Exit(running[w.random.IntN(len(running))], edge.Exit{Code: uint32(w.random.IntN(3))})
@@ -72,6 +90,11 @@ func (w *walk) step() {
 		_ = w.sup.Restart(context.Background(), "shop/"+w.anyName()) // may be unknown just now
 	case 6:
 		_, _ = w.sup.Execute(context.Background(), due(time.Second)) // may find nothing ready
+	case 7:
+		if w.random.IntN(4) == 0 {
+			w.again() // what is told to a new agent
+			w.apply()
+		}
 	default:
 		w.change()
 		w.apply()
@@ -89,6 +112,12 @@ func (w *walk) change() {
 	}
 	spec.Replicas = w.random.IntN(walkReplicas + 1)
 	spec.Image = fmt.Sprintf("registry.test/%s:%d", name, w.random.IntN(3))
+	if w.random.IntN(4) == 0 {
+		spec.Image += "-broken"
+	}
+	if name == "digits" && w.random.IntN(3) == 0 {
+		spec.Update.Canary = &edge.Canary{Share: 1 + w.random.IntN(50), For: time.Second}
+	}
 	if w.random.IntN(6) == 0 {
 		delete(w.wanted, name)
 		return
@@ -119,18 +148,62 @@ func (w *walk) calmDown() {
 	w.driver.SetDaemon(true)
 	w.sup.DaemonChanged(edge.DaemonReport{Connected: true})
 	settle(10 * time.Minute)
-	want := 0
+	want, hopeless := 0, map[string]bool{}
 	for name, spec := range w.wanted {
-		want += spec.Replicas
-		if got := w.view("shop/" + name); got.Ready != spec.Replicas || len(got.Instances) != spec.Replicas {
-			w.t.Errorf("%s: got %s, want %d ready", name, describe(got), spec.Replicas)
+		if w.holdVersion("shop/"+name, spec) {
+			want += spec.Replicas
+			continue
+		}
+		hopeless["crash-loop shop/"+name] = true
+	}
+	left, _ := w.driver.Instances(context.Background())
+	left = slices.DeleteFunc(left, func(i edge.Instance) bool { return hopeless["crash-loop "+i.Workload] })
+	if len(left) != want || slices.ContainsFunc(left, func(i edge.Instance) bool { return !i.Running }) {
+		w.t.Errorf("containers: got %+v, want %d and nothing left over", left, want)
+	}
+	for _, code := range w.standing() {
+		if !strings.HasPrefix(code, "version-failed ") && !hopeless[code] {
+			w.t.Errorf("warnings: got %v, want none but of failed versions", w.standing())
 		}
 	}
-	w.wantRunning(want)
-	if left, _ := w.driver.Instances(context.Background()); len(left) != want {
-		w.t.Errorf("containers: got %d, want %d and nothing left over", len(left), want)
+}
+
+// holdVersion wants the workload as it is wanted, or in the last good version if that has
+// failed: then and only then it is told.
+//
+// It is false where what is wanted is broken, and there was none before.
+func (w *walk) holdVersion(key string, spec edge.Workload) bool {
+	w.t.Helper()
+	got := w.view(key)
+	warned := w.warning("version-failed", key).Detail != ""
+	if got.Workload.SpecHash() != spec.SpecHash() {
+		if failed := w.kept[key].Failed; !warned || !slices.ContainsFunc(failed, func(f edge.FailedVersion) bool { return f.Hash == spec.SpecHash() }) {
+			w.t.Errorf("%s: got %s in the place of %s, which has not failed by %v", key, got.Workload.Image, spec.Image, failed)
+		}
+		if good := w.kept[key].Good; good == nil || good.SpecHash() != got.Workload.SpecHash() {
+			w.t.Errorf("%s: got %s, want the last good version %v", key, got.Workload.Image, good)
+		}
+	} else if warned {
+		w.t.Errorf("%s: got a warning of a failed version, and it runs as it is wanted", key)
 	}
-	w.wantNoWarnings()
+	if got.Workload.Replicas != spec.Replicas || len(got.Instances) != spec.Replicas {
+		w.t.Errorf("%s: got %s, want %d", key, describe(got), spec.Replicas)
+	}
+	if strings.HasSuffix(got.Workload.Image, "-broken") && spec.Replicas > 0 {
+		if good := w.kept[key].Good; good != nil {
+			w.t.Errorf("%s: got %s though %s was good", key, got.Workload.Image, good.Image)
+		}
+		return false
+	}
+	if got.Ready != spec.Replicas {
+		w.t.Errorf("%s: got %s, want %d ready", key, describe(got), spec.Replicas)
+	}
+	for _, inst := range got.Instances {
+		if inst.SpecHash != got.Workload.SpecHash() {
+			w.t.Errorf("%s: got instance %s of another version", key, inst.ID)
+		}
+	}
+	return true
 }
 
 // TestSupervisor_CrashesCostOneTask kills instances under a steady load: a crash

@@ -18,6 +18,8 @@ const (
 	warnTeardown = "teardown-failed"   // an instance cannot be stopped or removed
 	warnDepends  = "dependency-failed" // what a workload waits for will not be there by waiting
 	warnSuspend  = "suspend-failed"    // an instance cannot be halted for what is more urgent
+	warnVersion  = "version-failed"    // the wanted version has failed, and the last good one runs
+	warnUpdate   = "update-failed"     // the wanted version has failed, and is not taken back here
 )
 
 type condition struct{ code, subject string }
@@ -59,7 +61,10 @@ func (l *loop) conditions() map[condition]edge.Warning {
 			}
 			raise(warnNotReady, key, w.notReady, "look at its log and at the models it is said to serve")
 		}
-		for _, seat := range w.seats {
+		if update := w.updateView(); w.desired && update != nil {
+			raise(failureWarning(w.key, update))
+		}
+		for _, seat := range w.places() {
 			raise(warnLoop, key, seat.loop, "look at its log; it is started again and again, at most every 30 s")
 			if seat.startErr != nil {
 				raise(warnStart, key, seat.startErr.Error(), edge.HintOf(seat.startErr))

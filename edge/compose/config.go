@@ -76,7 +76,7 @@ func (d decoder) config(app string) config {
 		Volumes: d.volumes(), Devices: d.devices(), Secrets: d.secrets(), Networks: d.networks(), Ports: d.ports(),
 		HealthCheck: d.healthCheck(), DependsOn: d.dependencies(), Update: d.update(),
 		Scale: d.integer("scale"), Replicas: d.integer("deploy", "replicas"),
-		CPUs: d.cpus("cpus"), PidsLimit: d.whole("pids_limit"),
+		CPUs: d.fraction("cpus"), PidsLimit: d.whole("pids_limit"),
 	}
 	d.into(&c.Command, "command")
 	d.into(&c.Entrypoint, "entrypoint")
@@ -228,8 +228,8 @@ func (d decoder) notWhole(text string, keys []string) {
 	d.add(d.at.at(keys...), quote(text)+" is not a whole number that can be used", "write one such as 2")
 }
 
-func (d decoder) cpus(key string) float32 {
-	switch value := d.value(key).(type) {
+func (d decoder) fraction(keys ...string) float32 {
+	switch value := d.value(keys...).(type) {
 	case int:
 		return float32(value)
 	case float64:
@@ -237,7 +237,7 @@ func (d decoder) cpus(key string) float32 {
 	case string:
 		f, err := strconv.ParseFloat(value, 32)
 		if err != nil {
-			d.add(d.at.at(key), quote(value)+" is not a number that can be used", "write one such as 0.5")
+			d.add(d.at.at(keys...), quote(value)+" is not a number that can be used", "write one such as 0.5")
 		}
 		return float32(f)
 	}

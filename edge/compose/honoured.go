@@ -23,13 +23,15 @@ func honoured() rule {
 	limits := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}, "pids": {shape: whole}}
 	setAside := map[string]rule{"cpus": {shape: number}, "memory": {shape: text}}
 	deploy := map[string]rule{
-		"replicas":      {shape: whole},
-		"update_config": {below: map[string]rule{"parallelism": {shape: whole}, "order": {shape: text}, "delay": {shape: text}}},
-		"resources":     {below: map[string]rule{"limits": {below: limits}, "reservations": {below: setAside}}},
+		"replicas": {shape: whole},
+		"update_config": {below: map[string]rule{"parallelism": {shape: whole}, "order": {shape: text}, "delay": {shape: text},
+			"failure_action": {shape: text}, "monitor": {shape: text}, "max_failure_ratio": {shape: number}}},
+		"resources": {below: map[string]rule{"limits": {below: limits}, "reservations": {below: setAside}}},
 	}
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
 		"tenant": {}, "preemptible": {}, "degrade": {},
+		canaryKey: {below: map[string]rule{"share": {}, "tasks": {}, "for": {}, "slower": {}}},
 	}
 	for _, name := range probeNames() {
 		extension[name] = rule{below: map[string]rule{
@@ -81,10 +83,10 @@ func (f *file) checkKeys(root *node) {
 // checkService reports what compose-go would let pass, or report without a line.
 func (f *file) checkService(name string, at *node) {
 	if !isName(name) {
-		f.add(at, quote(name)+" cannot name a workload", nameRemedy)
+		f.addLight(at, quote(name)+" cannot name a workload", nameRemedy)
 	}
 	if at.at("image") == nil {
-		f.add(at, "names no image", "write image: and a reference")
+		f.addLight(at, "names no image", "write image: and a reference")
 	}
 }
 
@@ -123,13 +125,13 @@ func (f *file) refuse(n *node, name string, r rule, place string) {
 	known := isAttribute(place, name)
 	switch guess := nearest(name, r); {
 	case known && reason != "" || name == "route" && strings.HasSuffix(n.path, extensionKey+".route"):
-		f.add(n, "not honoured yet: "+reason, remedy)
+		f.addLight(n, "not honoured yet: "+reason, remedy)
 	case known:
-		f.add(n, "not honoured yet", remedy)
+		f.addLight(n, "not honoured yet", remedy)
 	case guess != "":
-		f.add(n, "unknown key", "did you mean "+guess+"?")
+		f.addLight(n, "unknown key", "did you mean "+guess+"?")
 	default:
-		f.add(n, "unknown key", remedy)
+		f.addLight(n, "unknown key", remedy)
 	}
 }
 

@@ -100,6 +100,10 @@ func meaningOf(path string) (value, meaning string) {
 		{"x-holdfast.preemptible", "true or false", "false keeps its tasks from being suspended for more urgent ones; true where not given and concurrency is 1"},
 		{"x-holdfast.degrade", "true or false", "false keeps variants from answering in its place when time is short; true where not given"},
 		{"x-holdfast.runAsRoot", "true or false", "true allows root inside the instance, which a policy must allow"},
+		{"x-holdfast.canary.share", "a share from 1% to 50%", "of the model's tasks that try a new version, beside all instances of the old one"},
+		{"x-holdfast.canary.tasks", "a number from 1", "tasks of the new version that decide; 200 where not given"},
+		{"x-holdfast.canary.for", "a duration up to 24h", "after which it is decided though fewer came; 10m where not given"},
+		{"x-holdfast.canary.slower", "a number from 1 to 100", "times what the old version takes the new one may take; 1.5 where not given"},
 		{"x-holdfast.tenant", "a name", "whose share of the node it uses; left out: `_default`"},
 	} {
 		if known.key == key {
@@ -116,6 +120,9 @@ func healthMeaning(key string) (value, meaning string) {
 		{"deploy.update_config.parallelism", "a number from 0 to 100", "instances replaced at a time, 0 for all; 1 where not given"},
 		{"deploy.update_config.order", "start-first or stop-first", "whether a new one comes before the old one goes; start-first where not given, which Compose has the other way round"},
 		{"deploy.update_config.delay", "a duration up to 1h", "between one step being ready and the next"},
+		{"deploy.update_config.failure_action", "rollback, pause or continue", "what becomes of a new version that fails; left out: rollback, by the policy's trial while that lasts"},
+		{"deploy.update_config.monitor", "a duration up to 1h", "how long all instances of a new version have to be ready until it is good; 30s where not given"},
+		{"deploy.update_config.max_failure_ratio", "a share from 0 to 1", "of the replicas that may fail; none where not given"},
 		{"healthcheck.test", "[CMD, program, …], [CMD-SHELL, line], the line alone, or [NONE]", "a command inside the instance whose code 0 says that it is well; what is not well for good is started again"},
 		{"healthcheck.disable", "true or false", "true: there is none"},
 		{"healthcheck.interval", "a duration from 100ms to 1h", "between two; 30s where not given"},

@@ -36,10 +36,13 @@ func TestRefusedKeys(t *testing.T) {
 			if key == "route" { // of x-holdfast
 				continue
 			}
-			if !known.Matches(tree.Path("services.*."+key)) && !known.Matches(tree.Path(key)) && !known.Matches(tree.Path("secrets.*."+key)) {
+			text := "services: {a: {image: b, " + key + ": x}}"
+			if known.Matches(tree.Path("services.*.deploy." + key)) {
+				text = "services: {a: {image: b, deploy: {" + key + ": x}}}"
+			} else if !known.Matches(tree.Path("services.*."+key)) && !known.Matches(tree.Path(key)) && !known.Matches(tree.Path("secrets.*."+key)) {
 				t.Errorf("%s is refused and no key of Compose", key)
 			}
-			_, err := load(t, "services: {a: {image: b, "+key+": x}}")
+			_, err := load(t, text)
 			if err == nil {
 				t.Errorf("%s is listed as refused and was taken", key)
 			}

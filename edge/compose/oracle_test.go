@@ -99,7 +99,10 @@ func converted(at *node, from types.ServiceConfig) config {
 	}
 	to.Extension, _ = from.Extensions[extensionKey].(map[string]any)
 	if d := from.Deploy; d != nil && d.UpdateConfig != nil {
-		to.Update = updateConfig{d.UpdateConfig.Parallelism, d.UpdateConfig.Delay, d.UpdateConfig.Order}
+		to.Update = updateConfig{
+			d.UpdateConfig.Parallelism, d.UpdateConfig.Delay, d.UpdateConfig.Order,
+			d.UpdateConfig.FailureAction, d.UpdateConfig.Monitor, d.UpdateConfig.MaxFailureRatio,
+		}
 	}
 	if d := from.Deploy; d != nil && d.Resources.Limits != nil {
 		l := d.Resources.Limits

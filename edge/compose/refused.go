@@ -29,6 +29,8 @@ func RefusedKeys() []Refused {
 			"only this one file is read", "write it out here"},
 		{[]string{"profiles"},
 			"every service of the file runs", "keep one file for each set of services"},
+		{[]string{"rollback_config"},
+			"a version is taken back as it was brought, in the order and number of update_config", "remove it"},
 		{[]string{"logging"},
 			"output is kept in rotated files on the node", "set logs.maxSize and logs.keep in the configuration"},
 		{[]string{routeKey},
