@@ -101,7 +101,7 @@ func (l *Link) sessionOptions() mqtt.Options {
 		return t
 	}
 	if o.Inbox <= 0 {
-		o.Inbox = inbox
+		o.Inbox, o.InboxBytes = inbox, inboxBytes
 	}
 	return o
 }
@@ -111,9 +111,12 @@ func (l *Link) newInlet(most int, deal func(context.Context, []byte) error) *inl
 	return &inlet{most: most, deal: deal, renew: renew, refused: l.refuse, came: make(chan struct{}, 1)}
 }
 
-// inbox is more than brokers send without acknowledgement (mosquitto 20), and with the
-// largest policies bounds memory at 12 MB.
-const inbox = 32
+// inbox takes what the inlets have room for, even when all of it comes at once: brokers
+// send 20 (mosquitto) or more without acknowledgement.
+const (
+	inbox      = 2 * (mostCommands + mostPolicies)
+	inboxBytes = 4 << 20
+)
 
 // Run keeps the link up and speaks on it until ctx ends, and returns nil after
 // everything it started has ended.
