@@ -25,11 +25,11 @@ func (f *file) interpolate(text string, at *node) string {
 	switch {
 	case err == nil:
 	case errors.Is(err, errUnset):
-		f.add(at, quote(text)+" names a variable that is not set", "set it, or write ${NAME:-default}")
+		f.addLight(at, quote(text)+" names a variable that is not set", "set it, or write ${NAME:-default}")
 	case errors.As(err, &required):
-		f.add(at, required.Error(), "set it")
+		f.addLight(at, required.Error(), "set it")
 	default:
-		f.add(at, quote(text)+" is not a valid template", "write ${NAME}, ${NAME:-default}, or $$ for a dollar sign")
+		f.addLight(at, quote(text)+" is not a valid template", "write ${NAME}, ${NAME:-default}, or $$ for a dollar sign")
 	}
 	return value
 }
@@ -47,7 +47,7 @@ func (f *file) projectName(root *node, path string) string {
 	given := root.at("name")
 	if f.app != "" {
 		if given != nil && given.text != f.app {
-			f.add(given, quote(given.text)+" is not the name this project has here, "+quote(f.app), "remove it")
+			f.addLight(given, quote(given.text)+" is not the name this project has here, "+quote(f.app), "remove it")
 		}
 		return f.app
 	}
@@ -60,7 +60,7 @@ func (f *file) projectName(root *node, path string) string {
 	if name := normalName(given.text); name == given.text && name != "" {
 		return name
 	}
-	f.add(given, quote(given.text)+" cannot name an app", "use lower-case letters, digits, '-' and '_', the first a letter or digit")
+	f.addLight(given, quote(given.text)+" cannot name an app", "use lower-case letters, digits, '-' and '_', the first a letter or digit")
 	return ""
 }
 

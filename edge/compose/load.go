@@ -44,8 +44,8 @@ func Load(ctx context.Context, o Options) ([]edge.Workload, error) {
 
 func (f *file) load(ctx context.Context, content []byte) ([]edge.Workload, error) {
 	root, tree := f.parse(content)
-	if err := f.err(); err != nil {
-		return nil, err
+	if f.grave {
+		return nil, f.err()
 	}
 	return f.project(ctx, root, tree)
 }
@@ -55,11 +55,13 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	f.step()
 	f.checkKeys(root)
 	name := f.projectName(root, f.problems.file)
-	if err := f.err(); err != nil {
-		return nil, err
+	if f.grave {
+		return nil, f.err()
 	}
+	f.step()
 	f.secrets, f.volumes, f.networks = f.outside(root), f.ownVolumes(root), f.ownNetworks(root)
 	workloads := f.workloads(name, root, tree)
 	if err := f.err(); err != nil {

@@ -90,6 +90,6 @@ func (s service) networks() (own, outward, links []string) {
 	}
 	slices.Sort(links)
 	s.require(len(s.config.Networks) <= maxNetworks, at, fmt.Sprintf("is on %d networks", len(s.config.Networks)), "keep eight")
-	s.require(len(s.config.Networks) == 0 || s.config.NetworkMode == "", s.at.near("network_mode"), "'network_mode' and 'networks' cannot be combined", "keep one")
+	s.require(len(s.config.Networks) == 0 || s.config.NetworkMode != "none" && s.config.NetworkMode != "host", s.at.near("network_mode"), "'network_mode' and 'networks' cannot be combined", "keep one")
 	return own, outward, links
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"holdfast/edge"
 )
@@ -63,9 +64,20 @@ type problems struct {
 	file  string
 	below string // where in the file the project stands, dotted; empty for all of it
 	list  []*Problem
+	// grave: one of them leaves nothing that could be read on.
+	grave bool
+	// settled are those of former steps, whose places have nothing more to complain of.
+	settled int
 }
 
+// add reports what keeps the next step from being taken.
 func (p *problems) add(at *node, detail, remedy string) {
+	p.grave = true
+	p.addLight(at, detail, remedy)
+}
+
+// addLight reports what does not keep anybody from looking for more.
+func (p *problems) addLight(at *node, detail, remedy string) {
 	if len(p.list) == maxProblems {
 		p.list = append(p.list, &Problem{File: p.file, Detail: "and more: only the first are shown"})
 	}
@@ -76,8 +88,20 @@ func (p *problems) add(at *node, detail, remedy string) {
 	if at.path != "" {
 		key = join(p.below, at.path)
 	}
+	if slices.ContainsFunc(p.list[:p.settled], func(before *Problem) bool { return before.Key == key || within(before.Key, key) }) {
+		return
+	}
 	p.list = append(p.list, &Problem{p.file, at.line, at.column, key, detail, remedy})
 }
+
+// within tells whether a key stands below another.
+func within(key, other string) bool {
+	rest, below := strings.CutPrefix(key, other)
+	return below && rest != "" && (other == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// step ends one: what the next ones have to say of the same places is not asked for.
+func (p *problems) step() { p.settled = len(p.list) }
 
 // err joins what was gathered in the order of the lines.
 func (p *problems) err() error {

@@ -16,15 +16,11 @@ func (f *file) workloads(app string, root *node, values map[string]any) []edge.W
 		at := root.at("services", name)
 		services = append(services, service{f, name, at, decoder{f, at, values}.config(app)})
 	}
-	if len(f.list) > 0 { // what could not be read cannot be compared either
-		return nil
-	}
+	f.step()
 	for _, s := range services {
 		s.checkAgreement()
 	}
-	if len(f.list) > 0 {
-		return nil
-	}
+	f.step()
 	return f.mapServices(app, services)
 }
 

@@ -74,8 +74,8 @@ func (d *Document) Project(ctx context.Context, path, app string, environ []stri
 	f := &file{problems: problems{file: d.path, below: path}, environ: environment(environ), app: app}
 	root := &node{line: at.line, column: at.column}
 	values, ok := f.convert(at.raw, root, 0).(map[string]any)
-	if err := f.err(); err != nil {
-		return nil, err
+	if f.grave {
+		return nil, f.err()
 	}
 	if !ok {
 		return nil, d.Problem(path, "is not a mapping", "write a Compose project below it: services, and what they are")
