@@ -113,7 +113,7 @@ func (s *Spool) due(now time.Time) (do func(), at time.Time) {
 	if !owed {
 		return nil, time.Time{}
 	}
-	return func() { s.settle(s.commit()) }, commit
+	return func() { s.settle(s.commitDue()) }, commit
 }
 
 // commitDueLocked says when the next batch is to be written, if there is to be one.
@@ -126,13 +126,13 @@ func (s *Spool) commitDueLocked(now time.Time) (at time.Time, owed bool) {
 	if s.d1.len() > 0 {
 		by(s.settleByLocked(now))
 	}
+	if s.urgentLocked() {
+		by(now)
+	}
 	if owed := s.ring.owedAcks(); owed >= ackMany {
 		by(s.lastCommit.Add(ackSoon))
 	} else if owed > 0 {
 		by(s.lastCommit.Add(ackEvery))
-	}
-	if s.urgentLocked() {
-		by(now)
 	}
 	if owed && at.Before(s.storage.at) {
 		at = s.storage.at
@@ -155,16 +155,37 @@ func (s *Spool) settleByLocked(now time.Time) time.Time {
 	return afford
 }
 
-// commit writes one batch: the oldest D1 records, and the state of the ring.
-func (s *Spool) commit() error {
-	return s.commitWith(func(h *head) { h.reserved = max(h.reserved, reserveFor(s.next)) })
+// commitDue writes what it is time for. Acknowledgements take no record with them that
+// may still wait for its own: once on flash that one would want a mark as well, and
+// a node that tells something each minute would write twice each minute for ever.
+func (s *Spool) commitDue() error {
+	if s.recordsAreDue(time.Now()) {
+		return s.commit()
+	}
+	return s.commitWith(nil, s.reserve)
 }
 
-func (s *Spool) commitWith(finish func(*head)) error {
+func (s *Spool) recordsAreDue(now time.Time) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.urgentLocked() || s.d1.len() > 0 && !s.settleByLocked(now).After(now)
+}
+
+// commit writes one batch: the oldest D1 records, and the state of the ring.
+func (s *Spool) commit() error { return s.commitWith(s.fly(), s.reserve) }
+
+func (s *Spool) reserve(h *head) { h.reserved = max(h.reserved, reserveFor(s.next)) }
+
+// fly is the oldest D1 records, as many as one batch has, which stay until it is written.
+func (s *Spool) fly() []Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	entries := s.d1.batch()
 	s.flying = len(entries)
-	s.mu.Unlock()
+	return entries
+}
+
+func (s *Spool) commitWith(entries []Entry, finish func(*head)) error {
 	h, err := s.write(&s.ring, entries, finish)
 	now := time.Now()
 	s.allowance.spend(now, len(s.buf)+s.options.SyncCost)
@@ -217,7 +238,7 @@ func (s *Spool) writeAll() error {
 			return err
 		}
 	}
-	return s.commitWith(func(h *head) { h.reserved, h.clean = s.next-1, true })
+	return s.commitWith(s.fly(), func(h *head) { h.reserved, h.clean = s.next-1, true })
 }
 
 func (s *Spool) moreThanBatch() bool {

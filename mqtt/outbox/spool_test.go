@@ -333,6 +333,28 @@ func TestSpool_Ack(t *testing.T) {
 			must(t, spool.Close())
 		})
 	})
+	t.Run("TakesNoRecordAlong", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			spool, stop := start(t, small(newMemDisk()))
+			add(t, spool, outbox.D1, 1, 10)
+			time.Sleep(outbox.Settle)
+			synctest.Wait()
+			spool.Ack(here(spool, 1))
+			before := spool.Status().Counts
+			time.Sleep(time.Second)
+			for seq := range uint64(60) { // one just before the mark of what was before is written
+				time.Sleep(time.Minute - 2*time.Second)
+				add(t, spool, outbox.D1, 1, 10)
+				time.Sleep(2 * time.Second)
+				spool.Ack(here(spool, seq+2))
+			}
+			if syncs := spool.Status().Counts.FlashSyncs - before.FlashSyncs; syncs != 1 {
+				t.Errorf("%d syncs in an hour of one record a minute, acknowledged soon; want one for what was before", syncs)
+			}
+			stop()
+			must(t, spool.Close())
+		})
+	})
 	t.Run("IsKeptAMinuteLaterAtMostOnce", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := newMemDisk()
