@@ -18,19 +18,26 @@ type Instance struct {
 	Socket   string    `json:"socket,omitempty"`  // where the host reaches a model server's unix socket
 	LogPath  string    `json:"logPath,omitempty"` // its output on the host
 	Exit     *Exit     `json:"exit,omitempty"`    // nil while running
+	// Ports are where the node answers for it, and Addresses what it has on its networks,
+	// by their names.
+	Ports     []Port            `json:"ports,omitempty"`
+	Addresses map[string]string `json:"addresses,omitempty"`
 }
 
 // Exit is how an instance ended.
 type Exit struct {
 	Code   uint32    `json:"code"`
 	Signal string    `json:"signal,omitempty"` // when a signal ended it, for example SIGKILL
-	OOM    bool      `json:"oom,omitempty"`    // it was killed at its memory limit
+	OOM    bool      `json:"oom,omitempty"`    // it was killed for want of memory
+	Short  string    `json:"short,omitempty"`  // whose memory was used up then; empty: what its own limit allows
 	At     time.Time `json:"at,omitzero"`
 }
 
 // String says how it ended in the words of a person.
 func (e Exit) String() string {
 	switch {
+	case e.OOM && e.Short != "":
+		return "killed because the memory of " + e.Short + " was used up"
 	case e.OOM:
 		return "killed at its memory limit"
 	case e.Signal != "":

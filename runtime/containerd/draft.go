@@ -131,6 +131,9 @@ func (f *draft) run(ctx context.Context) error {
 			return err
 		}
 		if err := f.vouch(ctx); err != nil {
+		if err := f.answer(ctx); err != nil {
+			return err
+		}
 			return err
 		}
 		if len(f.plan.workload.Networks) > 0 {
@@ -175,15 +178,17 @@ func (f *draft) undo(ctx context.Context) (err error) {
 
 func (f *draft) instance() edge.Instance {
 	return edge.Instance{
-		ID:       f.plan.id,
-		Workload: f.record.Labels[labelWorkload],
-		SpecHash: f.record.Labels[labelSpecHash],
-		Image:    f.record.Labels[labelImage],
-		Digest:   f.record.Labels[labelDigest],
-		PID:      f.pid,
-		Running:  true,
-		Started:  f.record.CreatedAt,
-		Socket:   f.plan.socket,
-		LogPath:  f.driver.logPath(f.plan.id),
+		ID:        f.plan.id,
+		Workload:  f.record.Labels[labelWorkload],
+		SpecHash:  f.record.Labels[labelSpecHash],
+		Image:     f.record.Labels[labelImage],
+		Digest:    f.record.Labels[labelDigest],
+		PID:       f.pid,
+		Running:   true,
+		Started:   f.record.CreatedAt,
+		Socket:    f.plan.socket,
+		LogPath:   f.driver.logPath(f.plan.id),
+		Ports:     f.plan.workload.Ports,
+		Addresses: addressesOf(f.record.Labels),
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/runtime"
+	"holdfast/runtime/relay"
 )
 
 var (
@@ -49,6 +50,9 @@ type Options struct {
 	// Plugins are the folders with those of the Container Network Interface; default: where
 	// systems keep them.
 	Plugins []string
+	// Relay is the command that calls relay.Main, for published ports; default: this
+	// program with relay.Verb.
+	Relay []string
 	// Secret gives the value of a secret, of the version it names; default: there are none.
 	Secret func(edge.Secret) ([]byte, error)
 
@@ -94,6 +98,7 @@ type Driver struct {
 	nets     nets
 	freezers freezers
 	pace     pace
+	ports    ports
 	pulls    pulls
 	dial     func(*http.Transport) // how tests reach registries; nil: by their names
 
@@ -133,7 +138,9 @@ func New(opts Options) (*Driver, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Driver{opts: opts, log: opts.Log}, nil
+	d := &Driver{opts: opts, log: opts.Log}
+	d.ports.relay = relay.New(d.relayDir(), opts.Relay)
+	return d, nil
 }
 
 // Open makes the driver's folders, once in a driver's life and before anything else. It
@@ -181,7 +188,7 @@ func (d *Driver) Close() error {
 // turned away at its start leaves nothing behind.
 func (d *Driver) takeBack() {
 	for _, folder := range []string{
-		filepath.Join(d.netCache(), "results"), d.netCache(), d.leasesDir(), d.hostsDir(), d.netDir(), d.secretsDir(),
+		filepath.Join(d.netCache(), "results"), d.netCache(), d.relayDir(), d.leasesDir(), d.hostsDir(), d.netDir(), d.secretsDir(),
 	} {
 		_ = os.Remove(folder) // what holds something stays
 	}

@@ -14,6 +14,7 @@ import (
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
 )
 
 // Names are resolved by a file: each instance on a network has an /etc/hosts of its
@@ -141,7 +142,23 @@ func (d *Driver) introduced(ctx context.Context, c *client.Client) {
 
 // residents lists who is on networks and runs.
 func (d *Driver) residents(ctx context.Context, c *client.Client) ([]resident, error) {
-	held, err := c.ContainerService().List(ctx, fmt.Sprintf("labels.%q", labelAddresses))
+	held, err := d.running(ctx, c, labelAddresses)
+	var all []resident
+	for _, r := range held {
+		all = append(all, residentOf(r.ID, r.Labels))
+	}
+	return all, err
+}
+
+// runner is a container with a process.
+type runner struct {
+	containers.Container
+	pid uint32
+}
+
+// running lists the containers that bear a label, and run.
+func (d *Driver) running(ctx context.Context, c *client.Client, label string) ([]runner, error) {
+	held, err := c.ContainerService().List(ctx, fmt.Sprintf("labels.%q", label))
 	if err != nil || len(held) == 0 {
 		return nil, native(err)
 	}
@@ -149,27 +166,38 @@ func (d *Driver) residents(ctx context.Context, c *client.Client) ([]resident, e
 	if err != nil {
 		return nil, native(err)
 	}
-	runs := map[string]bool{}
+	pids := map[string]uint32{}
 	for _, process := range listed.Tasks {
-		runs[process.ID] = process.Status != task.Status_STOPPED
+		if process.Status != task.Status_STOPPED {
+			pids[process.ID] = process.Pid
+		}
 	}
-	var all []resident
+	var all []runner
 	for _, container := range held {
-		if runs[container.ID] {
-			all = append(all, residentOf(container.ID, container.Labels))
+		if pid := pids[container.ID]; pid != 0 {
+			all = append(all, runner{container, pid})
 		}
 	}
 	return all, nil
 }
 
 func residentOf(id string, labels map[string]string) resident {
-	r := resident{id: id, addresses: map[string]string{}}
+	r := resident{id: id, addresses: addressesOf(labels)}
 	r.app, r.name, _ = strings.Cut(labels[labelWorkload], "/")
-	for pair := range strings.FieldsSeq(labels[labelAddresses]) {
-		network, address, _ := strings.Cut(pair, "=")
-		r.addresses[network] = address
-	}
 	return r
+}
+
+// addressesOf reads what addresses an instance has, by network; nil for none.
+func addressesOf(labels map[string]string) map[string]string {
+	var addresses map[string]string
+	for pair := range strings.FieldsSeq(labels[labelAddresses]) {
+		if addresses == nil {
+			addresses = map[string]string{}
+		}
+		network, address, _ := strings.Cut(pair, "=")
+		addresses[network] = address
+	}
+	return addresses
 }
 
 // leaveNetworks takes what is left of an instance off its networks, and tells the

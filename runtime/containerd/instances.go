@@ -93,14 +93,16 @@ func confirm(ctx context.Context, c *client.Client, id string) (*task.Process, e
 // instance reads a container's labels; process is nil when it has no task.
 func (d *Driver) instance(container containers.Container, process *task.Process) edge.Instance {
 	instance := edge.Instance{
-		ID:       container.ID,
-		Workload: container.Labels[labelWorkload],
-		SpecHash: container.Labels[labelSpecHash],
-		Image:    container.Labels[labelImage],
-		Digest:   container.Labels[labelDigest],
-		Started:  container.CreatedAt,
-		Socket:   container.Labels[labelSocket], // where it was mounted, not where it would be today
-		LogPath:  d.logPath(container.ID),
+		ID:        container.ID,
+		Workload:  container.Labels[labelWorkload],
+		SpecHash:  container.Labels[labelSpecHash],
+		Image:     container.Labels[labelImage],
+		Digest:    container.Labels[labelDigest],
+		Started:   container.CreatedAt,
+		Socket:    container.Labels[labelSocket], // where it was mounted, not where it would be today
+		LogPath:   d.logPath(container.ID),
+		Ports:     portsOf(container.Labels[labelPorts]),
+		Addresses: addressesOf(container.Labels),
 	}
 	if _, unsound := container.Labels[labelStarting]; process == nil || unsound {
 		return instance // an end nobody saw, or a start that did not come to its own

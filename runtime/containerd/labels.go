@@ -43,6 +43,9 @@ func labelsOf(p plan, img image, stopSignal string) (map[string]string, error) {
 	if p.endpoint != "" {
 		labels[labelEndpoint], labels[labelSocket] = p.endpoint, p.socket
 	}
+	if len(w.Ports) > 0 {
+		labels[labelPorts] = portWords(w.Ports)
+	}
 	if keys := volumeKeys(w); keys != "" {
 		labels[labelVolumes] = keys
 	}

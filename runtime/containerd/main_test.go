@@ -19,6 +19,7 @@ import (
 	"holdfast/build/privated"
 	"holdfast/edge"
 	"holdfast/runtime/containerd"
+	"holdfast/runtime/relay"
 )
 
 // fixture is what all tests share, made when the first needs it: one private daemon
@@ -36,6 +37,9 @@ type fixture struct {
 var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup: "/hf-driver-test"}
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == relay.Verb {
+		os.Exit(relay.Main(context.Background(), os.Args[2:], os.Stderr))
+	}
 	if text := os.Getenv(confinedVariable); text != "" {
 		if err := runErrand(text); err != nil {
 			fmt.Fprintln(os.Stderr, err, edge.HintOf(err))
@@ -211,6 +215,9 @@ func (n *node) leavings(ctx context.Context) []string {
 		}
 	}
 	note("shim", n.shims())
+	for _, pid := range n.relays() {
+		note("relay", []string{fmt.Sprint(pid)})
+	}
 	note("cgroup", n.cgroups())
 	for _, pattern := range []string{
 		filepath.Join(n.opts.RunDir, "instances", "*"), filepath.Join(n.opts.RunDir, "fifo", "*"),

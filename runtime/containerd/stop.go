@@ -41,6 +41,7 @@ func (d *Driver) stop(ctx context.Context, c *client.Client, id string, grace ti
 	if err != nil {
 		return err
 	}
+	d.retreat(ctx, c, id, record.Labels)
 	if err := kill(ctx, c, id, signal); err != nil {
 		return err
 	}
@@ -127,6 +128,7 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 			return err
 		}
 		snapshot := unlessGone(native(c.SnapshotService(d.opts.Snapshotter).Remove(ctx, id)))
+		d.leavePorts(ctx, c, id)
 		if err := errors.Join(snapshot, d.leaveNetworks(ctx, c, id), d.removeFiles(id)); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ func (d *Driver) sweep(ctx context.Context, c *client.Client) {
 	var before []string
 	failing := map[string]struct{}{}
 	d.introduced(ctx, c) // what came and went while it was away
+	d.offered(ctx, c)
 	for look := 0; look < sweeps || len(before) > 0; look++ {
 		strays, err := d.strays(ctx, c)
 		if ctx.Err() != nil {
@@ -94,6 +95,7 @@ func (d *Driver) sweepAway(ctx context.Context, c *client.Client, id string) err
 	if err := d.settle(ctx, id, why, 0); err != nil {
 		return err
 	}
+	d.leavePorts(ctx, c, id)
 	if err := errors.Join(d.leaveNetworks(ctx, c, id), d.removeFiles(id)); err != nil {
 		return err
 	}

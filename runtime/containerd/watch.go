@@ -76,6 +76,7 @@ func (d *Driver) attend(ctx context.Context, c *client.Client) error {
 			if _, err := d.version(ctx, c); err != nil {
 				return err
 			}
+			d.tend(d.scope(ctx), c)
 		case err := <-failed:
 			if err == nil {
 				err = edge.ErrUnavailable

@@ -73,6 +73,15 @@ func (c *Client) Set(ctx context.Context, routes []Route) (problems map[string]s
 	return said.Problems, err
 }
 
+// Alive tells whether a relay listens for what it is to do.
+func (c *Client) Alive() bool {
+	conn, err := net.DialTimeout("unix", socketIn(c.folder), answerWithin)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
 // isAway tells that nobody listens.
 func isAway(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
