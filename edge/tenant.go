@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -20,6 +21,16 @@ type TenantPolicy struct {
 
 	Models  []string `json:"models,omitempty"`  // it may ask, variants by their own names; empty: all
 	Classes []Class  `json:"classes,omitempty"` // its tasks may have; empty: all
+}
+
+// ShareOf names the entry that a tenant's workloads count against, which all who have none
+// of their own share, and tells what it allows.
+func (p *Policy) ShareOf(tenant string) (name string, may TenantPolicy) {
+	may, known := p.Tenant(cmp.Or(tenant, DefaultTenant))
+	if !known {
+		return "", TenantPolicy{}
+	}
+	return p.shareOf(cmp.Or(tenant, DefaultTenant)), may
 }
 
 // maxInstances is beyond what any gateway holds; catches a slip.

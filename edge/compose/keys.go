@@ -81,15 +81,6 @@ func meaningOf(path string) (value, meaning string) {
 		{"stop_grace_period", "a duration up to 1h", "between that and SIGKILL; 10s where not given"},
 		{"scale", "a number from 0 to 100", "instances; short for deploy.replicas"},
 		{"deploy.replicas", "a number from 0 to 100", "instances; 1 where not given"},
-		{"cpus", "cores, from 0.01", "short for deploy.resources.limits.cpus"},
-		{"mem_limit", "a size from 4M", "short for deploy.resources.limits.memory"},
-		{"pids_limit", "a number from 1", "short for deploy.resources.limits.pids"},
-		{"deploy.resources.limits.cpus", "cores, from 0.01", "at most; left out: the node's default"},
-		{"deploy.resources.limits.memory", "a size from 4M", "at most; left out: the node's default"},
-		{"deploy.resources.limits.pids", "a number from 1", "processes at most; left out: the node's default"},
-		{"deploy.resources.reservations.cpus", "cores, from 0.01, not above the limit", "what it has when the node is short of CPU, and what counts on its tenant's; left out: the limit"},
-		{"deploy.resources.reservations.memory", "a size from 4M, not above the limit", "what it keeps longest when the node is short of memory; what all set aside together must fit the node"},
-		{"blkio_config.weight", "a number from 10 to 1000", "its part of the disk beside others that want it; left out: the kernel's default"},
 		{"x-holdfast.model", "a name", "makes the service a model server: the model it answers"},
 		{"x-holdfast.variants", "[name, …]", "smaller models it answers too, the largest first"},
 		{"x-holdfast.endpoint", "unix:///run/model/model.sock", "where it listens for the Open Inference Protocol"},
@@ -156,6 +147,26 @@ func networkMeaning(key string) (value, meaning string) {
 		{"networks.NAME.name", "a name", "what the apps that share it call it; left out: NAME"},
 		{"networks", "[NAME] or {NAME: }", "the networks of the app it is on, at most eight: there it is called by its name, and all its ports are reached; left out: no network"},
 		{"ports", "[\"NODE:INSTANCE\", \"ADDRESS:NODE:INSTANCE\"], or target, published and host_ip", "TCP ports of the instances that the node answers at: on its loopback (127.0.0.1) where no ADDRESS is given, any other a policy must list (`security.hostPorts`); needs no network"},
+	} {
+		if known.key == key {
+			return known.value, known.meaning
+		}
+	}
+	return "", ""
+}
+
+// resourceMeaning is meaningOf for what an instance may have of the node.
+func resourceMeaning(key string) (value, meaning string) {
+	for _, known := range [...]struct{ key, value, meaning string }{
+		{"cpus", "cores, from 0.01", "short for deploy.resources.limits.cpus"},
+		{"mem_limit", "a size from 4M", "short for deploy.resources.limits.memory"},
+		{"pids_limit", "a number from 1", "short for deploy.resources.limits.pids"},
+		{"deploy.resources.limits.cpus", "cores, from 0.01", "at most; left out: the node's default"},
+		{"deploy.resources.limits.memory", "a size from 4M", "at most; left out: the node's default"},
+		{"deploy.resources.limits.pids", "a number from 1", "processes at most; left out: the node's default"},
+		{"deploy.resources.reservations.cpus", "cores, from 0.01, not above the limit", "what it has when the node is short of CPU, and what counts on its tenant's; left out: the limit"},
+		{"deploy.resources.reservations.memory", "a size from 4M, not above the limit", "what it keeps longest when the node is short of memory; what all set aside together must fit the node"},
+		{"blkio_config.weight", "a number from 10 to 1000", "its part of the disk beside others that want it; left out: the kernel's default"},
 	} {
 		if known.key == key {
 			return known.value, known.meaning

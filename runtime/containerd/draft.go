@@ -37,6 +37,7 @@ type draft struct {
 // create makes the record, the snapshot, the folders and the task, whose process
 // then stands ready. It leaves nothing when it fails.
 func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
+	defer f.plan.release()
 	err := whole(ctx, func(ctx context.Context) (err error) {
 		f.record, err = f.client.ContainerService().Create(ctx, f.record)
 		return err
@@ -130,10 +131,10 @@ func (f *draft) run(ctx context.Context) error {
 		if err := verify(ctx, f.pid, f.guise); err != nil {
 			return err
 		}
-		if err := f.vouch(ctx); err != nil {
 		if err := f.answer(ctx); err != nil {
 			return err
 		}
+		if err := f.vouch(ctx); err != nil {
 			return err
 		}
 		if len(f.plan.workload.Networks) > 0 {

@@ -71,6 +71,8 @@ type Options struct {
 	// Registries says, for each pull anew, how registries are reached. nil: the image's
 	// own over HTTPS, as nobody.
 	Registries func() (Registries, error)
+	// Most is how much memory all instances may have together; nil or 0: as much as there is.
+	Most func() int64
 	// Room tells whether so many bytes may still be written into the daemon's store:
 	// nil, or edge.ErrNoRoom. nil: as many as the disk takes.
 	Room func(need int64) error
@@ -96,9 +98,10 @@ type Driver struct {
 	images   imageCache
 	hands    hands
 	nets     nets
-	freezers freezers
-	pace     pace
 	ports    ports
+	freezers freezers
+	bounds   bounds
+	pace     pace
 	pulls    pulls
 	dial     func(*http.Transport) // how tests reach registries; nil: by their names
 

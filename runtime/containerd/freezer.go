@@ -60,6 +60,8 @@ func (d *Driver) hold(id string) (release func()) {
 type freezers struct {
 	mu sync.Mutex // guards of, and held of each
 	of map[string]*freezer
+
+	crowds crowds
 }
 
 // freezer halts one instance, and weighs it.
@@ -101,7 +103,7 @@ func (s *freezers) meet(id string, pid uint32, spec typeurl.Any) {
 	s.mu.Lock()
 	f := s.entryLocked(id)
 	s.mu.Unlock()
-	f.scale.meet(id, pid, spec)
+	f.scale.meet(id, pid, spec, &s.crowds)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.brakes) > 0 {
@@ -122,6 +124,9 @@ func (s *freezers) meet(id string, pid uint32, spec typeurl.Any) {
 func (s *freezers) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f := s.of[id]; f != nil {
+		f.scale.leave()
+	}
 	delete(s.of, id)
 }
 

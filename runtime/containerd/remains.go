@@ -130,16 +130,11 @@ func samePath(a, b string) bool {
 	return errA == nil && errB == nil && realA == realB
 }
 
-// cgroupTops are an instance's own cgroups in either version: one folder, or one in
-// each hierarchy.
+// cgroupTops are where an instance's own cgroups may be.
 func (d *Driver) cgroupTops(id string) []string {
-	group := d.cgroupPath(id)
-	tops := []string{filepath.Join(cgroupRoot, group)}
-	entries, _ := os.ReadDir(cgroupRoot) // without it there are none
-	for _, entry := range entries {
-		if entry.IsDir() { // a link names two controllers of one hierarchy
-			tops = append(tops, filepath.Join(cgroupRoot, entry.Name(), group))
-		}
+	var tops []string
+	for _, group := range d.groupsOf(id) {
+		tops = append(tops, d.cgroupFolders(group)...)
 	}
 	return tops
 }

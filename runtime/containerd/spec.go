@@ -25,6 +25,8 @@ type plan struct {
 	account  account
 	limits   edge.Limits // without zeros
 	cgroup   string
+	release  func() // of the cgroup above it, once it stands there
+	ioWeight int    // 0: none, or the kernel has no such weights
 	given    given
 	caps     []string // capabilities, as the kernel writes them
 	endpoint string   // the socket's path inside, empty for none
@@ -41,9 +43,12 @@ type processConfig struct {
 }
 
 const (
-	// The kernel takes low scores for killing last. The agent runs at 0 or below:
-	// when the node is out of memory a container goes first, and is started again.
+	// The kernel takes low scores for killing last: a thousandth of all the memory in
+	// question counts as much as one more of the score. The agent runs at 0 or below: when
+	// the node is out of memory a container goes first, and is started again.
 	oomScore = 500
+	// keptScore is that of an instance all of whose memory is set aside for it.
+	keptScore = 100
 	// smallTmpfs bounds the writable places of a read-only container.
 	smallTmpfs = 16 << 20
 	// openFiles is enough for a server with some thousand connections.
@@ -94,7 +99,7 @@ func (p plan) describeHost(linux *specs.Linux) {
 }
 
 func (p plan) describeProcess(process *specs.Process) {
-	score, capabilities := oomScore, p.caps
+	score, capabilities := p.oomScore(), p.caps
 	process.Args = p.config.args
 	process.Env = p.config.env
 	process.Cwd = p.config.dir
@@ -111,6 +116,13 @@ func (p plan) describeProcess(process *specs.Process) {
 		{Type: "RLIMIT_NOFILE", Soft: openFiles, Hard: openFiles},
 		{Type: "RLIMIT_CORE"}, // a core dump would land on the host's flash
 	}
+}
+
+// oomScore says who goes first where memory is short for several: whoever has set none
+// aside, the largest of them first.
+func (p plan) oomScore() int {
+	aside := min(p.workload.Request.Memory, p.limits.Memory)
+	return oomScore - int((oomScore-keptScore)*aside/max(p.limits.Memory, 1))
 }
 
 // merge puts the workload's words over the image's. Naming an entrypoint drops
@@ -176,6 +188,9 @@ func (p plan) resources(base *specs.LinuxResources) (*specs.LinuxResources, erro
 	base.Memory = &specs.LinuxMemory{Limit: &p.limits.Memory, Swap: &p.limits.Memory}
 	base.Pids = &specs.LinuxPids{Limit: &p.limits.Pids}
 	p.setAside(base)
+	if weight := uint16(p.ioWeight); weight > 0 {
+		base.BlockIO = &specs.LinuxBlockIO{Weight: &weight}
+	}
 	return base, nil
 }
 

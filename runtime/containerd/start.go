@@ -67,7 +67,13 @@ func (d *Driver) prepare(ctx context.Context, w edge.Workload, id string) (*draf
 		return nil, err
 	}
 	draft.guise = draft.plan.guise()
+	around := d.enclose(w, id)
+	draft.plan.cgroup, draft.plan.release = around.group, around.release
+	if w.IOWeight > 0 && d.weighsDisk() {
+		draft.plan.ioWeight = w.IOWeight
+	}
 	if draft.record, err = d.record(ctx, draft.plan, img); err != nil {
+		around.release()
 		return nil, err
 	}
 	return draft, nil
@@ -105,7 +111,7 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id
 	p := plan{
 		id: id, workload: w, config: config, account: who, caps: caps, given: lent,
 		limits: withDefaults(w.Limits, d.opts.Defaults),
-		cgroup: d.cgroupPath(id), shared: d.instanceDir(id),
+		shared: d.instanceDir(id),
 	}
 	if err := errors.Join(d.confide(&p), d.lendVolumes(&p), d.lendHosts(&p)); err != nil {
 		return plan{}, err

@@ -133,6 +133,7 @@ func (d *Driver) discard(ctx context.Context, c *client.Client, id string) error
 			return err
 		}
 		d.freezers.forget(id)
+		d.leaveTenants()
 		return unlessGone(native(c.ContainerService().Delete(ctx, id)))
 	})
 }

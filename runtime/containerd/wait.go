@@ -76,7 +76,9 @@ func (d *Driver) exitOf(id string, code uint32, at time.Time) edge.Exit {
 	exit := decodeExit(code, at)
 	// The cgroup outlives the process until the instance is removed, and counts
 	// what the kernel killed in it: no event can be missed.
-	exit.OOM = exit.Signal == "SIGKILL" && d.oomKills(id) > 0
+	if exit.Signal == "SIGKILL" {
+		exit.OOM, exit.Short = d.starvation(id)
+	}
 	return exit
 }
 

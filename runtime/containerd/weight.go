@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/containerd/typeurl/v2"
@@ -62,11 +63,66 @@ type scale struct {
 	most   uint64     // the kernel takes
 	now    edge.Class
 	looked bool
+	crowd  *crowd // nil: it stands in no tenant's cgroup
+	id     string
+}
+
+// crowd is the cgroup of a tenant. It weighs, among its siblings, what its instances weigh
+// together, so that an instance weighs the same within as without as long as all of them
+// work; what some leave goes to the others of the tenant first.
+type crowd struct {
+	mu   sync.Mutex // guards what follows; held while the kernel is told
+	file string
+	most uint64
+	of   map[string]uint64 // by instance
+}
+
+// weigh notes the weight of one instance, 0 for one that is gone, and writes the sum.
+func (c *crowd) weigh(id string, weight uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[id] == weight {
+		return
+	}
+	if c.of[id] = weight; weight == 0 {
+		delete(c.of, id)
+	}
+	sum := uint64(0)
+	for _, w := range c.of {
+		sum += w
+	}
+	if sum > 0 { // or the cgroup goes too; where it cannot be written the tenant weighs what it did
+		_ = writeExisting(c.file, strconv.FormatUint(min(sum, c.most), 10))
+	}
+}
+
+// crowds are those of all tenants, by their files. The zero value is ready.
+type crowds struct {
+	mu sync.Mutex // guards of
+	of map[string]*crowd
+}
+
+// at finds the crowd that the cgroup of an instance stands in; nil where it is in none.
+func (s *crowds) at(file string, most uint64) *crowd {
+	above := filepath.Dir(filepath.Dir(file))
+	if !strings.HasPrefix(filepath.Base(above), tenantMark) {
+		return nil
+	}
+	name := filepath.Join(above, filepath.Base(file))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[string]*crowd{}
+	}
+	if s.of[name] == nil {
+		s.of[name] = &crowd{file: name, most: most, of: map[string]uint64{}}
+	}
+	return s.of[name]
 }
 
 // meet finds the file of an instance's weight once, and writes its own weight: an earlier
 // agent, or the runtime by another conversion, may have written something else.
-func (s *scale) meet(id string, pid uint32, spec typeurl.Any) {
+func (s *scale) meet(id string, pid uint32, spec typeurl.Any, among *crowds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.looked || pid == 0 {
@@ -84,6 +140,7 @@ func (s *scale) meet(id string, pid uint32, spec typeurl.Any) {
 			s.file = "" // the controller is not on in this hierarchy
 			continue
 		}
+		s.id, s.crowd = id, among.at(s.file, s.most)
 		if s.writeLocked(atRest) == nil {
 			return
 		}
@@ -115,9 +172,21 @@ func (s *scale) writeLocked(class edge.Class) error {
 	err := writeExisting(s.file, strconv.FormatUint(weight, 10))
 	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
 		s.now = class // or its cgroup is gone, and it with that
+		if s.crowd != nil {
+			s.crowd.weigh(s.id, weight)
+		}
 		return nil
 	}
 	return err
+}
+
+// leave takes the weight of an instance that is gone off its tenant's.
+func (s *scale) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crowd != nil {
+		s.crowd.weigh(s.id, 0)
+	}
 }
 
 // sharesOf is what the instance's record sets aside of the CPU, in units of the first

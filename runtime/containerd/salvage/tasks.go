@@ -115,11 +115,17 @@ func (o Options) killGroups(ctx context.Context, id string) error {
 	if o.CgroupParent == "" {
 		return nil
 	}
-	tops, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", "*", o.CgroupParent, id))
-	if err != nil {
-		return err
+	tops := []string{filepath.Join("/sys/fs/cgroup", o.CgroupParent, id)}
+	for _, below := range [...]string{id, filepath.Join("@*", id)} { // an instance's own, or in its tenant's
+		for _, hierarchy := range [...]string{"", "*"} {
+			found, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", hierarchy, o.CgroupParent, below))
+			if err != nil {
+				return err
+			}
+			tops = append(tops, found...)
+		}
 	}
-	for _, top := range append(tops, filepath.Join("/sys/fs/cgroup", o.CgroupParent, id)) {
+	for _, top := range tops {
 		text, err := os.ReadFile(filepath.Join(top, "cgroup.procs"))
 		if err != nil {
 			continue // it is gone
