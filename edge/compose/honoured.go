@@ -60,9 +60,11 @@ func honoured() rule {
 		"name":     {shape: text},
 		"version":  {}, // obsolete; Compose says it has no meaning
 		"services": {below: map[string]rule{each: {below: service}}},
-		"volumes":  {below: map[string]rule{each: {empty: true, below: map[string]rule{"external": {shape: truth}}}}},
-		"networks": {below: map[string]rule{each: {empty: true, below: map[string]rule{"internal": {shape: truth}, "external": {shape: truth}, "name": {shape: text}}}}},
-		"secrets":  {below: map[string]rule{each: {below: map[string]rule{"external": {shape: truth}, "name": {shape: text}}}}},
+		"volumes":  {below: map[string]rule{each: {empty: true, below: map[string]rule{"external": {shape: truth}, "driver": {shape: text}}}}},
+		"networks": {below: map[string]rule{each: {empty: true, below: map[string]rule{
+			"internal": {shape: truth}, "external": {shape: truth}, "name": {shape: text}, "driver": {shape: text},
+		}}}},
+		"secrets": {below: map[string]rule{each: {below: map[string]rule{"external": {shape: truth}, "name": {shape: text}}}}},
 	}}
 }
 

@@ -51,7 +51,7 @@ func meaningOf(path string) (value, meaning string) {
 	for _, name := range probeNames() {
 		key = strings.Replace(key, "x-holdfast."+name+".", "x-holdfast.PROBE.", 1)
 	}
-	for _, of := range []func(string) (value, meaning string){healthMeaning, networkMeaning} {
+	for _, of := range []func(string) (value, meaning string){healthMeaning, networkMeaning, storageMeaning} {
 		if value, meaning := of(key); meaning != "" {
 			return value, meaning
 		}
@@ -70,12 +70,6 @@ func meaningOf(path string) (value, meaning string) {
 		{"cap_drop", "", "no change: all are dropped"},
 		{"security_opt", "[no-new-privileges:true]", "no change: always so"},
 		{"privileged", "", "true takes every restraint off, which a policy must allow; the user stays as it is"},
-		{"secrets.NAME.external", "true", "the secret comes from the policy or the node; no other kind is honoured"},
-		{"secrets.NAME.name", "a name", "what it is called there; left out: NAME"},
-		{"secrets", "[NAME] or [{source: NAME, target: FILE, mode: 0440}]", "files with secrets for the instance's user alone, in /run/secrets where no absolute target is given"},
-		{"volumes.NAME.external", "false, or nothing below NAME", "a folder that the app keeps: over updates and rollbacks, until `holdfast volumes remove APP/NAME`"},
-		{"volumes", "SOURCE:TARGET or SOURCE:TARGET:ro, or type: bind or volume with source, target and read_only", "NAME:TARGET is a volume of the app, which belongs to the first instance's user; a SOURCE with / is a file or folder of the host, which a policy must list; what else is mounted below them stays out"},
-		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
 		{"restart", "no, on-failure, always, unless-stopped", "left out: always for model servers, no for others; no still starts again what a power cut ended; unless-stopped means always"},
 		{"stop_signal", "a name such as SIGTERM", "asks the process to end"},
 		{"stop_grace_period", "a duration up to 1h", "between that and SIGKILL; 10s where not given"},
@@ -145,6 +139,7 @@ func networkMeaning(key string) (value, meaning string) {
 		{"networks.NAME.internal", "true or false", "true: a network of the app's services, which leads to nothing else; false: one that leads outside too, which a policy must allow (`security.outward`)"},
 		{"networks.NAME.external", "true", "a network that apps share, which a policy must allow (`security.links`); others are called SERVICE.APP there"},
 		{"networks.NAME.name", "a name", "what the apps that share it call it; left out: NAME"},
+		{"networks.NAME.driver", "bridge", "no change: it is one in any case"},
 		{"networks", "[NAME] or {NAME: }", "the networks of the app it is on, at most eight: there it is called by its name, and all its ports are reached; left out: no network"},
 		{"ports", "[\"NODE:INSTANCE\", \"ADDRESS:NODE:INSTANCE\"], or target, published and host_ip", "TCP ports of the instances that the node answers at: on its loopback (127.0.0.1) where no ADDRESS is given, any other a policy must list (`security.hostPorts`); needs no network"},
 	} {
@@ -167,6 +162,24 @@ func resourceMeaning(key string) (value, meaning string) {
 		{"deploy.resources.reservations.cpus", "cores, from 0.01, not above the limit", "what it has when the node is short of CPU, and what counts on its tenant's; left out: the limit"},
 		{"deploy.resources.reservations.memory", "a size from 4M, not above the limit", "what it keeps longest when the node is short of memory; what all set aside together must fit the node"},
 		{"blkio_config.weight", "a number from 10 to 1000", "its part of the disk beside others that want it; left out: the kernel's default"},
+	} {
+		if known.key == key {
+			return known.value, known.meaning
+		}
+	}
+	return "", ""
+}
+
+// storageMeaning is meaningOf for what an instance finds in its files beside its image.
+func storageMeaning(key string) (value, meaning string) {
+	for _, known := range [...]struct{ key, value, meaning string }{
+		{"secrets.NAME.external", "true", "the secret comes from the policy or the node; no other kind is honoured"},
+		{"secrets.NAME.name", "a name", "what it is called there; left out: NAME"},
+		{"secrets", "[NAME] or [{source: NAME, target: FILE, mode: 0440}]", "files with secrets for the instance's user alone, in /run/secrets where no absolute target is given"},
+		{"volumes.NAME.external", "false, or nothing below NAME", "a folder that the app keeps: over updates and rollbacks, until `holdfast volumes remove APP/NAME`"},
+		{"volumes.NAME.driver", "local", "no change: it lies on the node in any case"},
+		{"volumes", "SOURCE:TARGET or SOURCE:TARGET:ro, or type: bind or volume with source, target and read_only", "NAME:TARGET is a volume of the app, which belongs to the first instance's user; a SOURCE with / is a file or folder of the host, which a policy must list; what else is mounted below them stays out"},
+		{"tmpfs", "PATH or PATH:size=64m, one or a list", "memory-backed folders, 16 MiB where no size is given"},
 	} {
 		if known.key == key {
 			return known.value, known.meaning

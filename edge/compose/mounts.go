@@ -97,8 +97,9 @@ func (f *file) require(ok bool, at *node, detail, remedy string) {
 // checked reports paths that cannot be bound.
 func (d decoder) checked(v volume) volume {
 	d.require(!v.named || d.keeps(v.source), v.at, quote(v.source)+" is none of the volumes of the project", "add it to volumes at the top; a path of the host begins with /")
-	d.require(v.named || isPlain(v.source), v.at, quote(v.source)+" is not an absolute path without . and ..", "a gateway has no folder that it could be relative to")
-	d.require(isPlain(v.target) && !isKernels(v.target), v.at, quote(v.target)+" is not a place inside the instance that can be bound", "write an absolute path without . and ..")
+	d.require(v.named || isPlain(v.source), v.at, quote(v.source)+" is not an absolute path without . and ..", "write where it lies on the node; what stands beside this file does not come along")
+	d.require(isPlain(v.target), v.at, quote(v.target)+" is not a place inside the instance that can be bound", "write an absolute path without . and ..")
+	d.require(!isKernels(v.target), v.at, quote(v.target)+" is the kernel's own place inside the instance", "choose another, and name devices under devices")
 	return v
 }
 
@@ -150,10 +151,16 @@ func (f *file) ownVolumes(root *node) []string {
 		at := all.fields[name]
 		f.require(isName(name), at, quote(name)+" cannot name a volume", nameRemedy)
 		f.require(len(name) != 1, at, "Compose takes a single letter for a drive", "choose a longer name")
+		f.usual(at.at("driver"), "local")
 		external := at.at("external")
 		f.require(external == nil || external.text == "false", at, "not honoured: a volume belongs to its app", "leave external out, or name a folder of the host under the service's volumes")
 	}
 	return all.order
+}
+
+// usual takes a driver that is said and changes nothing.
+func (f *file) usual(driver *node, name string) {
+	f.require(driver == nil || driver.text == name, driver, "not honoured: only "+name+" is", "remove it")
 }
 
 // devices reads HOST, HOST:TARGET and HOST:TARGET:ACCESS.

@@ -27,6 +27,7 @@ func (f *file) ownNetworks(root *node) map[string]network {
 	for _, name := range all.order {
 		at := all.fields[name]
 		f.require(isName(name), at, quote(name)+" cannot name a network", nameRemedy)
+		f.usual(at.at("driver"), "bridge")
 		if external := at.at("external"); external != nil && external.text == "true" {
 			found[name] = f.link(name, at)
 			continue

@@ -92,7 +92,7 @@ func (s service) ports() []edge.Port {
 			}
 		}
 		s.require(p.protocol == "tcp", p.at, "not honoured yet: only TCP is published, not "+quote(p.protocol), "remove it")
-		s.require(given.Port == 0 || !slices.ContainsFunc(ports, given.Meets), p.at, given.Address()+" stands here for the second time", "keep one")
+		s.require(p.protocol != "tcp" || given.Port == 0 || !slices.ContainsFunc(ports, given.Meets), p.at, given.Address()+" stands here for the second time", "keep one")
 		ports = append(ports, given)
 	}
 	s.require(len(ports) == 0 || s.config.NetworkMode != "host", s.at.near("network_mode"), "'network_mode: host' and 'ports' cannot be combined", "remove ports: the host's network has them already")
