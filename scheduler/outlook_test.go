@@ -1,3 +1,5 @@
+//go:build !race
+
 package scheduler
 
 import (
@@ -81,34 +83,6 @@ func keptByHand(c *core, now instant, newcomer *item) (out map[*item]bool, ok bo
 		}
 	}
 	return out, true
-}
-
-// busy is a suspending drive at a random moment of a random overload.
-func busy(t *testing.T, seed uint64) (*drive, *rand.Rand) {
-	return busyWith(t, seed, 4)
-}
-
-// busyWith can suspend so many more than it has slots; below 0 none.
-func busyWith(t *testing.T, seed uint64, beyond int) (*drive, *rand.Rand) {
-	r := rand.New(rand.NewPCG(seed, 23))
-	slots := 1 + r.IntN(4)
-	room := slots + beyond
-	if beyond < 0 {
-		room = 0
-	}
-	d := newSuspendingDrive(t, slots, room, serving("short", 64, 5*ms), serving("middle", 64, 9*ms), serving("long", 64, 40*ms))
-	d.duration = func(it *item) (time.Duration, error) {
-		return time.Duration(float64(it.size.figure.plan) * (0.8 + 0.5*r.Float64())), errTeachesNothing
-	}
-	for i := range 15 + r.IntN(50) {
-		_, _ = d.submit(fmt.Sprint("t", i), []string{"short", "middle", "long"}[r.IntN(3)], edge.Classes[r.IntN(3)], time.Duration(r.IntN(60))*5*ms)
-		for range r.IntN(3) {
-			if len(d.events) > 0 {
-				d.step()
-			}
-		}
-	}
-	return d, r
 }
 
 func TestOutlook_KeepsWhatTheRuleSays(t *testing.T) {

@@ -236,7 +236,7 @@ func (r *durable) strike(n int) {
 }
 
 func TestLink_Journal(t *testing.T) {
-	for seed := range uint64(4 * soak()) {
+	for seed := range seeds(4) {
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) {
 			for _, problem := range playJournal(t, seed, nil) {
 				t.Error(problem)

@@ -249,6 +249,14 @@ func play(t *testing.T, seed uint64, steps int, alter func(*process, *fleetlink.
 	return found
 }
 
+// seeds are those of an ordinary run, an eighth of them under -short, more with HOLDFAST_SOAK.
+func seeds(ordinary int) uint64 {
+	if testing.Short() {
+		ordinary = max(1, ordinary/8)
+	}
+	return uint64(ordinary * soak())
+}
+
 // soak multiplies the seeds.
 func soak() int {
 	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_SOAK")); err == nil && n > 0 {
@@ -258,7 +266,7 @@ func soak() int {
 }
 
 func TestLink_Worlds(t *testing.T) {
-	for seed := range uint64(40 * soak()) {
+	for seed := range seeds(40) {
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) {
 			for _, problem := range play(t, seed, 60, nil) {
 				t.Error(problem)

@@ -22,9 +22,12 @@ import (
 // promised and not acknowledged ≤ found ≤ appended; each number once and in order,
 // everything in between told as a gap; and no number given out twice.
 
-// cases multiplies by HOLDFAST_SOAK.
+// cases multiplies by HOLDFAST_SOAK; under -short a quarter has to do.
 func cases(tb testing.TB, n int) int {
 	tb.Helper()
+	if testing.Short() {
+		n = max(1, n/4)
+	}
 	if text := os.Getenv("HOLDFAST_SOAK"); text != "" {
 		factor, err := strconv.Atoi(text)
 		must(tb, err)

@@ -59,10 +59,14 @@ func wantKept(tb testing.TB, spool *outbox.Spool, seqs []uint64, acked uint64) e
 // in a row: nothing is lost, and the spool recovers by itself.
 func TestSpool_NthFails(t *testing.T) {
 	t.Parallel()
+	stride := 1
+	if testing.Short() {
+		stride = 4
+	}
 	for _, why := range []error{unix.EIO, unix.ENOSPC} {
 		for _, often := range []int{1, 5} {
 			t.Run(fmt.Sprintf("%v%dTimes", why, often), func(t *testing.T) {
-				for n := 1; n < 120; n += 1 + n/20 {
+				for n := 1; n < 120; n += stride * (1 + n/20) {
 					synctest.Test(t, func(t *testing.T) {
 						disk, op := newMemDisk(), ""
 						disk.fail = func(name string, done int) error {
