@@ -25,7 +25,13 @@ func TestDriver_Suite(t *testing.T) {
 			Elsewhere: func() runtime.Driver { return newNode(t).Driver },
 			Halted:    n.Halted,
 			Bounce:    func(ctx context.Context) error { return errors.Join(shared.daemon.Kill(), shared.daemon.Restart(ctx)) },
+			Commands: &drivertest.Commands{
+				Exit:  func(code int) []string { return []string{"/testprog", "exit", strconv.Itoa(code)} },
+				Says:  []string{"/testprog", "write", "/proc/nothing"},
+				Hangs: []string{"/testprog", "ignore"},
+			},
 			Workloads: drivertest.Workloads{
+				Talk:       func(lines int) edge.Workload { return behave("lines", strconv.Itoa(lines)) },
 				Exit:       func(code int) edge.Workload { return behave("exit", strconv.Itoa(code)) },
 				Sleep:      func() edge.Workload { return behave("sleep") },
 				IgnoreTerm: func() edge.Workload { return behave("ignore") },

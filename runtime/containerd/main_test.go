@@ -34,7 +34,13 @@ type fixture struct {
 	next    atomic.Int64
 }
 
-var shared = &fixture{dir: filepath.Join(os.TempDir(), "hf-driver-test"), cgroup: "/hf-driver-test"}
+var shared = newFixture(filepath.Join(os.TempDir(), "hf-driver-test"))
+
+// newFixture names the cgroup after the folder, so that two runs that do not share the one
+// do not share the other, which is emptied at the end.
+func newFixture(dir string) *fixture {
+	return &fixture{dir: dir, cgroup: "/" + strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-")}
+}
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == relay.Verb {

@@ -17,6 +17,8 @@ const (
 	patience = 30 * time.Second
 	// short is a grace that a check waits out.
 	short = 100 * time.Millisecond
+	// moment is between two questions for what comes by itself.
+	moment = 10 * time.Millisecond
 )
 
 // start brings an instance up and waits until its program is set up.

@@ -48,6 +48,8 @@ type Bench struct {
 	// Halted tells whether the instance is halted, for a driver that can suspend. It looks
 	// past the driver.
 	Halted func(id string) (bool, error)
+	// Commands to run in an instance; nil for a driver that runs none.
+	Commands *Commands
 
 	Workloads
 }
@@ -62,6 +64,9 @@ type Workloads struct {
 	// EatMemory takes memory until it is killed at its limit. Nil for a driver that
 	// does not meter memory.
 	EatMemory func() edge.Workload
+	// Talk writes so many lines, "line 0" first, and then is as Sleep, which may say more.
+	// Nil for a driver that keeps no logs.
+	Talk func(lines int) edge.Workload
 }
 
 // within bounds one check: the slowest starts three containers, and an emulated
@@ -73,9 +78,10 @@ func Suite(t *testing.T, newBench func(t *testing.T) Bench) {
 	t.Helper()
 	for _, check := range Checks() {
 		t.Run(check.Name, func(t *testing.T) {
+			b := newBench(t) // which may wait for a place
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
-			if err := check.Run(ctx, newBench(t)); err != nil {
+			if err := check.Run(ctx, b); err != nil {
 				t.Error(err)
 			}
 		})
@@ -96,11 +102,14 @@ func Checks() []Check {
 		{"StartTwiceRefused", startTwiceRefused},
 		{"StartUnknownImage", startUnknownImage},
 		{"StartAfterRemove", startAfterRemove},
+		{"StartCancelled", startCancelled},
+		{"StartSeveral", startSeveral},
 		{"WaitTellsCode", waitTellsCode},
 		{"WaitAfterEnd", waitAfterEnd},
 		{"WaitEndsWithContext", waitEndsWithContext},
 		{"WaitUnknown", waitUnknown},
 		{"WaitTwoCallers", waitTwoCallers},
+		{"WaitOverDaemon", waitOverDaemon},
 		{"StopAsksFirst", stopAsksFirst},
 		{"StopKillsAfterGrace", stopKillsAfterGrace},
 		{"StopAgain", stopAgain},
@@ -111,6 +120,16 @@ func Checks() []Check {
 		{"UsageOfRunning", usageOfRunning},
 		{"UsageUnknown", usageUnknown},
 		{"MemoryLimitSeen", memoryLimitSeen},
+		{"ExecTellsCode", execTellsCode},
+		{"ExecTellsOutput", execTellsOutput},
+		{"ExecEndsWithContext", execEndsWithContext},
+		{"ExecOfDying", execOfDying},
+		{"ExecOfEnded", execOfEnded},
+		{"ExecUnknown", execUnknown},
+		{"ExecOfSuspended", execOfSuspended},
+		{"LogsUntilRemoved", logsUntilRemoved},
+		{"WeighsWhatRuns", weighsWhatRuns},
+		{"ImagesKnowWhatRuns", imagesKnowWhatRuns},
 		{"SuspendHalts", suspendHalts},
 		{"SuspendUnknown", suspendUnknown},
 		{"StopOfSuspended", stopOfSuspended},

@@ -28,6 +28,7 @@ func bench(f flaw, over <-chan struct{}) drivertest.Bench {
 		Again:     open,
 		Elsewhere: func() runtime.Driver { return &driver{store: namespace()} },
 		Halted:    s.isHalted,
+		Commands:  &commands,
 		Bounce: func(context.Context) error {
 			h.tell(nil, edge.InstanceEvent{Kind: edge.InstanceEventGap})
 			return nil
@@ -38,6 +39,7 @@ func bench(f flaw, over <-chan struct{}) drivertest.Bench {
 			IgnoreTerm: func() edge.Workload { return workload("ignore") },
 			Unknown:    func() edge.Workload { return workload("unknown") },
 			EatMemory:  func() edge.Workload { return workload("eat") },
+			Talk:       func(int) edge.Workload { return workload("sleep") },
 		},
 	}
 }
@@ -54,6 +56,8 @@ func TestChecks_FindFlaws(t *testing.T) {
 		waitsForNothing, onlyKills, neverKills, stopsOnce, removesOnce, losesInstances, losesExits, guessesUsage, noUsage, noOOM,
 		onlyPretends, neverResumes, suspendsNothing, listThaws, stopsFrozen, killsFrozen, removesFrozen, adoptsFrozen,
 		noEvents, noFirstGap, swapsEvents, losesEventExit, hidesHunger, hearsAll, namesNoWork, hidesGap, deafens, hearsOn,
+		startsLate, execLosesCode, execIsMute, execGoesOn, execOutlives, execInEnded, execInNothing, execFreezes,
+		logsForget, logsAll, logsKept, weighsNothing, imagesUnknown, importsAll,
 	}
 	useful := make(map[string]bool)
 	for _, f := range flaws {

@@ -74,7 +74,10 @@ var (
 	_ runtime.Suspender = (*driver)(nil)
 )
 
-func (d *driver) Start(_ context.Context, w edge.Workload, id string) (edge.Instance, error) {
+func (d *driver) Start(ctx context.Context, w edge.Workload, id string) (edge.Instance, error) {
+	if err := ctx.Err(); err != nil && d.flaw != startsLate {
+		return edge.Instance{}, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w.Image == "unknown" && d.flaw != startsAnything {

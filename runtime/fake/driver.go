@@ -209,7 +209,7 @@ func (d *Driver) Usage(_ context.Context, id string) (edge.Usage, error) {
 // pause waits for d unless ctx ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return nil
+		return ctx.Err()
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

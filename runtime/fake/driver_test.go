@@ -41,13 +41,28 @@ func behave(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exi
 	return edge.Exit{}
 }
 
+// command is a command that does as it says.
+func command(ctx context.Context, _ string, args []string) (edge.Exit, string) {
+	switch args[0] {
+	case "exit":
+		code, _ := strconv.Atoi(args[1])
+		return edge.Exit{Code: uint32(code)}, ""
+	case "hang":
+		<-ctx.Done()
+	}
+	return edge.Exit{}, strings.Join(args[1:], " ")
+}
+
+// talk is what every container has written.
+func talk(string) string { return "line 0\nline 1\nline 2\nline 3\nline 4\nready\n" }
+
 func workload(image string, command ...string) edge.Workload {
 	return edge.Workload{App: "check", Name: "one", Image: image, Command: command}
 }
 
 func TestDriver(t *testing.T) {
 	drivertest.Suite(t, func(t *testing.T) drivertest.Bench {
-		d := &fake.Driver{Main: behave, StartError: func(w edge.Workload) error {
+		d := &fake.Driver{Main: behave, Command: command, Log: talk, StartError: func(w edge.Workload) error {
 			if w.Image == "unknown" {
 				return edge.WithHint(edge.ErrNotFound, "import it")
 			}
@@ -71,7 +86,12 @@ func TestDriver(t *testing.T) {
 				d.SetDaemon(true)
 				return nil
 			},
+			Commands: &drivertest.Commands{
+				Exit: func(code int) []string { return []string{"exit", strconv.Itoa(code)} },
+				Says: []string{"say", "a word"}, Hangs: []string{"hang"},
+			},
 			Workloads: drivertest.Workloads{
+				Talk:       func(int) edge.Workload { return workload("known", "sleep") },
 				Exit:       func(code int) edge.Workload { return workload("known", "exit", strconv.Itoa(code)) },
 				Sleep:      func() edge.Workload { return workload("known", "sleep") },
 				IgnoreTerm: func() edge.Workload { return workload("known", "ignore") },
