@@ -67,6 +67,7 @@ type Agent struct {
 	stock      *stock
 	wanting    chan struct{} // capacity 1: workloads may lack images
 	pressure   *pressure
+	claims     *claims
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
 	estimates  *estimates
@@ -111,6 +112,7 @@ func (a *Agent) Open(ctx context.Context) error {
 		}
 	}
 	a.keychain.Open()
+	a.standFirm()
 	return nil
 }
 
@@ -154,6 +156,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	return slices.Concat(a.governing(), []service{
 		{"vitals", a.vitals.Run},
 		{"disk", a.pressure.Run},
+		{"memory", a.claims.Run},
 		{"log rotation", a.driver.Run},
 		{"containerd events", func(ctx context.Context) error { return a.driver.Events(ctx, a.instanceEvent) }},
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},

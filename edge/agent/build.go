@@ -38,6 +38,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	if err != nil {
 		return err
 	}
+	a.claims = a.newClaims(c)
 	order, err := scheduler.ParseOrder(c.Scheduler.Order)
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		desire:    a.keychain.Desire,
 		settle:    a.supervisor.Settle,
 		supply:    a.supply,
+		fits:      a.claims.Feasible,
 		adjust:    newAdjustments(c.Paths.State, a.warnings),
 		chronicle: a.chronicle,
 		log:       a.options.Log,
@@ -114,7 +116,10 @@ func (a *Agent) buildKeychain(c config.Config) {
 			}
 			return a.governor.store.Snapshot().Policy
 		},
-		apply: func(workloads []edge.Workload) { a.supervisor.Apply(workloads) },
+		apply: func(workloads []edge.Workload) {
+			a.claims.Take(workloads)
+			a.supervisor.Apply(workloads)
+		},
 	}
 }
 
@@ -155,6 +160,7 @@ func driverOptions(c config.Config, a *Agent) containerd.Options {
 		LogKeep:      c.Logs.Keep,
 		Policy:       a.permitting(),
 		Registries:   a.registries,
+		Most:         func() int64 { return a.claims.Memory() },
 		Room:         func(need int64) error { return a.pressure.Room(need) },
 		Secret:       a.keychain.Value,
 		Log:          a.options.Log,

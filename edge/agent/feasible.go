@@ -14,6 +14,11 @@ import (
 // feasible tells whether the node can do what a policy asks, before it is kept. What
 // only containerd knows is left to the trial while containerd is away.
 func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
+	if g.fits != nil {
+		if err := g.fits(policy); err != nil {
+			return err
+		}
+	}
 	g.mu.Lock()
 	up := g.daemonUp
 	g.mu.Unlock()

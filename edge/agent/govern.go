@@ -23,6 +23,7 @@ type governor struct {
 	trigger   func([]edge.Trigger)                      // the site link: which messages are tasks; nil: there is none
 	settle    func(context.Context) error               // the supervisor shows what it was told
 	supply    func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
+	fits      func(*edge.Policy) error                  // whether the node has what its workloads set aside; nil: it has
 	adjust    *adjustments                              // what commands want of workloads; nil: nothing
 	chronicle *chronicle
 	log       *slog.Logger

@@ -18,6 +18,7 @@ type Config struct {
 	API        API        `json:"api"`
 	Scheduler  Scheduler  `json:"scheduler"`
 	Limits     Limits     `json:"limits"`
+	Reserve    Reserve    `json:"reserve"`
 	Log        Log        `json:"log"`
 	Logs       Logs       `json:"logs"`
 	Workloads  Workloads  `json:"workloads"`
@@ -177,10 +178,11 @@ func Default() Config {
 				Batch:  Class{Deadline: Duration(edge.Batch.DefaultDeadline()), Queue: 1024},
 			},
 		},
-		Limits: Limits{Default: InstanceLimits{CPUs: 0.5, Memory: 512 * MiB, Pids: 256}},
-		Log:    Log{Format: "text"},
-		Logs:   Logs{MaxSize: 4 * MiB, Keep: 3},
-		Images: Images{Fetch: FetchForPolicy},
-		Disk:   Disk{Reserve: 256 * MiB},
+		Limits:  Limits{Default: InstanceLimits{CPUs: 0.5, Memory: 512 * MiB, Pids: 256}},
+		Reserve: Reserve{CPUs: 0.1},
+		Log:     Log{Format: "text"},
+		Logs:    Logs{MaxSize: 4 * MiB, Keep: 3},
+		Images:  Images{Fetch: FetchForPolicy},
+		Disk:    Disk{Reserve: 256 * MiB},
 	}
 }

@@ -41,7 +41,7 @@ func settings() []setting {
 	for _, class := range edge.Classes {
 		table = append(table, classSettings(class)...)
 	}
-	return append(append(table, outputSettings()...), imageSettings()...)
+	return slices.Concat(table, outputSettings(), reserveSettings(), imageSettings())
 }
 
 // nodeSettings are who the node is.

@@ -157,6 +157,7 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	loaded.Workloads.Compose = "/w"
 	loaded.Images = config.Images{Fetch: "command", Mirrors: []string{"m"}, Insecure: []string{"i"}, CA: "/ca", Passwords: "/p", Rate: 9}
 	loaded.Disk.Reserve = 9
+	loaded.Reserve = config.Reserve{Memory: 9, CPUs: 9}
 
 	live, restart := config.Diff(inForce, loaded)
 	if got, want := len(live)+len(restart), len(config.Keys())-1; got < want { // the socket's default is derived elsewhere
@@ -165,6 +166,25 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	applied, left := config.Diff(inForce, config.Live(inForce, loaded))
 	if !slices.Equal(applied, live) || left != nil {
 		t.Errorf("took %q and %q, want %q", applied, left, live)
+	}
+}
+
+func TestReserve_Of(t *testing.T) {
+	const mib, gib = config.MiB, config.GiB
+	for name, c := range map[string]struct{ set, total, want config.Size }{
+		"Smallest":     {0, 512 * mib, 160 * mib},
+		"Middle":       {0, gib, 192 * mib},
+		"Largest":      {0, 4 * gib, 384 * mib},
+		"Tiny":         {0, 128 * mib, 64 * mib},
+		"Configured":   {300 * mib, gib, 300 * mib},
+		"TooMuch":      {2 * gib, gib, gib / 2},
+		"NothingKnown": {0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := (config.Reserve{Memory: c.set}).Of(c.total); got != c.want {
+				t.Errorf("got %v of %v, want %v", got, c.total, c.want)
+			}
+		})
 	}
 }
 

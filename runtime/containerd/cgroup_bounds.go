@@ -171,13 +171,14 @@ func (d *Driver) confine(group string, most int64, create bool) error {
 
 // boundMemory writes a limit, unless it is in force or less than what is used.
 func boundMemory(version, folder string, most int64) error {
-	limit, usage, none := "memory.limit_in_bytes", "memory.usage_in_bytes", "-1"
-	if version == "cgroup2" {
-		limit, usage, none = "memory.max", "memory.current", "max"
-	} else if !hierarchical(folder) {
+	none := "max"
+	if version != "cgroup2" {
+		none = "-1"
+	}
+	if version != "cgroup2" && !hierarchical(folder) {
 		return errors.New("it does not count what is below it (memory.use_hierarchy)")
 	}
-	file := filepath.Join(folder, limit)
+	file := filepath.Join(folder, limitName(version))
 	now, err := readNumber(file)
 	if err != nil {
 		return err
@@ -192,7 +193,7 @@ func boundMemory(version, folder string, most int64) error {
 	if now == uint64(most) {
 		return nil
 	}
-	if used, err := readNumber(filepath.Join(folder, usage)); err == nil && now > uint64(most) && used > uint64(most) {
+	if used, err := readNumber(filepath.Join(folder, usageName(version))); err == nil && now > uint64(most) && used > uint64(most) {
 		return fmt.Errorf("%d bytes are used, more than the %d it may have from now on", used, most)
 	}
 	return writeExisting(file, strconv.FormatInt(most, 10))
@@ -212,8 +213,8 @@ func hierarchical(folder string) bool {
 const (
 	// pageSize is what the kernel rounds limits down to at least.
 	pageSize = 4096
-	// unbounded is more than any machine has; both versions write something above it.
-	unbounded = uint64(1) << 62
+	// unbounded is more than any gateway has; what either version writes for none is above it.
+	unbounded = uint64(1) << 42
 )
 
 // readNumber reads a file of the kernel's with one number; no bound is unbounded.
