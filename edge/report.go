@@ -93,10 +93,15 @@ func (l LinkReport) Waiting() (n uint64) {
 
 // QueueReport is the scheduler at one moment.
 type QueueReport struct {
-	Slots    int               `json:"slots"`
-	Order    string            `json:"order"` // by which rule tasks are let in and run; plan, unless it is being compared
-	Running  int               `json:"running"`
-	Waiting  int               `json:"waiting"`
+	Slots   int    `json:"slots"`
+	Order   string `json:"order"` // by which rule tasks are let in and run; plan, unless it is being compared
+	Running int    `json:"running"`
+	Waiting int    `json:"waiting"`
+	// Held of those that wait are asked of an upstream first; Away are asked of it alone; Attempts
+	// are under way, also for tasks that have ended otherwise.
+	Held     int               `json:"held,omitempty"`
+	Away     int               `json:"away,omitempty"`
+	Attempts int               `json:"attempts,omitempty"`
 	Settled  map[string]uint64 `json:"settled"` // by outcome, since start
 	Classes  []ClassReport     `json:"classes"`
 	Models   []ModelReport     `json:"models"`

@@ -26,14 +26,14 @@ func (c *core) admits(now instant, it *item) bool {
 }
 
 // makeWay puts the newcomer in the place of those who give way for it.
-func (c *core) makeWay(newcomer *item) {
+func (c *core) makeWay(now instant, newcomer *item) {
 	for _, it := range c.victims {
 		e := it.entry()
 		c.queue.remove(c.queue.position(&e))
 	}
 	c.queue.insert(newcomer.entry())
 	for _, it := range c.victims {
-		c.leaving = append(c.leaving, leaver{it, c.gaveWay(it, newcomer)})
+		c.leave(now, it, c.gaveWay(it, newcomer))
 	}
 	clear(c.victims)
 	c.victims = c.victims[:0]

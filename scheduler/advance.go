@@ -24,8 +24,9 @@ func (c *core) settleDown(now instant) {
 		c.wake = min(c.sweep(now), c.sweepParked(now))
 		c.wake = min(c.wake, c.arrange(now))
 	} else {
+		recall := c.plan.recall(now, &c.recalls)
 		c.dispatch(now)
-		c.wake = c.sweep(now)
+		c.wake = min(recall, c.sweep(now))
 	}
 	for _, it := range c.runners {
 		c.wake = min(c.wake, it.expected+1)
@@ -138,7 +139,7 @@ func (c *core) lose(now instant, it *item) {
 		c.settle(now, it, edge.Missed, missed(now, it))
 		return
 	}
-	c.leaving = append(c.leaving, leaver{it, c.hopeless(now, it)})
+	c.leave(now, it, c.hopeless(now, it))
 }
 
 // tellLeavers settles those that have left the queue, when the state has come to rest and it can

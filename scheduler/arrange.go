@@ -17,8 +17,8 @@ func (c *core) arrange(now instant) instant {
 	o.walk(now, nil)
 	c.keepSteps(nil)
 	c.takeSteps()
+	next := o.recall(now, &c.recalls)
 	o.choose()
-	next := forever
 	for _, it := range o.run {
 		if it.phase != waiting && !it.suspended {
 			continue
@@ -112,7 +112,7 @@ func (o *outlook) choose() {
 func (o *outlook) chooseAmong(which func(*entry) bool) {
 	m := o.merged()
 	for e := m.next(); e != nil && len(o.run) < o.core.slots; e = m.next() {
-		if which(e) {
+		if which(e) && !e.held {
 			o.add(e)
 		}
 	}

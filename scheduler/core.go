@@ -15,7 +15,8 @@ import (
 //	submit ─► refused
 //	   │ admitted
 //	   ▼
-//	waiting ──────────► evicted (gave way, hopeless, model gone, denied, stopped), cancelled,
+//	waiting ──► away ─► completed, missed, failed, evicted (travel.go)
+//	   │ ─────────────► evicted (gave way, hopeless, model gone, denied, stopped), cancelled,
 //	   │                missed (at its deadline, where the order waits for that)
 //	   │ start
 //	   ▼
@@ -50,6 +51,8 @@ type core struct {
 	rule     *rule
 	plan     plan
 	outlook  outlook // in place of it where room > 0
+	travels  travels
+	recalls  recalls // scratch
 	busyness busyness
 	forecast forecast
 	victims  []*item  // who makes room for the task just judged
@@ -80,6 +83,7 @@ const (
 	settle
 	suspend
 	resume
+	ask // the upstream
 )
 
 // firmByDefault are the classes counted with the careful figure where the rules do
@@ -116,10 +120,17 @@ func (c *core) submit(now instant, it *item) error {
 	if it.tenant = c.tenants.of(it.task.Tenant); it.tenant != nil {
 		it.tenant.submitted++
 	}
-	if refusal := c.judge(now, it); refusal != nil {
-		it.tenant.refused(refusal.Reason)
-		c.settle(now, it, edge.Refused, refusal)
-		return refusal
+	if local := c.judge(now, it); local != nil {
+		if refusal := c.elsewhere(now, it, local); refusal != nil {
+			it.tenant.refused(refusal.Reason)
+			c.settle(now, it, edge.Refused, refusal)
+			return refusal
+		}
+		it.tenant.admitted(now)
+		c.open[it.task.ID] = it
+		c.goAway(now, it, local)
+		c.settleDown(now)
+		return nil
 	}
 	it.chargeFor(now, it.size.figure.plan)
 	if !it.outside { // what is outside gives way to what is not
@@ -131,7 +142,8 @@ func (c *core) submit(now instant, it *item) error {
 	}
 	c.open[it.task.ID] = it
 	c.takeSteps()
-	c.makeWay(it)
+	c.hold(now, it)
+	c.makeWay(now, it)
 	c.settleDown(now)
 	return nil
 }
@@ -143,8 +155,10 @@ func (c *core) explain(now instant, it *item) error {
 		return err
 	}
 	it.seq, it.tenant = c.seq+1, c.tenants.of(it.task.Tenant)
-	if refusal := c.judge(now, it); refusal != nil {
-		return refusal
+	if local := c.judge(now, it); local != nil {
+		if refusal := c.elsewhere(now, it, local); refusal != nil {
+			return refusal
+		}
 	}
 	return nil
 }
@@ -234,6 +248,9 @@ func (c *core) giveUp(now instant) {
 			c.settle(now, it, edge.Cancelled, err)
 		}
 	}
+	for _, it := range c.awayInOrder() {
+		c.settle(now, it, edge.Cancelled, fmt.Errorf("the node stopped before task %q was answered: %w", it.task.ID, edge.ErrUnavailable))
+	}
 }
 
 // shed takes no new tasks and gives back those that wait.
@@ -245,5 +262,5 @@ func (c *core) shed(now instant) {
 	})
 }
 
-// idle tells whether nothing waits and every slot is free.
-func (c *core) idle() bool { return c.queue.len() == 0 && len(c.runners)+len(c.parked) == 0 }
+// idle tells whether nobody waits and every slot is free.
+func (c *core) idle() bool { return len(c.open) == 0 && len(c.runners)+len(c.parked) == 0 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"container/heap"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -49,6 +50,8 @@ type drive struct {
 
 	// duration is how long a started task really runs, and how it ends.
 	duration func(*item) (time.Duration, error)
+	// remote is how long an attempt upstream takes, and how it ends.
+	remote func(*item) (time.Duration, error)
 	// after, when set, looks at the core after each event.
 	after func()
 }
@@ -119,12 +122,27 @@ func (d *drive) act() {
 			delete(d.ends, it)
 		case resume:
 			d.goOn(it, d.left[it])
+		case ask:
+			d.travel(it)
 		}
 	}
 	d.core.out = d.core.out[:0]
 	if d.after != nil {
 		d.after()
 	}
+}
+
+// travel has the attempt return, at the deadline at the latest.
+func (d *drive) travel(it *item) {
+	took, err := d.remote(it)
+	back := d.now + instant(took)
+	if back > it.deadline {
+		back, err = it.deadline+1, context.DeadlineExceeded
+	}
+	d.order++
+	heap.Push(&d.events, happening{back, answersFirst + d.order, func(now instant) {
+		d.core.returned(now, it, now, edge.Answer{Route: edge.AnsweredUpstream}, err)
+	}})
 }
 
 // goOn has the item end after so long, unless it is suspended before.
@@ -144,7 +162,7 @@ func (d *drive) goOn(it *item, left instant) {
 func (d *drive) write(decision decision) {
 	it := decision.item
 	fmt.Fprintf(&d.log, "%d %s ", d.now, it.task.ID)
-	if name := [...]string{start: "start", suspend: "suspend", resume: "resume"}; decision.kind != settle {
+	if name := [...]string{start: "start", suspend: "suspend", resume: "resume", ask: "ask"}; decision.kind != settle {
 		d.log.WriteString(name[decision.kind] + "\n")
 		return
 	}

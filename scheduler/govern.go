@@ -24,8 +24,10 @@ func (c *core) govern(now instant, rules *Rules) {
 	for _, it := range slices.Concat(c.runners, c.parked) {
 		it.tenant = c.tenants.of(it.task.Tenant)
 	}
+	c.travels.routes = rules.Routes
 	c.reassess()
 	c.evictDenied(now)
+	c.evictDeniedAway(now)
 	c.settleDown(now)
 }
 

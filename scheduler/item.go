@@ -20,6 +20,7 @@ type phase uint8
 const (
 	waiting phase = iota
 	running
+	away // asked of the upstream alone
 	settled
 )
 
@@ -55,6 +56,14 @@ type item struct {
 	left      time.Duration // what it has to run still, while suspended
 	idle      time.Duration // how long it was suspended before
 
+	held     bool // not to be begun yet, as the upstream is being asked
+	asked    bool // of the upstream, once
+	asking   bool // an attempt is under way
+	abroad   bool // it was answered by the upstream
+	departed instant
+	until    instant       // when it is not held any longer
+	fell     *edge.Refusal // what the node said to a task that is away
+
 	settlement edge.Settlement // valid once settled
 }
 
@@ -68,6 +77,7 @@ type entry struct {
 	class    edge.Class
 	firm     bool
 	outside  bool // of its tenant's share
+	held     bool // not to be begun yet
 	late     bool // scratch of the plan: misses with or without the newcomer
 	out      bool // scratch: left out of the plan
 	banned   bool // scratch: to be left out of it
@@ -79,7 +89,10 @@ type entry struct {
 }
 
 func (it *item) entry() entry {
-	return entry{deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm, outside: it.outside}
+	return entry{
+		deadline: it.deadline, seq: it.seq, size: it.size, item: it, class: it.task.Class, firm: it.firm, outside: it.outside,
+		held: it.held,
+	}
 }
 
 // stays tells whether the started item keeps its slot until its end.

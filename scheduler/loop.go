@@ -34,6 +34,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	executing, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
+	s.asking = executing
 	s.timer, s.armed = time.NewTimer(time.Hour), forever
 	s.timer.Stop()
 	defer s.timer.Stop()
@@ -91,6 +92,8 @@ func (s *Scheduler) loop(ctx context.Context) {
 			c.do(s.now())
 			s.act() // before done: who cancels finds the ticket settled
 			close(c.done)
+		case e := <-s.attempts:
+			s.returned(e)
 		case it := <-s.stuck:
 			s.core.stuck(it)
 			s.core.tick(s.now())
@@ -114,6 +117,8 @@ func (s *Scheduler) reap() {
 		select {
 		case e := <-s.ended:
 			s.finish(e)
+		case e := <-s.attempts:
+			s.returned(e)
 		default:
 			return
 		}
@@ -121,6 +126,10 @@ func (s *Scheduler) reap() {
 }
 
 func (s *Scheduler) finish(e ended) { s.core.finish(s.now(), e.item, e.at, e.answer, e.err) }
+
+func (s *Scheduler) returned(e ended) {
+	s.core.returned(s.now(), e.item, e.at, e.answer, e.err)
+}
 
 // adopt takes the newest rules and pools in, if there are any.
 func (s *Scheduler) adopt() {
@@ -145,6 +154,11 @@ func (s *Scheduler) act() {
 		case settle:
 			s.report(d.item.settlement)
 			close(d.item.ticket.done)
+			if d.item.asking {
+				d.item.ticket.recall()
+			}
+		case ask:
+			s.depart(d.item)
 		}
 	}
 	clear(s.core.out)
@@ -194,6 +208,24 @@ func (s *Scheduler) execute(ctx context.Context, it *item) {
 		s.ended <- e
 	}()
 	e.answer, e.err = s.executor.Execute(ctx, it.order())
+}
+
+// depart has a task asked of its upstream, until it has settled.
+func (s *Scheduler) depart(it *item) {
+	ctx, recall := context.WithDeadline(s.asking, s.epoch.Add(time.Duration(it.deadline))) // in 292 years, where there is none
+	it.ticket.recall = recall
+	s.executors.Go(func() {
+		defer recall()
+		e := ended{item: it, err: errLeft}
+		defer func() {
+			if cause := recover(); cause != nil {
+				e.err = fmt.Errorf("cannot ask upstream for task %q: panic: %v", it.task.ID, cause)
+			}
+			e.at = s.now()
+			s.attempts <- e
+		}()
+		e.answer, e.err = s.remote.Ask(ctx, it.task)
+	})
 }
 
 func (s *Scheduler) now() instant { return instant(time.Since(s.epoch)) }

@@ -215,7 +215,7 @@ func (p *plan) next() (pos int, ok bool) {
 	}
 	entries := p.core.queue.entries()
 	for i := range entries {
-		if at := entries[i].size.pool; at.busy < at.lanes {
+		if at := entries[i].size.pool; at.busy < at.lanes && !entries[i].held {
 			return i, true
 		}
 	}

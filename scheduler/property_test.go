@@ -97,6 +97,14 @@ func chaos(tb testing.TB, seed uint64, order Order, check func(*drive)) *drive {
 		}
 		return run, nil
 	}
+	d.core.travels.most = r.IntN(8)
+	d.remote = func(*item) (time.Duration, error) {
+		took := time.Duration(r.ExpFloat64() * 40 * float64(ms))
+		if r.IntN(3) == 0 {
+			return took, errors.New("no route to host")
+		}
+		return took, nil
+	}
 	d.after = func() { check(d) }
 	at := time.Duration(0)
 	for i := range 150 {
@@ -170,14 +178,25 @@ func conserved(c *core, ended int) error {
 		return fmt.Errorf("%d settled and %d open of %d submitted", over, len(c.open), submitted)
 	case over != uint64(ended):
 		return fmt.Errorf("%d settled, and %d were told", over, ended)
-	case len(c.open) != c.queue.len()+started:
-		return fmt.Errorf("%d open, and %d wait and %d run", len(c.open), c.queue.len(), started)
+	case len(c.open) != c.queue.len()+started+c.travels.away:
+		return fmt.Errorf("%d open, and %d wait, %d run and %d are away", len(c.open), c.queue.len(), started, c.travels.away)
+	case c.travels.attempts < c.travels.away || c.travels.attempts > c.travels.most:
+		return fmt.Errorf("%d attempts for %d that are away, %d are the most", c.travels.attempts, c.travels.away, c.travels.most)
+	case len(c.awayInOrder()) != c.travels.away:
+		return fmt.Errorf("%d are away, and %d are counted", len(c.awayInOrder()), c.travels.away)
 	case len(c.parked) > c.room:
 		return fmt.Errorf("%d are suspended, and %d may be", len(c.parked), c.room)
 	case len(c.runners) > c.slots && !c.draining:
 		return fmt.Errorf("%d run on %d slots", len(c.runners), c.slots)
 	}
+	held := 0
 	for _, e := range c.queue.entries() {
+		if e.held != e.item.held || e.held && !e.item.asking {
+			return fmt.Errorf("task %q is held: %v, and its entry says %v", e.item.task.ID, e.item.held, e.held)
+		}
+		if e.held {
+			held++
+		}
 		if e.size != e.item.size || e.size.model != e.item.model || len(c.marked) > 0 {
 			return fmt.Errorf("task %q waits as one model and is planned as another", e.item.task.ID)
 		}
@@ -186,6 +205,9 @@ func conserved(c *core, ended int) error {
 		if p.busy != busy[p] {
 			return fmt.Errorf("pool %q counts %d busy lanes, and %d of its tasks run", p.name, p.busy, busy[p])
 		}
+	}
+	if held != c.travels.held {
+		return fmt.Errorf("%d are held, and %d are counted", held, c.travels.held)
 	}
 	if _, startable := c.plan.next(); startable {
 		return errors.New("a slot idles while a task with a free lane waits")

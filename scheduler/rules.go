@@ -19,6 +19,8 @@ type Rules struct {
 	// tasks without a tenant; where it is missing these are denied. None at all: no
 	// tenant is bounded.
 	Tenants map[string]TenantRule
+	// Routes of models by name; those that are not named are local.
+	Routes map[string]edge.RouteMode
 }
 
 // ClassRule is what one class promises.
@@ -65,7 +67,7 @@ func RulesOf(p *edge.Policy) Rules {
 
 // clone makes the rules the scheduler's own.
 func (r Rules) clone() *Rules {
-	r.Classes, r.Tenants = maps.Clone(r.Classes), maps.Clone(r.Tenants)
+	r.Classes, r.Tenants, r.Routes = maps.Clone(r.Classes), maps.Clone(r.Tenants), maps.Clone(r.Routes)
 	for class, rule := range r.Classes {
 		if rule.Firm != nil {
 			firm := *rule.Firm

@@ -38,6 +38,10 @@ type Options struct {
 	// yet; 0 means 50 ms, half the default deadline of urgent tasks, so that an
 	// idle node lets even one of these in and learns better.
 	DefaultCost time.Duration
+	// Remote answers tasks whose routes leave the node; nil: nothing does, whatever the
+	// rules say. Attempts is how many may be under way at once; 0: 256.
+	Remote   Remote
+	Attempts int
 	// Order is by which rule tasks are let in, run and given up: the plan, unless
 	// it is to be compared with something simpler.
 	Order Order
@@ -63,14 +67,16 @@ type Scheduler struct {
 	report   func(edge.Settlement)
 	epoch    time.Time
 
-	calls   chan call
-	started chan *item  // to the executors' goroutines, of which each slot has one
-	ended   chan ended  // one place per task that may have started, so that no executor ever waits to hand back
-	changes chan change // to whoever suspends and resumes; nil where nothing can
-	stuck   chan *item  // what could not be suspended
-	begun   chan struct{}
-	stopped chan struct{}
-	ran     atomic.Bool // Run has been called
+	calls    chan call
+	remote   Remote
+	attempts chan ended  // how they ended: one place for each
+	started  chan *item  // to the executors' goroutines, of which each slot has one
+	ended    chan ended  // one place per task that may have started, so that no executor ever waits to hand back
+	changes  chan change // to whoever suspends and resumes; nil where nothing can
+	stuck    chan *item  // what could not be suspended
+	begun    chan struct{}
+	stopped  chan struct{}
+	ran      atomic.Bool // Run has been called
 
 	// What Serve hands to the loop: only the newest matters.
 	pools  atomic.Pointer[[]edge.Pool]
@@ -85,6 +91,7 @@ type Scheduler struct {
 	// Owned by the loop.
 	core      *core
 	executors sync.WaitGroup
+	asking    context.Context // of the attempts
 	drained   []chan struct{} // closed when nothing is open
 	timer     *time.Timer
 	armed     instant // when the timer fires
@@ -98,6 +105,8 @@ func New(o Options) (*Scheduler, error) {
 		return nil, fmt.Errorf("cannot make scheduler: %d slots: %w", o.Slots, edge.ErrInvalid)
 	case o.Executor == nil:
 		return nil, fmt.Errorf("cannot make scheduler: no executor: %w", edge.ErrInvalid)
+	case o.Attempts < 0:
+		return nil, fmt.Errorf("cannot make scheduler: %d attempts: %w", o.Attempts, edge.ErrInvalid)
 	case o.Suspended < 0:
 		return nil, fmt.Errorf("cannot make scheduler: %d suspended tasks: %w", o.Suspended, edge.ErrInvalid)
 	case int(o.Order) >= len(orders):
@@ -120,12 +129,16 @@ func New(o Options) (*Scheduler, error) {
 	} else {
 		c.obey(o.Order, 0)
 	}
+	if o.Remote != nil {
+		c.travels.most = cmp.Or(o.Attempts, defaultAttempts)
+	}
 	if good, _ := CheckEstimates(o.Estimates); len(good) > 0 { // whoever has read them says what is wrong with the others
 		c.remember(good)
 	}
 	s := &Scheduler{
 		executor: o.Executor, report: o.Settled, epoch: epoch,
 		calls: make(chan call), started: make(chan *item, o.Slots+c.room), ended: make(chan ended, o.Slots+c.room),
+		remote: o.Remote, attempts: make(chan ended, c.travels.most),
 		begun: make(chan struct{}), stopped: make(chan struct{}),
 		served: make(chan struct{}, 1),
 		core:   c,

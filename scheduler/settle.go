@@ -28,11 +28,21 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 			it.model.untried(at)
 		}
 	}
-	if it.phase == running {
+	c.unhold(it)
+	switch {
+	case it.abroad:
+		s.Queue, s.Compute = time.Duration(it.departed-it.arrived), time.Duration(at-it.departed)
+	case it.phase == running:
 		s.Queue = time.Duration(it.started - it.arrived)
 		s.Compute = it.ran(at)
-	} else {
+	default:
 		s.Queue = time.Duration(at - it.arrived)
+	}
+	if it.asking && outcome == edge.Completed && !it.abroad {
+		c.travels.took(it, at)
+	}
+	if it.phase == away {
+		c.travels.away--
 	}
 	it.phase = settled
 	delete(c.open, it.task.ID)

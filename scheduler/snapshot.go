@@ -29,6 +29,9 @@ func (c *core) snapshot(now instant) Snapshot {
 	for i := range entries {
 		s.Waiting = append(s.Waiting, entries[i].item.view(now))
 	}
+	for _, it := range c.awayInOrder() {
+		s.Waiting = append(s.Waiting, it.view(now))
+	}
 	for _, it := range c.runners {
 		s.Running = append(s.Running, it.view(now))
 	}
@@ -47,6 +50,9 @@ func (it *item) view(now instant) edge.TaskView {
 	if it.task.HasDeadline() {
 		v.Slack = time.Duration(it.deadline - now)
 	}
+	if it.held || it.phase == away {
+		v.State = "upstream"
+	}
 	if it.pool != nil {
 		v.State = "running"
 		v.Queue = time.Duration(it.started - it.arrived)
@@ -64,7 +70,8 @@ func (it *item) view(now instant) edge.TaskView {
 
 func (c *core) reportQueue() edge.QueueReport {
 	r := edge.QueueReport{
-		Slots: c.slots, Order: c.rule.name, Running: len(c.runners), Waiting: c.queue.len(), Draining: c.draining,
+		Slots: c.slots, Order: c.rule.name, Running: len(c.runners), Waiting: c.queue.len(),
+		Held: c.travels.held, Away: c.travels.away, Attempts: c.travels.attempts, Draining: c.draining,
 		Settled: map[string]uint64{},
 	}
 	for _, class := range edge.Classes {

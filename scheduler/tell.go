@@ -80,7 +80,10 @@ func givenUp(now instant, it *item) *edge.Refusal {
 // missed is what a task is told at its deadline.
 func missed(at instant, it *item) error {
 	how := "it never began"
-	if it.phase == running {
+	switch it.phase {
+	case away:
+		how = "no answer came from its upstream"
+	case running:
 		how = fmt.Sprintf("it began after %v and has run for %v, where %v were foreseen",
 			rounded(it.started-it.arrived), rounded(instant(it.ran(at))), rounded(instant(it.estimate)))
 	}

@@ -10,6 +10,8 @@ import (
 type Ticket struct {
 	item item
 	done chan struct{}
+	// recall ends the attempt to have it answered upstream, if there is one.
+	recall func()
 }
 
 // Done is closed when the task has settled.
