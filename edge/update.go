@@ -159,5 +159,10 @@ type VersionFigure struct {
 	P90    time.Duration `json:"p90Ns,omitempty"`
 }
 
+// IsCanary tells whether an instance is one beside the others that tries a new version.
+func (v WorkloadView) IsCanary(i InstanceView) bool {
+	return v.Update != nil && v.Update.Canary != nil && i.SpecHash == v.Update.Wanted
+}
+
 // ShortHash is the part of a spec hash that people compare.
 func ShortHash(hash string) string { return hash[:min(12, len(hash))] }

@@ -147,9 +147,12 @@ func (l *loop) judgeCanary(w *workload, u edge.Update) {
 	case passing:
 		l.passCanary(w)
 	default:
-		l.at(until)
+		l.at(later(l.now, earlier(until, l.now.Add(showEvery))))
 	}
 }
+
+// showEvery is how old the figures of a canary may be that lists show.
+const showEvery = time.Second
 
 // facts are the figures of both versions.
 func (c *canary) facts() map[string]string {
@@ -208,4 +211,14 @@ func (c *canary) report() *edge.CanaryReport {
 		report.Until = c.since.Add(c.terms.For)
 	}
 	return report
+}
+
+// view is the canary's instance as lists show it.
+func (c *canary) view(hash string) edge.InstanceView {
+	view := c.seat.view(c.lacks)
+	view.SpecHash = hash // also while there is none
+	if view.Detail == "" {
+		view.Detail = fmt.Sprintf("canary: %d%% of the tasks", c.terms.Share)
+	}
+	return view
 }

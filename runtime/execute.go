@@ -84,19 +84,22 @@ func (s *Supervisor) ask(ctx context.Context, entry catalogEntry, r *run) (edge.
 		return edge.Answer{}, err
 	}
 	proving, gauge := ep.pool.standing(ep)
+	r.proving = proving
+	if gauge == nil {
+		return s.askAt(ctx, r, ep, l)
+	}
 	_, halts := s.halted.seen(ep.id)
 	begun := time.Now()
-	answer, err := s.askAt(ctx, entry, r, ep, l)
+	answer, err := s.askAt(ctx, r, ep, l)
 	took := time.Since(begun)
 	if _, times := s.halted.seen(ep.id); times != halts {
 		took = 0 // it was halted meanwhile
 	}
 	gauge.note(proving, took, err)
-	r.proving = proving
 	return answer, err
 }
 
-func (s *Supervisor) askAt(ctx context.Context, entry catalogEntry, r *run, ep *endpoint, l *lane) (edge.Answer, error) {
+func (s *Supervisor) askAt(ctx context.Context, r *run, ep *endpoint, l *lane) (edge.Answer, error) {
 	t := r.task
 	if err := r.enter(ctx, ep, l); err != nil {
 		ep.pool.release(ep, l, outcomeNone)
@@ -119,7 +122,7 @@ func (s *Supervisor) askAt(ctx context.Context, entry catalogEntry, r *run, ep *
 	return edge.Answer{
 		Payload:  edge.Payload{Body: answer.body, HeaderLength: answer.headerLength},
 		Model:    t.Model,
-		Version:  version(t, entry.meta),
+		Version:  version(t, ep.meta(t.Model)),
 		Instance: ep.id,
 		Route:    "local",
 	}, nil

@@ -56,7 +56,7 @@ func (t *tasks) figure() edge.VersionFigure {
 
 // note counts a task. That an instance could not be asked at all says nothing of its version.
 func (g *gauge) note(isNew bool, took time.Duration, err error) {
-	if g == nil || errors.Is(err, edge.ErrUnavailable) || errors.Is(err, edge.ErrCancelled) || errors.Is(err, edge.ErrDeadline) {
+	if errors.Is(err, edge.ErrUnavailable) || errors.Is(err, edge.ErrCancelled) || errors.Is(err, edge.ErrDeadline) {
 		return
 	}
 	g.mu.Lock()

@@ -219,6 +219,13 @@ func (p *pool) probation(ep *endpoint, on bool) {
 	ep.proving = on
 }
 
+// meta is what the instance says of a model.
+func (ep *endpoint) meta(model string) oip.ModelMetadata {
+	ep.pool.mu.Lock()
+	defer ep.pool.mu.Unlock()
+	return ep.metas[model]
+}
+
 // standing tells whether the endpoint is proving, and what counts its tasks; nil: nothing does.
 func (p *pool) standing(ep *endpoint) (proving bool, g *gauge) {
 	p.mu.Lock()

@@ -145,10 +145,6 @@ func (w *workload) view() edge.WorkloadView {
 	for _, seat := range w.seats {
 		view.Instances = append(view.Instances, seat.view(w.awaits))
 	}
-	if w.trial != nil && w.trial.canary != nil {
-		view.Instances = append(view.Instances, w.trial.canary.seat.view(w.trial.canary.lacks))
-	}
-	view.Update = w.updateView()
 	for _, inst := range w.extras {
 		view.Instances = append(view.Instances, inst.view())
 	}
@@ -156,6 +152,9 @@ func (w *workload) view() edge.WorkloadView {
 		if inst.State == edge.InstanceReady {
 			view.Ready++
 		}
+	}
+	if view.Update = w.updateView(); view.Update != nil && view.Update.Canary != nil {
+		view.Instances = append(view.Instances, w.trial.canary.view(w.trial.hash))
 	}
 	return view
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -15,6 +16,9 @@ import (
 // maxFailedVersions is how many are remembered of one workload: more than anybody brings
 // until one is good.
 const maxFailedVersions = 8
+
+// maxWhy bounds why a version failed, in bytes.
+const maxWhy = 500
 
 // maxBegun is how often an agent begins with one version on trial, as it is with the trial
 // of a policy. What ends the agent or the machine so often may be the version itself.
@@ -184,6 +188,9 @@ func (l *loop) takeBack(w *workload, why string, facts map[string]string) {
 	if i := w.failedVersion(w.declaredHash); i >= 0 {
 		w.kept.Failed = slices.Delete(w.kept.Failed, i, i+1)
 	}
+	if len(why) > maxWhy {
+		why = strings.ToValidUTF8(why[:maxWhy], "") + "…"
+	}
 	w.kept.Failed = append(w.kept.Failed, edge.FailedVersion{
 		Hash: w.declaredHash, Image: w.declared.Image, Why: why, At: l.now.UTC().Round(0), Unstarted: unstarted,
 	})
@@ -279,7 +286,7 @@ func (w *workload) updateView() *edge.UpdateView {
 	switch t := w.trial; {
 	case !w.desired:
 		return nil
-	case t == nil && failed < 0, t != nil && t.why == "" && w.kept.Good == nil:
+	case t == nil && failed < 0:
 		return nil
 	case t == nil:
 		view.Phase, view.Since, view.Why = edge.UpdateTakenBack, w.kept.Failed[failed].At, w.kept.Failed[failed].Why

@@ -450,8 +450,8 @@ func TestVersions_NoneKnown(t *testing.T) {
 		if got := h.standing(); !slices.Equal(got, []string{"crash-loop shop/till"}) {
 			t.Errorf("warnings: got %v, want crash-loop alone", got)
 		}
-		if got := h.view("shop/till").Update; got != nil {
-			t.Errorf("update: got %+v, want none", got)
+		if got := h.view("shop/till").Update; got == nil || got.Phase != edge.UpdateTrial || got.Good != "" {
+			t.Errorf("update: got %+v, want a trial with nothing to go back to", got)
 		}
 		h.sup.Apply([]edge.Workload{versionOf("2", 1)})
 		settle(time.Minute)

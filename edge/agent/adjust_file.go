@@ -56,7 +56,15 @@ func writeAdjusted(path string, kept *adjusted) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode adjusted workloads: %w", err)
 	}
-	draft := path + ".new"
+	return replaceSynced(path, text)
+}
+
+// draftOf is what a file is called until it is whole.
+func draftOf(path string) string { return path + ".new" }
+
+// replaceSynced puts a text in the place of a file as a whole, and for good.
+func replaceSynced(path string, text []byte) error {
+	draft := draftOf(path)
 	if err := writeSynced(draft, text); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ type Agent struct {
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
 	estimates  *estimates
+	versions   *versions
 	api        *localapi.Server
 	uplink     *uplink        // nil: there is no fleet
 	site       *sitelink.Link // nil: there is no broker of the site
@@ -162,6 +163,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"containerd watch", func(ctx context.Context) error { return a.driver.Watch(ctx, a.daemonChanged) }},
 		// Before both it asks, so that it is stopped after them: what they say then is final.
 		{"estimates", a.estimates.Run},
+		{"versions", a.versions.Run},
 		// Before the supervisor, so that it is stopped after it: what a model still
 		// computes then is let go by the supervisor and does not hold the end up.
 		{"scheduler", a.scheduler.Run},

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	goruntime "runtime"
@@ -27,6 +28,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	if a.driver, err = containerd.New(driverOptions(c, a)); err != nil {
 		return err
 	}
+	a.versions = newVersions(c.Paths.State, a.warnings, a.options.Log)
 	a.supervisor, err = runtime.New(runtime.Options{
 		Driver: a.driver,
 		Log:    a.options.Log,
@@ -34,6 +36,10 @@ func (a *Agent) build(in Inputs) (err error) {
 		Warn:   a.warned,
 		Clear:  a.warnings.Clear,
 		Pools:  func(pools []edge.Pool) { a.scheduler.Serve(pools) },
+
+		Versions: a.versions.Read(), Keep: a.versions.Keep,
+		Guarded: func(key string) bool { return a.governor != nil && a.governor.Guards(key) },
+		Permit:  a.permitVersion,
 	})
 	if err != nil {
 		return err
@@ -143,6 +149,19 @@ func (a *Agent) warned(w edge.Warning) {
 	if a.governor != nil {
 		a.governor.Warned(w)
 	}
+}
+
+// permitVersion tells whether the policy, where one governs, lets an earlier version run.
+func (a *Agent) permitVersion(w edge.Workload) error {
+	permit := a.permitting()
+	if permit == nil {
+		return nil
+	}
+	var why []error
+	for _, violation := range permit().Admit(w) {
+		why = append(why, violation)
+	}
+	return errors.Join(why...)
 }
 
 // rule tells the scheduler whom a policy lets in.

@@ -38,6 +38,7 @@ type governor struct {
 	mu       sync.Mutex // guards what follows; held while a policy is handed to the rooms, which never wait
 	inForce  *policycache.Snapshot
 	trial    trial
+	doomed   bool // a trial has failed, and what it tried is being taken back
 	daemonUp bool
 	changes  uint64 // of containerd's presence
 }
@@ -72,7 +73,7 @@ func (g *governor) enforce() {
 	now := g.store.Snapshot()
 	before := g.inForce
 	if g.inForce = now; before == nil || before.Digest != now.Digest {
-		g.trial = trialOf(now, g.length) // before anybody can warn of what it changes
+		g.trial, g.doomed = trialOf(now, g.length), false // before anybody can warn of what it changes
 		g.handLocked(now)
 		g.tell(now)
 	}

@@ -70,7 +70,7 @@ func (p *pruner) inTurn(ctx context.Context, spare func(edge.Image) bool) (resul
 type references []string
 
 // needed gathers the images of every policy that may come into force without being
-// sent again, of everything that is to run, of all instances there are, and what lies in
+// sent again, of everything that is to run or may run again, of all instances there are, and what lies in
 // the folder of images.
 func (p *pruner) needed(ctx context.Context) (needed references, err error) {
 	if needed, err = p.images.Used(ctx); err != nil {
@@ -89,6 +89,9 @@ func (p *pruner) needed(ctx context.Context) (needed references, err error) {
 	}
 	for _, view := range p.running() {
 		needed = append(needed, view.Workload.Image)
+		if u := view.Update; u != nil { // what it may go back to, and what may be tried again
+			needed = append(needed, u.Image, u.GoodImage)
+		}
 		for _, instance := range view.Instances {
 			needed = append(needed, instance.Digest, instance.Image)
 		}

@@ -16,7 +16,8 @@ import (
 type trial struct {
 	version uint64 // 0: there is none
 	watched map[string]bool
-	until   time.Time // moved on while containerd is away, since then nothing shows
+	alone   map[string]bool // of these: what fails to run is taken back alone, as they say themselves
+	until   time.Time       // moved on while containerd is away, since then nothing shows
 }
 
 // failure is what ended a trial badly.
@@ -34,7 +35,11 @@ func trialOf(s *policycache.Snapshot, length time.Duration) trial {
 	for _, key := range s.Trial.Failing {
 		delete(watched, key) // it was not well before, and is not the policy's doing
 	}
-	return trial{version: s.Version, watched: watched, until: time.Now().Add(length)}
+	alone := map[string]bool{}
+	for _, w := range s.Policy.Workloads {
+		alone[w.Key()] = w.Update.OnFailure != ""
+	}
+	return trial{version: s.Version, watched: watched, alone: alone, until: time.Now().Add(length)}
 }
 
 // changedWorkloads names what a policy runs that the one before did not run like
@@ -63,7 +68,9 @@ func tellsOther(before, now *edge.Policy, w edge.Workload) bool {
 // The warnings of the supervisor that show, of a workload just changed, that the
 // policy which changed it cannot be applied. The first says so whether or not
 // containerd answers.
-var fatalToTrial = map[string]bool{warnInvalid: true, "start-failed": true, "crash-loop": true, "model-not-ready": true}
+var fatalToTrial = map[string]bool{
+	warnInvalid: true, "start-failed": true, "crash-loop": true, "model-not-ready": true, "update-failed": true,
+}
 
 const warnInvalid = "spec-invalid"
 
@@ -87,15 +94,35 @@ func (g *governor) Warned(w edge.Warning) {
 	if t.version == 0 || !fatalToTrial[w.Code] || !t.watched[w.Subject] || !telling || time.Now().After(t.until) {
 		return
 	}
-	g.trial = trial{}
+	if t.alone[w.Subject] && w.Code != warnInvalid {
+		return
+	}
+	g.trial, g.doomed = trial{}, true
 	select {
 	case g.failed <- failure{t.version, fmt.Sprintf("%s of workload %s: %s", w.Code, w.Subject, w.Detail)}:
 	default: // another has just failed, and is being taken back
 	}
 }
 
+// Guards tells whether the trial of the policy takes a workload's version back, should
+// it fail. It is called from the supervisor's loop and does not wait.
+func (g *governor) Guards(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.trial
+	return g.doomed || t.version != 0 && t.watched[key] && !t.alone[key] && (!g.daemonUp || time.Now().Before(t.until))
+}
+
+// spared notes that a failed trial has been dealt with, as well as it can be.
+func (g *governor) spared() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.doomed = false
+}
+
 // takeBack puts the policy before the failed one in force again.
 func (g *governor) takeBack(ctx context.Context, f failure) {
+	defer g.spared()
 	if g.taking.wait(ctx) != nil {
 		return // the agent ends; the trial goes on with the next one
 	}

@@ -72,10 +72,14 @@ func formerOf(views []edge.WorkloadView, target string) (key string, ids []strin
 func (v *verbs) awaitReplaced(ctx context.Context, o order, done restartResult, key string, former []string) (any, error) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	begun := time.Now()
 	for {
 		left, whole := v.left(key, former)
 		if left == 0 && whole {
 			return done, nil
+		}
+		if why := v.tookBack(key, begun); why != "" {
+			return nil, fmt.Errorf("cannot restart %q in the wanted version: it failed again and was taken back: %s: %w", done.Target, why, edge.ErrInvalid)
 		}
 		o.progress(edge.Progress{Done: int64(len(former) - left), Total: int64(len(former)), Unit: "instances"})
 		select {
@@ -84,6 +88,16 @@ func (v *verbs) awaitReplaced(ctx context.Context, o order, done restartResult, 
 		case <-ticker.C:
 		}
 	}
+}
+
+// tookBack tells why the wanted version of a workload was taken back since; empty: it was not.
+func (v *verbs) tookBack(key string, since time.Time) string {
+	for _, view := range v.supervisor.Workloads() {
+		if u := view.Update; u != nil && view.Workload.Key() == key && u.Phase == edge.UpdateTakenBack && u.Since.After(since) {
+			return u.Why
+		}
+	}
+	return ""
 }
 
 // left counts the former instances that still live, and tells whether as many are ready

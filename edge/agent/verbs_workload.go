@@ -167,6 +167,9 @@ func (v *verbs) show(w edge.Workload, n int) *workloadResult {
 	}
 	result.Ready = views[i].Ready
 	for _, instance := range views[i].Instances {
+		if views[i].IsCanary(instance) {
+			continue // it stands beside them for a while
+		}
 		switch {
 		case isAlive(instance):
 			result.Running++

@@ -19,7 +19,13 @@ func (d *door) workloadsVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.show(workloads, func(p printer) error { return p.Table(instanceRows(workloads, time.Now())) })
+			return d.show(workloads, func(p printer) error {
+				if err := p.Table(instanceRows(workloads, time.Now())); err != nil {
+					return err
+				}
+				printUpdates(p, workloads, time.Now())
+				return nil
+			})
 		},
 	}
 	cmd.AddCommand(d.restartVerb())
@@ -51,7 +57,7 @@ func workloadRows(views []edge.WorkloadView) ([]string, [][]string) {
 		}
 		rows = append(rows, []string{
 			v.Workload.Key(), shortImage(v.Workload.Image),
-			fmt.Sprintf("%d of %d%s", v.Ready, v.Workload.Replicas, adjustedMark(v)), fmt.Sprint(restarts),
+			fmt.Sprintf("%d of %d%s%s", v.Ready, v.Workload.Replicas, adjustedMark(v), updateMark(v)), fmt.Sprint(restarts),
 		})
 	}
 	return []string{"WORKLOAD", "IMAGE", "READY", "RESTARTS"}, rows
