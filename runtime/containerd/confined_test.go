@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	goruntime "runtime"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +33,8 @@ type errand struct {
 	ID       string
 	Remove   bool
 	More     []uintptr // capabilities beside kept
+	Host     uint32    // a process whose network is the agent's; 0: the test's own
+	Watch    bool      // it follows the daemon until its input ends, and first removes who does not run
 }
 
 // place is what of a driver's options can be told to another process.
@@ -56,7 +60,14 @@ func (e errand) send(t *testing.T) string {
 
 func (e errand) command(t *testing.T) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), own)
+	if e.Host != 0 {
+		cmd = exec.CommandContext(t.Context(), "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", e.Host), own)
+	}
 	cmd.Env = append(os.Environ(), confinedVariable+"="+string(encode(t, e)))
 	return cmd
 }
@@ -84,7 +95,7 @@ func runErrand(text string) error {
 	}
 	driver, err := containerd.New(containerd.Options{
 		Address: e.Node.Address, Namespace: e.Node.Namespace,
-		StateDir: e.Node.StateDir, RunDir: e.Node.RunDir, CgroupParent: e.Node.CgroupParent,
+		StateDir: e.Node.StateDir, RunDir: e.Node.RunDir, CgroupParent: e.Node.CgroupParent, AskEvery: 50 * time.Millisecond,
 	})
 	if err != nil {
 		return err
@@ -93,10 +104,33 @@ func runErrand(text string) error {
 	if err := driver.Open(); err != nil {
 		return err
 	}
-	if e.Remove {
+	switch {
+	case e.Remove:
 		return driver.Remove(context.Background(), e.ID)
+	case e.Watch:
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		if err := clearAll(ctx, driver); err != nil {
+			return err
+		}
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // its end is all it says
+			cancel()
+		}()
+		return driver.Watch(ctx, func(edge.DaemonReport) {})
 	}
 	_, err = driver.Start(context.Background(), e.Workload, e.ID)
+	return err
+}
+
+// clearAll removes what an earlier agent did not bring to its end.
+func clearAll(ctx context.Context, driver *containerd.Driver) error {
+	list, err := driver.Instances(ctx)
+	for _, instance := range list {
+		if !instance.Running {
+			err = errors.Join(err, driver.Remove(ctx, instance.ID))
+		}
+	}
 	return err
 }
 

@@ -137,7 +137,7 @@ func (f *draft) run(ctx context.Context) error {
 		if err := f.vouch(ctx); err != nil {
 			return err
 		}
-		if len(f.plan.workload.Networks) > 0 {
+		if f.plan.workload.Connected() {
 			f.driver.introduced(ctx, f.client)
 		}
 		return nil

@@ -37,12 +37,15 @@ func hostsOf(own resident, all []resident) string {
 		lines = append(lines, own.addresses[network]+" "+hostname(own.name))
 	}
 	for _, other := range all {
-		if other.app != own.app || other.id == own.id {
-			continue
-		}
 		for _, network := range slices.Sorted(maps.Keys(own.addresses)) {
-			if address, shared := other.addresses[network]; shared {
+			address, there := other.addresses[network]
+			switch {
+			case !there || other.id == own.id:
+			case other.app == own.app:
 				lines = append(lines, address+" "+other.name)
+			case strings.HasPrefix(network, linkMark):
+				// Never by its name alone: that is one of its own app's, there or not.
+				lines = append(lines, address+" "+other.name+"."+other.app)
 			}
 		}
 	}
@@ -51,7 +54,7 @@ func hostsOf(own resident, all []resident) string {
 
 // lendHosts gives an instance on networks a hosts file.
 func (d *Driver) lendHosts(p *plan) error {
-	if len(p.workload.Networks) == 0 {
+	if !p.workload.Connected() {
 		return nil
 	}
 	if err := os.MkdirAll(d.hostsDir(), 0o711); err != nil {
@@ -62,11 +65,15 @@ func (d *Driver) lendHosts(p *plan) error {
 		return fmt.Errorf("cannot find folder of hosts files: %w", err)
 	}
 	p.given.mounts = append(p.given.mounts, bindMount(filepath.Join(folder, p.id), "/etc/hosts", true))
-	return nil
+	if len(p.workload.Outward) == 0 {
+		return nil
+	}
+	p.given.mounts = append(p.given.mounts, bindMount(filepath.Join(filepath.Dir(folder), filepath.Base(d.resolvers())), "/etc/resolv.conf", true))
+	return d.writeResolvers()
 }
 
 func (f *draft) makeHosts(context.Context) error {
-	if len(f.plan.workload.Networks) == 0 {
+	if !f.plan.workload.Connected() {
 		return nil
 	}
 	return f.driver.writeHosts(f.resident(nil), nil)
@@ -79,19 +86,22 @@ func (f *draft) resident(addresses map[string]string) resident {
 // writeHosts writes the file in its place, for a mount follows the file and not its
 // name. Who reads it at that moment may see it in part.
 func (d *Driver) writeHosts(own resident, all []resident) error {
-	path := filepath.Join(d.hostsDir(), own.id)
-	text := []byte(hostsOf(own, all))
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
+	return writeInPlace(filepath.Join(d.hostsDir(), own.id), hostsOf(own, all))
+}
+
+// writeInPlace makes text what a file holds that instances see, unless it does already.
+func writeInPlace(path, text string) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("cannot write hosts file: %w", err)
+		return fmt.Errorf("cannot write file of names: %w", err)
 	}
-	_, err = file.WriteAt(text, 0)
+	_, err = file.WriteAt([]byte(text), 0)
 	err = errors.Join(err, file.Truncate(int64(len(text))), file.Chmod(0o644), file.Close())
 	if err != nil {
-		return fmt.Errorf("cannot write hosts file: %w", err)
+		return fmt.Errorf("cannot write file of names: %w", err)
 	}
 	return nil
 }
@@ -104,8 +114,8 @@ func (f *draft) join(ctx context.Context) error {
 		return err
 	}
 	var pairs []string
-	for _, network := range f.plan.workload.Networks {
-		pairs = append(pairs, network+"="+addresses[network])
+	for _, a := range f.driver.attachments(f.plan.workload) {
+		pairs = append(pairs, a.name+"="+addresses[a.name])
 	}
 	f.record.Labels[labelAddresses] = strings.Join(pairs, " ")
 	f.driver.nets.naming.Lock()
@@ -203,8 +213,12 @@ func addressesOf(labels map[string]string) map[string]string {
 // leaveNetworks takes what is left of an instance off its networks, and tells the
 // others, if there is anything.
 func (d *Driver) leaveNetworks(ctx context.Context, c *client.Client, id string) error {
+	held, err := d.leases()
+	if err != nil {
+		return err
+	}
 	hosts := filepath.Join(d.hostsDir(), id)
-	if _, err := os.Stat(hosts); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(hosts); errors.Is(err, fs.ErrNotExist) && len(held[id]) == 0 {
 		return nil
 	}
 	if err := d.unplug(ctx, id); err != nil {

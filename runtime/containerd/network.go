@@ -1,19 +1,23 @@
 package containerd
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -22,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/edge/netns"
 )
 
 // A network is a bridge without an address of the host's, so that nothing leads from it
@@ -30,14 +35,43 @@ import (
 // between the creation of a process and its start. What belongs to an instance there
 // goes with its namespace, whoever ends it; only its address has to be given back.
 //
-// All there is to know of a network follows from its bridge's name, so what is left of
-// one can be cleared by whoever finds it.
+// All there is to know of a network follows from its bridge's name, and it has a folder of
+// that name before anything else is made of it. So what is left of one can be cleared by
+// whoever finds it.
 
 // pluginFolders is where systems keep the plugins.
 func pluginFolders() []string { return []string{"/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"} }
 
 // network is one bridge.
 type network struct{ bridge string }
+
+// attachment is a network that an instance is on.
+type attachment struct {
+	network
+	name    string // as its address is listed
+	outward bool
+}
+
+// linkMark is before the names of networks that apps share, where addresses are listed.
+const linkMark = "link:"
+
+// attachments are the networks of a workload: those that lead outside, of which the first
+// is the way out, its app's others, and those it shares.
+func (d *Driver) attachments(w edge.Workload) []attachment {
+	var outward, inward []attachment
+	for _, name := range w.Networks {
+		if a := (attachment{d.network(w.App, name), name, w.LeadsOut(name)}); a.outward {
+			outward = append(outward, a)
+		} else {
+			inward = append(inward, a)
+		}
+	}
+	all := slices.Concat(outward, inward)
+	for _, name := range w.Links {
+		all = append(all, attachment{d.network("", name), linkMark + name, false}) // no app has no name
+	}
+	return all
+}
 
 // bridgePrefix is before the names of our bridges.
 const bridgePrefix = "hf"
@@ -51,25 +85,29 @@ func (d *Driver) network(app, name string) network {
 
 // subnet is one of 32,768 with room for some 250 instances. That two networks of
 // one instance have the same one is refused; others never meet.
-func (n network) subnet() (string, error) {
+func (n network) subnet() (netip.Prefix, error) {
 	raw, err := hex.DecodeString(strings.TrimPrefix(n.bridge, bridgePrefix))
 	if err != nil || len(raw) < 2 {
-		return "", fmt.Errorf("%q is no bridge of ours: %w", n.bridge, edge.ErrInvalid)
+		return netip.Prefix{}, fmt.Errorf("%q is no bridge of ours: %w", n.bridge, edge.ErrInvalid)
 	}
-	return fmt.Sprintf("10.%d.%d.0/24", 128|raw[0], raw[1]), nil
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 128 | raw[0], raw[1], 0}), 24), nil
 }
 
-// list is the network as the plugins are told it.
-func (n network) list(leases string) (*libcni.NetworkConfigList, error) {
+// list is the network as the plugins are told it, which leave its first address free.
+func (n network) list(leases string, outward bool) (*libcni.NetworkConfigList, error) {
 	subnet, err := n.subnet()
 	if err != nil {
 		return nil, err
+	}
+	addresses := map[string]any{"type": "host-local", "dataDir": leases, "ranges": []any{[]any{map[string]any{"subnet": subnet.String()}}}}
+	if outward {
+		addresses["routes"] = []any{map[string]any{"dst": "0.0.0.0/0"}}
 	}
 	text, err := json.Marshal(map[string]any{
 		"cniVersion": "0.4.0", "name": n.bridge, // of Debian 12, and known to later ones
 		"plugins": []any{map[string]any{
 			"type": "bridge", "bridge": n.bridge, "isGateway": false, "ipMasq": false, "hairpinMode": false,
-			"ipam": map[string]any{"type": "host-local", "dataDir": leases, "ranges": []any{[]any{map[string]any{"subnet": subnet}}}},
+			"ipam": addresses,
 		}},
 	})
 	if err != nil {
@@ -86,40 +124,45 @@ type nets struct {
 
 // connect puts an instance on its networks and returns its address on each.
 func (d *Driver) connect(ctx context.Context, p plan, pid uint32) (map[string]string, error) {
-	if len(p.workload.Networks) == 0 {
+	if !p.workload.Connected() {
 		return nil, nil
 	}
 	if err := d.checkPlugins(); err != nil {
 		return nil, err
 	}
-	for _, folder := range []string{d.leasesDir(), filepath.Join(d.netCache(), "results")} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot create folder of networks: %w", err)
-		}
+	if err := os.MkdirAll(filepath.Join(d.netCache(), "results"), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create folder of networks: %w", err)
 	}
 	d.nets.mu.Lock()
 	defer d.nets.mu.Unlock()
-	addresses, subnets := map[string]string{}, map[string]string{}
-	for i, name := range p.workload.Networks {
-		n := d.network(p.workload.App, name)
-		subnet, err := n.subnet()
+	addresses, subnets := map[string]string{}, map[netip.Prefix]string{}
+	for i, a := range d.attachments(p.workload) {
+		subnet, err := a.subnet()
 		if err != nil {
 			return nil, err
 		}
 		if other, taken := subnets[subnet]; taken {
-			return nil, edge.WithHint(fmt.Errorf("networks %q and %q have the same addresses: %w", other, name, edge.ErrInvalid), "give one another name")
+			return nil, edge.WithHint(fmt.Errorf("networks %q and %q have the same addresses: %w", other, a.name, edge.ErrInvalid), "give one another name")
 		}
-		subnets[subnet] = name
-		if addresses[name], err = d.plug(ctx, n, p.id, pid, i); err != nil {
-			return nil, fmt.Errorf("cannot connect it to network %q: %w", name, err)
+		subnets[subnet] = a.name
+		if addresses[a.name], err = d.plug(ctx, a, p.id, pid, i); err != nil {
+			return nil, fmt.Errorf("cannot connect it to network %q: %w", a.name, err)
 		}
 	}
-	return addresses, nil
+	return addresses, endForwarding(pid)
 }
 
 // plug puts a process on a network, as its interface of that number.
-func (d *Driver) plug(ctx context.Context, n network, id string, pid uint32, number int) (string, error) {
-	list, err := n.list(d.leasesDir())
+func (d *Driver) plug(ctx context.Context, a attachment, id string, pid uint32, number int) (string, error) {
+	if err := os.MkdirAll(d.bookOf(a.network), 0o700); err != nil {
+		return "", fmt.Errorf("cannot create folder of network: %w", err)
+	}
+	if a.outward {
+		if err := d.mayLeadOut(a.network); err != nil {
+			return "", err
+		}
+	}
+	list, err := a.list(d.leasesDir(), a.outward)
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +172,7 @@ func (d *Driver) plug(ctx context.Context, n network, id string, pid uint32, num
 	if err != nil {
 		return "", pluginError(err)
 	}
-	if err := n.seal(); err != nil {
+	if err := errors.Join(a.seal(), d.lead(a.network, a.outward)); err != nil {
 		return "", err
 	}
 	result, err := current.NewResultFromResult(answer)
@@ -152,105 +195,20 @@ func (n network) seal() error {
 	return nil
 }
 
-// unplug gives back what an instance has of networks, whoever put it on them, and
-// takes away the bridges that nothing is on any more. Its namespace is gone by now.
-func (d *Driver) unplug(ctx context.Context, id string) error {
-	held, err := d.leases()
-	if err != nil || len(held[id]) == 0 {
-		return err
-	}
-	d.nets.mu.Lock()
-	defer d.nets.mu.Unlock()
-	var failed []error
-	for _, lease := range held[id] {
-		list, err := lease.list(d.leasesDir())
-		if err == nil {
-			err = d.plugins().DelNetworkList(ctx, list, &libcni.RuntimeConf{ContainerID: id, IfName: lease.device})
+// endForwarding keeps an instance on several networks from being a way between them: a
+// new network forwards if the host does.
+func endForwarding(pid uint32) error {
+	const forwarding = "/proc/sys/net/ipv4/ip_forward"
+	err := netns.Do(pid, 0, func() error {
+		if now, err := os.ReadFile(forwarding); err != nil || strings.TrimSpace(string(now)) == "0" {
+			return err
 		}
-		if err != nil {
-			failed = append(failed, fmt.Errorf("cannot take it off network: %w", pluginError(err)))
-			continue
-		}
-		failed = append(failed, d.retire(lease.network))
-	}
-	return errors.Join(failed...)
-}
-
-// lease is what the address book of the plugins says an instance has.
-type lease struct {
-	network
-	device string
-}
-
-// leases reads the address book: a folder for each network, and in it a file for each
-// address with the instance and its interface.
-func (d *Driver) leases() (map[string][]lease, error) {
-	held := map[string][]lease{}
-	networks, err := entriesOf(d.leasesDir())
+		return writeExisting(forwarding, "0")
+	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what addresses are held: %w", err)
+		return pluginError(fmt.Errorf("cannot keep it from forwarding: %w", err))
 	}
-	for _, bridge := range networks {
-		files, err := entriesOf(filepath.Join(d.leasesDir(), bridge))
-		if err != nil {
-			return nil, fmt.Errorf("cannot read what addresses are held: %w", err)
-		}
-		for _, name := range files {
-			id, device := readLease(filepath.Join(d.leasesDir(), bridge, name))
-			if one := (lease{network{bridge}, device}); checkID(id) == nil && device != "" && !slices.Contains(held[id], one) {
-				held[id] = append(held[id], one)
-			}
-		}
-	}
-	return held, nil
-}
-
-func readLease(path string) (id, device string) {
-	if base := filepath.Base(path); strings.HasPrefix(base, "last_reserved_ip") || base == "lock" {
-		return "", ""
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", "" // given back meanwhile
-	}
-	id, device, _ = strings.Cut(string(text), "\n")
-	return strings.TrimSpace(id), strings.TrimSpace(device)
-}
-
-// retire takes a bridge away unless somebody has an address on it. The kernel may still
-// show the ends of interfaces whose namespaces have just gone.
-func (d *Driver) retire(n network) error {
-	held, err := d.leases()
-	if err != nil {
-		return err
-	}
-	for _, leases := range held {
-		if slices.ContainsFunc(leases, func(l lease) bool { return l.network == n }) {
-			return nil
-		}
-	}
-	if err := removeBridge(n.bridge); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO) {
-		return fmt.Errorf("cannot remove bridge %q: %w", n.bridge, err)
-	}
-	return os.RemoveAll(filepath.Join(d.leasesDir(), n.bridge)) // which address was given last
-}
-
-// removeBridge takes a bridge down and away.
-func removeBridge(name string) error {
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(socket)
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		return err
-	}
-	request.SetUint16(0) // no flags: down
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
-		return err
-	}
-	return unix.IoctlSetString(socket, unix.SIOCBRDELBR, name)
+	return nil
 }
 
 // checkPlugins says what is missing before anything is made.
@@ -278,12 +236,34 @@ func pluginError(err error) error {
 }
 
 func (d *Driver) plugins() *libcni.CNIConfig {
-	return libcni.NewCNIConfigWithCacheDir(d.opts.Plugins, d.netCache(), &invoke.DefaultExec{
-		RawExec: &invoke.RawExec{Stderr: io.Discard}, // what they have to say is in their answers
-	})
+	return libcni.NewCNIConfigWithCacheDir(d.opts.Plugins, d.netCache(), &mortal{})
 }
 
-func (d *Driver) netDir() string    { return filepath.Join(d.opts.RunDir, "net", d.opts.Namespace) }
-func (d *Driver) leasesDir() string { return filepath.Join(d.netDir(), "leases") }
-func (d *Driver) netCache() string  { return filepath.Join(d.netDir(), "cache") }
-func (d *Driver) hostsDir() string  { return filepath.Join(d.netDir(), "hosts") }
+// mortal starts plugins that do not outlive the agent: one that did could make what
+// nobody looks for any more.
+type mortal struct{ invoke.DefaultExec }
+
+// ExecPlugin runs a plugin to its end. What it has to say is in its answer.
+func (*mortal) ExecPlugin(ctx context.Context, plugin string, input []byte, environ []string) ([]byte, error) {
+	goruntime.LockOSThread() // with the thread that starts it, it would end
+	defer goruntime.UnlockOSThread()
+	var answer bytes.Buffer
+	cmd := exec.CommandContext(ctx, plugin)
+	cmd.Env, cmd.Stdin, cmd.Stdout = environ, bytes.NewReader(input), &answer
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	err := cmd.Run()
+	if err == nil {
+		return answer.Bytes(), nil
+	}
+	told := &types.Error{}
+	if json.Unmarshal(answer.Bytes(), told) == nil && told.Msg != "" {
+		return nil, told
+	}
+	return nil, fmt.Errorf("cannot run plugin %q: %w", plugin, err)
+}
+
+func (d *Driver) netDir() string          { return filepath.Join(d.opts.RunDir, "net", d.opts.Namespace) }
+func (d *Driver) leasesDir() string       { return filepath.Join(d.netDir(), "leases") }
+func (d *Driver) bookOf(n network) string { return filepath.Join(d.leasesDir(), n.bridge) }
+func (d *Driver) netCache() string        { return filepath.Join(d.netDir(), "cache") }
+func (d *Driver) hostsDir() string        { return filepath.Join(d.netDir(), "hosts") }

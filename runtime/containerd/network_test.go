@@ -240,3 +240,117 @@ func TestDriver_NetworksSwept(t *testing.T) {
 	n.sweepUntil(t, func() bool { return len(n.leases()) == 0 && len(bridges(t)) == len(before) })
 	n.wantNoNetworks(t, before)
 }
+
+// TestDriver_Links: apps that share a network reach each other there, by names that say
+// whose they are, and nowhere else.
+func TestDriver_Links(t *testing.T) {
+	n := newNode(t)
+	before := bridges(t)
+	linked := func(app, name string, own []string, args ...string) edge.Workload {
+		w := on(app, name, own, args...)
+		w.Links = []string{"plant"}
+		return w
+	}
+	back := []string{"back"}
+	broker := n.start(t, linked("hall", "broker", back, "answer", "i am the broker"), "broker")
+	n.start(t, on("hall", "db", back, "answer", "i am the hall's database"), "halldb")
+	db := n.start(t, linked("line", "db", back, "answer", "i am the line's database"), "db")
+	n.start(t, on("office", "files", back, "answer", "i am the office"), "files")
+	calls := func(w edge.Workload) string {
+		t.Helper()
+		var out strings.Builder
+		if _, err := n.RunOnce(t.Context(), w, "caller", &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	t.Run("ByNameAndApp", func(t *testing.T) {
+		got := calls(linked("line", "caller", back, "call", "broker.hall:7000", "db:7000", "broker:7000"))
+		if want := "broker.hall:7000 i am the broker\ndb:7000 i am the line's database\nbroker:7000 unreachable\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		got = calls(linked("hall", "caller", back, "call", "db.line:7000", "db:7000", "broker:7000"))
+		if want := "db.line:7000 i am the line's database\ndb:7000 i am the hall's database\nbroker:7000 i am the broker\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("ToTheSharedOnly", func(t *testing.T) {
+		hall := n.instance(t, "halldb").Addresses["back"] + ":7000"
+		if got, want := calls(linked("line", "caller", back, "call", "db.hall:7000", hall)), "db.hall:7000 unreachable\n"+hall+" unreachable\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("NotWithoutIt", func(t *testing.T) {
+		shared := n.instance(t, "broker").Addresses["link:plant"] + ":7000"
+		for _, app := range []string{"line", "office"} {
+			if got, want := calls(on(app, "caller", back, "call", "broker.hall:7000", shared)), "broker.hall:7000 unreachable\n"+shared+" unreachable\n"; got != want {
+				t.Errorf("%s: got %q, want %q", app, got, want)
+			}
+		}
+	})
+	t.Run("NameComesAndGoes", func(t *testing.T) {
+		if got := addressOf(t, broker.PID, "db.line"); got == "" || got != n.instance(t, "db").Addresses["link:plant"] {
+			t.Errorf("got %q", got)
+		}
+		if err := n.Remove(t.Context(), "db"); err != nil {
+			t.Fatal(err)
+		}
+		if got := addressOf(t, broker.PID, "db.line"); got != "" {
+			t.Errorf("got %q for who has gone", got)
+		}
+	})
+	if db.Addresses["back"] == "" || db.Addresses["link:plant"] == "" {
+		t.Errorf("got addresses %v, want one on each network", db.Addresses)
+	}
+	for _, id := range []string{"broker", "halldb", "files"} {
+		if err := n.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.wantNoNetworks(t, before)
+}
+
+// TestDriver_NetworksCutOff: whoever dies while an instance is put on its networks leaves
+// nothing that the next one does not find.
+func TestDriver_NetworksCutOff(t *testing.T) {
+	n := newNode(t)
+	s := newSite(t)
+	w := outward("out", "sleep")
+	w.Networks, w.Links, w.Ports = append(w.Networks, "back"), []string{"plant"}, []edge.Port{{Port: freePort(t), Target: 7000}}
+	e := errand{Node: n.place(), Host: s.host, Workload: w, ID: "out", More: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE}}
+	seen := map[int]bool{}
+	for round := range 14 {
+		cmd := e.command(t)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Some way into what it does: until so many traces of it are there.
+		err := await(t.Context(), func() bool { return s.traces(t, n) >= round%7 || cmd.Process.Signal(unix.Signal(0)) != nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[s.traces(t, n)] = true
+		cmd.Process.Kill() // it may have ended
+		cmd.Wait()
+		s.mend(t, n, func() bool { return s.books(t, n) == 0 || n.runs(t, "out") })
+		if n.runs(t, "out") { // it had come to its end
+			if complaint := s.do(t, n, errand{ID: "out", Remove: true}); complaint != "" {
+				t.Fatal(complaint)
+			}
+		}
+		s.wantNothing(t, n)
+		n.wantNoRelay(t)
+	}
+	if len(seen) < 4 {
+		t.Errorf("it was cut off at %v alone, want different steps", seen)
+	}
+}
+
+func (n *node) runs(t *testing.T, id string) bool {
+	t.Helper()
+	list, err := n.Instances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(list, func(i edge.Instance) bool { return i.ID == id && i.Running })
+}

@@ -213,6 +213,14 @@ func (d *Driver) tend(ctx context.Context, c *client.Client) {
 		d.log.Warn("relay of ports is gone, starting it anew")
 		d.offered(ctx, c)
 	}
+	d.mended()
+}
+
+// mended is leadAgain where failing must not undo what was done.
+func (d *Driver) mended() {
+	if err := d.leadAgain(); err != nil {
+		d.log.Warn("cannot mend networks that lead outside", "error", err)
+	}
 }
 
 // Published lists the addresses of the node that are answered for instances.

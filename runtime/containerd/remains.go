@@ -57,6 +57,13 @@ func (d *Driver) traces() ([]string, error) {
 	for _, h := range d.helpers() {
 		ids = append(ids, h.id)
 	}
+	held, err := d.leases()
+	if err != nil {
+		return nil, err
+	}
+	for id := range held {
+		ids = append(ids, id)
+	}
 	for _, folder := range []string{filepath.Dir(d.runcState("any")), d.secretsDir(), d.hostsDir()} {
 		names, err := entriesOf(folder)
 		if err != nil {

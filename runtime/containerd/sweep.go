@@ -26,8 +26,10 @@ func (d *Driver) sweep(ctx context.Context, c *client.Client) {
 	failing := map[string]struct{}{}
 	d.introduced(ctx, c) // what came and went while it was away
 	d.offered(ctx, c)
+	d.mended()
 	for look := 0; look < sweeps || len(before) > 0; look++ {
 		strays, err := d.strays(ctx, c)
+		err = errors.Join(err, d.retireUnused())
 		if ctx.Err() != nil {
 			return
 		}

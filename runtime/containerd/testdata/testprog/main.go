@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -158,14 +159,23 @@ func answer(args []string) {
 
 // call says what each address answers, or that it does not.
 func call(args []string) {
-	for _, address := range args {
-		conn, err := net.DialTimeout("tcp", address, 2*time.Second)
-		if err != nil {
-			fmt.Println(address, "unreachable")
-			continue
-		}
-		said, _ := io.ReadAll(conn)
-		fmt.Print(address, " ", string(said))
-		conn.Close()
+	answers := make([]string, len(args))
+	var all sync.WaitGroup
+	for i, address := range args {
+		all.Go(func() { answers[i] = callOne(address) })
 	}
+	all.Wait()
+	for _, answer := range answers {
+		fmt.Print(answer)
+	}
+}
+
+func callOne(address string) string {
+	conn, err := net.DialTimeout("tcp", address, 2*time.Second)
+	if err != nil {
+		return address + " unreachable\n"
+	}
+	defer conn.Close()
+	said, _ := io.ReadAll(conn)
+	return address + " " + string(said)
 }
