@@ -47,6 +47,20 @@ func TestPruner_Prune_Spared(t *testing.T) {
 	}
 }
 
+// TestPruner_Prune_Versions keeps what a workload may go back to, and what may be tried again.
+func TestPruner_Prune_Versions(t *testing.T) {
+	p, store := newPrunerRig()
+	p.running = func() []edge.WorkloadView {
+		return []edge.WorkloadView{{
+			Workload: edge.Workload{Image: "1:1"},
+			Update:   &edge.UpdateView{Image: "line.example/2:1", GoodImage: "line.example/3@" + digestOf("3")},
+		}}
+	}
+	if done, err := p.Prune(t.Context(), nil); err != nil || !slices.Equal(store.removed, []string{digestOf("4"), digestOf("5")}) {
+		t.Errorf("got %+v, %v and %q removed, want 4 and 5", done, err, store.removed)
+	}
+}
+
 // TestPruner_Prune_CannotTell removes nothing where it is not known what is needed.
 func TestPruner_Prune_CannotTell(t *testing.T) {
 	lost := errors.New("lost")
