@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,18 @@ type Instance struct {
 	// by their names.
 	Ports     []Port            `json:"ports,omitempty"`
 	Addresses map[string]string `json:"addresses,omitempty"`
+}
+
+// Where says where the instance is reached: at ports of the node, and on its networks.
+func (i Instance) Where() string {
+	var words []string
+	for _, port := range i.Ports {
+		words = append(words, port.String())
+	}
+	for _, network := range sorted(i.Addresses) {
+		words = append(words, network+"="+i.Addresses[network])
+	}
+	return strings.Join(words, " ")
 }
 
 // Exit is how an instance ended.

@@ -114,9 +114,7 @@ func (l *loop) startReturned(w *workload, inst *instance, made edge.Instance, er
 		inst.seat.startErr, inst.seat.failedStarts = nil, 0
 		inst.seat.detail = ""
 	}
-	l.event(edge.EventInstanceStarted, inst, cause, map[string]string{
-		"image": made.Image, "digest": made.Digest, "pid": fmt.Sprint(made.PID),
-	})
+	l.event(edge.EventInstanceStarted, inst, cause, factsOf(made))
 	l.watch(inst)
 	l.attach(w, inst, inst.spec)
 }
@@ -158,9 +156,16 @@ func (l *loop) adopt(w *workload, seat *seat, inst *instance) {
 	if !asked.Equal(w.spec.Probes) {
 		l.ask(inst)
 	}
-	l.event(edge.EventInstanceAdopted, inst, "it runs what is wanted", map[string]string{
-		"image": inst.Image, "digest": inst.Digest, "pid": fmt.Sprint(inst.PID),
-	})
+	l.event(edge.EventInstanceAdopted, inst, "it runs what is wanted", factsOf(inst.Instance))
+}
+
+// factsOf is what is told of an instance that runs: what it is, and where it is reached.
+func factsOf(inst edge.Instance) map[string]string {
+	facts := map[string]string{"image": inst.Image, "digest": inst.Digest, "pid": fmt.Sprint(inst.PID)}
+	if where := inst.Where(); where != "" {
+		facts["at"] = where
+	}
+	return facts
 }
 
 // attachExtras makes use of found instances: what serves the wanted models may do

@@ -98,7 +98,7 @@ func TestNetworks_DropIn(t *testing.T) {
 	if complaint := verify(t, both); complaint != "" {
 		t.Errorf("systemd says:\n%s", complaint)
 	}
-	if got := more["Service.CapabilityBoundingSet"]; !slices.Equal(got, []string{"CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE"}) {
+	if got := more["Service.CapabilityBoundingSet"]; !slices.Equal(got, []string{"CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_NET_BIND_SERVICE"}) {
 		t.Errorf("got capabilities %q", got)
 	}
 	if len(more) != 3 {

@@ -86,6 +86,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		rule:      a.rule,
 		desire:    a.keychain.Desire,
 		settle:    a.supervisor.Settle,
+		vacant:    a.vacant,
 		supply:    a.supply,
 		fits:      a.claims.Feasible,
 		adjust:    newAdjustments(c.Paths.State, a.warnings),

@@ -36,6 +36,7 @@ func (d Doctor) Examine(ctx context.Context) []host.Finding {
 	for _, examine := range []func() []host.Finding{
 		func() []host.Finding { return d.examineDaemon(daemon) },
 		func() []host.Finding { return []host.Finding{d.examineMetadata(ctx, daemon)} },
+		func() []host.Finding { return d.examineNetworks(daemon, status) },
 		func() []host.Finding { return examineTrust(c) },
 		func() []host.Finding { return []host.Finding{d.examinePolicy(status)} },
 		func() []host.Finding { return d.examineStore(ctx, status) },

@@ -23,6 +23,7 @@ type daemonWord struct {
 	edge.DaemonReport
 	program string // the file it runs from; empty when that cannot be known
 	plugins []containerd.Plugin
+	relay   int // the process that answers at published ports; 0: there is none
 	err     error
 }
 
@@ -50,6 +51,7 @@ func (d Doctor) askDaemon(ctx context.Context) (word daemonWord) {
 		word.plugins, _ = driver.Plugins(plugins)
 		word.program = programBehind(c.Containerd.Address)
 	}
+	word.relay = driver.Relay()
 	word.err = errors.Join(word.err, driver.Close())
 	return word
 }

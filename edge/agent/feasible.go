@@ -14,6 +14,9 @@ import (
 // feasible tells whether the node can do what a policy asks, before it is kept. What
 // only containerd knows is left to the trial while containerd is away.
 func (g *governor) feasible(ctx context.Context, policy *edge.Policy) error {
+	if err := g.vacant(policy); err != nil {
+		return err
+	}
 	if g.fits != nil {
 		if err := g.fits(policy); err != nil {
 			return err

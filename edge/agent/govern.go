@@ -22,6 +22,7 @@ type governor struct {
 	desire    func([]edge.Workload)                     // the supervisor: what should run
 	trigger   func([]edge.Trigger)                      // the site link: which messages are tasks; nil: there is none
 	settle    func(context.Context) error               // the supervisor shows what it was told
+	vacant    func(*edge.Policy) error                  // says which port is another's
 	supply    func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
 	fits      func(*edge.Policy) error                  // whether the node has what its workloads set aside; nil: it has
 	adjust    *adjustments                              // what commands want of workloads; nil: nothing

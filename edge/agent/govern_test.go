@@ -29,6 +29,7 @@ type hallRig struct {
 	ruled   []uint64 // versions the scheduler was told of
 	desired []string // the last the supervisor was told of
 	held    []edge.Image
+	taken   error // which port is another's
 }
 
 const image = "line.example/digits@sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -62,6 +63,7 @@ func newHallRig(t *testing.T, factory uint64) *hallRig {
 				r.desired = append(r.desired, fmt.Sprintf("%s %d %v", w.Key(), w.Replicas, w.Limits.Memory>>20))
 			}
 		},
+		vacant:    func(*edge.Policy) error { return r.taken },
 		supply:    func(_ context.Context, p *edge.Policy) error { return missingImages(p, r.held) },
 		settle:    func(context.Context) error { return nil },
 		chronicle: j, log: slog.New(slog.DiscardHandler), failed: make(chan failure, 1), back: make(chan uint64, 1), taking: newTurn(), length: time.Minute,

@@ -77,14 +77,14 @@ func instanceRows(views []edge.WorkloadView, now time.Time) ([]string, [][]strin
 		for _, i := range v.Instances {
 			rows = append(rows, []string{
 				v.Workload.Key(), i.ID, string(i.State), fmt.Sprint(i.PID), ago(i.Started, now),
-				fmt.Sprint(i.Restarts), usageWords(i.Usage), i.Detail,
+				fmt.Sprint(i.Restarts), usageWords(i.Usage), i.Where(), i.Detail,
 			})
 		}
 		if len(v.Instances) == 0 {
-			rows = append(rows, []string{v.Workload.Key(), "", "none", "", "", "", "", ""})
+			rows = append(rows, []string{v.Workload.Key(), "", "none", "", "", "", "", "", ""})
 		}
 	}
-	return []string{"WORKLOAD", "INSTANCE", "STATE", "PID", "STARTED", "RESTARTS", "MEMORY", "DETAIL"}, rows
+	return []string{"WORKLOAD", "INSTANCE", "STATE", "PID", "STARTED", "RESTARTS", "MEMORY", "REACHED AT", "DETAIL"}, rows
 }
 
 func usageWords(u *edge.Usage) string {

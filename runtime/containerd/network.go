@@ -212,15 +212,22 @@ func endForwarding(pid uint32) error {
 }
 
 // checkPlugins says what is missing before anything is made.
-func (d *Driver) checkPlugins() error {
+func (d *Driver) checkPlugins() error { return CheckPlugins(d.opts.Plugins) }
+
+// CheckPlugins tells which plugin is in none of the folders; nil stands for where systems
+// keep them.
+func CheckPlugins(folders []string) error {
+	if folders == nil {
+		folders = pluginFolders()
+	}
 	for _, plugin := range []string{"bridge", "host-local"} {
-		there := slices.ContainsFunc(d.opts.Plugins, func(folder string) bool {
+		there := slices.ContainsFunc(folders, func(folder string) bool {
 			info, err := os.Stat(filepath.Join(folder, plugin))
 			return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 		})
 		if !there {
 			return edge.WithHint(fmt.Errorf("the plugin %q, by which instances get networks, is not on this node: %w", plugin, edge.ErrNotFound),
-				"apt-get install containernetworking-plugins, or put it into "+d.opts.Plugins[0])
+				"apt-get install containernetworking-plugins, or put it into "+folders[0])
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 
@@ -25,12 +26,47 @@ import (
 // outwardMark is a file in the folder of a network that leads outside.
 const outwardMark = "outward"
 
+// CheckForwarding tells whether the node hands on what is not for it.
+func CheckForwarding() error {
+	now, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+	if err == nil && strings.TrimSpace(string(now)) == "1" {
+		return nil
+	}
+	return edge.WithHint(errors.Join(fmt.Errorf("the node does not forward: net.ipv4.ip_forward is not 1: %w", edge.ErrNotFound), err),
+		"sysctl -w net.ipv4.ip_forward=1, and net.ipv4.ip_forward=1 in /etc/sysctl.d/90-holdfast.conf")
+}
+
+// CheckRules tells whether the kernel takes the rules of a network that leads outside. It
+// tries, in a network that goes with the thread that made it.
+func CheckRules() error {
+	result := make(chan error)
+	go func() { // whose thread ends with it, for it is never unlocked
+		goruntime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			n := network{bridgePrefix + "0000000000"}
+			subnet, _ := n.subnet() // of a name of ours
+			err = putRules(n.bridge, subnet)
+		}
+		result <- rightsError(err)
+	}()
+	return <-result
+}
+
+// Resolvers are the servers that instances on networks that lead outside would ask.
+func Resolvers() (servers []string) {
+	for line := range strings.Lines(resolversOfHost()) {
+		if fields := strings.Fields(line); fields[0] == "nameserver" {
+			servers = append(servers, fields[1])
+		}
+	}
+	return servers
+}
+
 // mayLeadOut says what is missing before anything is made.
 func (d *Driver) mayLeadOut(n network) error {
-	now, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-	if err != nil || strings.TrimSpace(string(now)) != "1" {
-		return edge.WithHint(errors.Join(fmt.Errorf("the node does not forward: net.ipv4.ip_forward is not 1: %w", edge.ErrUnavailable), err),
-			"sysctl -w net.ipv4.ip_forward=1, and the same line in /etc/sysctl.d/90-holdfast.conf")
+	if err := CheckForwarding(); err != nil {
+		return err
 	}
 	subnet, err := n.subnet()
 	if err != nil {
@@ -170,8 +206,9 @@ func hostResolvers() []string {
 }
 
 // writeResolvers writes the file, in its place, from what the host asks now.
-func (d *Driver) writeResolvers() error {
-	var text string
+func (d *Driver) writeResolvers() error { return writeInPlace(d.resolvers(), resolversOfHost()) }
+
+func resolversOfHost() (text string) {
 	for _, name := range hostResolvers() {
 		said, err := os.ReadFile(name)
 		if err != nil {
@@ -181,7 +218,7 @@ func (d *Driver) writeResolvers() error {
 			break
 		}
 	}
-	return writeInPlace(d.resolvers(), text)
+	return text
 }
 
 // outsideResolvers leaves out what only the host itself reaches.

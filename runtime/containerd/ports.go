@@ -164,7 +164,8 @@ func (f *draft) answer(ctx context.Context) error {
 	var failed []error
 	for _, port := range f.plan.workload.Ports {
 		if why, is := problems[port.Address()]; is {
-			failed = append(failed, relayError(fmt.Errorf("cannot publish port %s: %s: %w", port.Address(), why, edge.ErrUnavailable)))
+			// Not as unavailable, which would be said of containerd.
+			failed = append(failed, relayError(fmt.Errorf("cannot publish port %s: %s: %w", port.Address(), why, edge.ErrExists)))
 		}
 	}
 	return errors.Join(failed...)
@@ -207,7 +208,7 @@ func (d *Driver) leavePorts(ctx context.Context, c *client.Client, id string) {
 // tend starts the relay anew when it has gone although there is something to serve.
 func (d *Driver) tend(ctx context.Context, c *client.Client) {
 	d.ports.mu.Lock()
-	missed := len(d.ports.served) > 0 && !d.ports.relay.Alive()
+	missed := len(d.ports.served) > 0 && d.ports.relay.PID() == 0
 	d.ports.mu.Unlock()
 	if missed {
 		d.log.Warn("relay of ports is gone, starting it anew")
@@ -222,6 +223,9 @@ func (d *Driver) mended() {
 		d.log.Warn("cannot mend networks that lead outside", "error", err)
 	}
 }
+
+// Relay is the process that answers for instances; 0: there is none.
+func (d *Driver) Relay() int { return d.ports.relay.PID() }
 
 // Published lists the addresses of the node that are answered for instances.
 func (d *Driver) Published() []string {

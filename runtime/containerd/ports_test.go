@@ -176,7 +176,7 @@ func TestDriver_PortsRefused(t *testing.T) {
 	}
 	t.Run("Taken", func(t *testing.T) {
 		_, err := n.Start(t.Context(), publishing("web", port, "x"), "web")
-		if !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(edge.HintOf(err), "doctor") {
+		if !errors.Is(err, edge.ErrExists) || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(edge.HintOf(err), "doctor") {
 			t.Errorf("got %v (%s), want the port that is taken", err, edge.HintOf(err))
 		}
 		n.wantNoRelay(t)

@@ -13,11 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"holdfast/edge"
 )
 
 // Verb is the argument that makes this program a relay.
@@ -73,13 +72,28 @@ func (c *Client) Set(ctx context.Context, routes []Route) (problems map[string]s
 	return said.Problems, err
 }
 
-// Alive tells whether a relay listens for what it is to do.
-func (c *Client) Alive() bool {
+// PID is the process that listens for what it is to do; 0: there is none.
+func (c *Client) PID() int {
 	conn, err := net.DialTimeout("unix", socketIn(c.folder), answerWithin)
 	if err != nil {
-		return false
+		return 0
 	}
-	return conn.Close() == nil
+	defer conn.Close()
+	end, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := end.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(peer.Pid)
+		}
+	})
+	return pid
 }
 
 // isAway tells that nobody listens.
@@ -101,7 +115,7 @@ func (c *Client) ask(ctx context.Context, what request) (said answer, err error)
 		err = json.NewDecoder(bufio.NewReader(conn)).Decode(&said)
 	}
 	if err != nil {
-		return said, fmt.Errorf("relay of ports does not answer: %w: %w", edge.ErrUnavailable, err)
+		return said, fmt.Errorf("relay of ports does not answer: %w", err)
 	}
 	return said, nil
 }

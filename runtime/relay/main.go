@@ -91,12 +91,18 @@ func claim(folder string) (*os.File, error) {
 const (
 	lockFile   = 3
 	socketFile = 4
+	backlog    = 16 // agents at once: there is one
 )
 
 func inherit(ctx context.Context, folder string) error {
 	lock := os.NewFile(lockFile, "lock")
 	file := os.NewFile(socketFile, "socket")
 	unix.CloseOnExec(lockFile)
+	// Who listens is who did so last: this process, and not the one that has ended.
+	err := unix.Listen(socketFile, backlog)
+	if err != nil {
+		return fmt.Errorf("cannot take over socket: %w", err)
+	}
 	listener, err := net.FileListener(file)
 	err = errors.Join(err, file.Close())
 	if err != nil {

@@ -353,11 +353,14 @@ func TestRelay_Ends(t *testing.T) {
 			t.Errorf("got relays %v for nothing", pids)
 		}
 		b.set(t, relay.Route{Listen: free(t), Targets: targets})
-		if pids := b.pids(); len(pids) != 1 {
-			t.Errorf("got relays %v, want one", pids)
+		if pids := b.pids(); len(pids) != 1 || b.PID() != pids[0] {
+			t.Errorf("got relays %v and %d, want one", pids, b.PID())
 		}
 		b.set(t)
 		b.awaitNone(t)
+		if got := b.PID(); got != 0 {
+			t.Errorf("got %d of none", got)
+		}
 		left, err := filepath.Glob(filepath.Join(b.folder, "socket"))
 		if err != nil || len(left) > 0 {
 			t.Errorf("got %v, %v left", left, err)
