@@ -27,6 +27,8 @@ type loop struct {
 	afterwards []func()  // to be done once this turn's state is published
 	raised     map[condition]edge.Warning
 	pools      []edge.Pool
+	offered    []string // who is ready of those with ports, as the driver was told
+	offering   bool     // the driver is being told
 }
 
 func newLoop(ctx context.Context, s *Supervisor) *loop {

@@ -14,6 +14,7 @@ func (l *loop) publish() {
 	l.publishViews()
 	l.publishCatalog()
 	l.publishPools()
+	l.publishOffer()
 	l.publishWarnings()
 	l.publishVersions()
 }

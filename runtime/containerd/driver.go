@@ -31,6 +31,7 @@ var (
 	_ runtime.EventSource   = (*Driver)(nil)
 	_ runtime.Suspender     = (*Driver)(nil)
 	_ runtime.Weigher       = (*Driver)(nil)
+	_ runtime.Offerer       = (*Driver)(nil)
 )
 
 // Options say which daemon to use and where the driver keeps its files.

@@ -36,6 +36,7 @@ type ports struct {
 
 	mu     sync.Mutex // held while the relay is told: an older list must not come last
 	ending []string   // instances that are asked to end
+	ready  []string   // those that take connections first; nil: nobody said
 	served []string   // addresses that the relay has
 }
 
@@ -74,7 +75,7 @@ func portsOf(label string) []edge.Port {
 func (d *Driver) offer(ctx context.Context, c *client.Client) (map[string]string, error) {
 	d.ports.mu.Lock()
 	defer d.ports.mu.Unlock()
-	routes, err := d.routes(ctx, c)
+	routes, err := d.routesLocked(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("cannot publish ports: %w", err)
 	}
@@ -113,8 +114,8 @@ func (d *Driver) relaying() bool {
 	return err == nil
 }
 
-// routes are the ports of all who run, by the addresses of the node.
-func (d *Driver) routes(ctx context.Context, c *client.Client) ([]relay.Route, error) {
+// routesLocked are the ports of all who run, by the addresses of the node.
+func (d *Driver) routesLocked(ctx context.Context, c *client.Client) ([]relay.Route, error) {
 	held, err := d.running(ctx, c, labelPorts)
 	if err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (d *Driver) routes(ctx context.Context, c *client.Client) ([]relay.Route, e
 				byAddress[port.Address()] = route
 			}
 			if number != 0 {
-				route.Targets = append(route.Targets, relay.Target{PID: r.pid, Network: number, Port: port.Target, Spare: slices.Contains(d.ports.ending, r.ID)})
+				route.Targets = append(route.Targets, relay.Target{PID: r.pid, Network: number, Port: port.Target, Spare: d.isSpareLocked(r.ID)})
 			}
 		}
 	}
@@ -149,6 +150,21 @@ func (d *Driver) routes(ctx context.Context, c *client.Client) ([]relay.Route, e
 		routes = append(routes, *byAddress[address])
 	}
 	return routes, nil
+}
+
+// isSpareLocked tells whether an instance is asked only where nobody else answers.
+func (d *Driver) isSpareLocked(id string) bool {
+	return slices.Contains(d.ports.ending, id) || d.ports.ready != nil && !slices.Contains(d.ports.ready, id)
+}
+
+// Offer has new connections go to those who are ready.
+func (d *Driver) Offer(ctx context.Context, ready []string) {
+	d.ports.mu.Lock()
+	d.ports.ready = append([]string{}, ready...) // none of them is something that was said
+	d.ports.mu.Unlock()
+	if c, err := d.conn(); err == nil {
+		d.offered(d.scope(ctx), c)
+	}
 }
 
 // answer makes the node answer for an instance that has just begun to run. What it

@@ -108,6 +108,16 @@ func TestDriver_Ports(t *testing.T) {
 	})
 	t.Run("NextVersionBesideIt", func(t *testing.T) {
 		n.start(t, publishing("web", port, "i am the new one"), "young")
+		for _, ready := range []string{"old", "young"} {
+			n.Offer(t.Context(), []string{ready})
+			said := map[string]string{"old": "i am the old one", "young": "i am the new one"}[ready]
+			for range 3 {
+				if got := ask("127.0.0.1", port); got != said {
+					t.Errorf("got %q with %s alone ready", got, ready)
+				}
+			}
+		}
+		n.Offer(t.Context(), []string{"old", "young"})
 		seen := map[string]bool{}
 		for range 4 {
 			seen[ask("127.0.0.1", port)] = true

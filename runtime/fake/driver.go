@@ -74,6 +74,7 @@ type Driver struct {
 	peak       map[string]int
 	stopped    []string
 	weighed    []Weighing
+	offered    [][]string
 	listeners  map[string]*pipeListener // by socket
 	hearing    []*listener              // one for each call of Events
 }
@@ -114,7 +115,22 @@ func (d *Driver) Start(ctx context.Context, w edge.Workload, id string) (edge.In
 	}
 	return d.launch(w, edge.Instance{
 		ID: id, Workload: w.Key(), SpecHash: w.SpecHash(), Image: w.Image, Digest: "sha256:fake", Started: time.Now().Add(-d.Behind),
+		Ports: w.Ports,
 	})
+}
+
+// Offer remembers who was said to be ready.
+func (d *Driver) Offer(_ context.Context, ready []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.offered = append(d.offered, slices.Clone(ready))
+}
+
+// Offered lists what Offer was told.
+func (d *Driver) Offered() [][]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.offered)
 }
 
 func (d *Driver) containersLocked() map[string]*container {
