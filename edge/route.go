@@ -1,6 +1,9 @@
 package edge
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // RouteMode says where the tasks of a model are answered: by the node's own instances,
 // by a server elsewhere, or by one in place of the other.
@@ -57,3 +60,26 @@ func (r *RouteMode) UnmarshalText(text []byte) error {
 
 // Travels tells whether tasks may be answered by the upstream.
 func (r RouteMode) Travels() bool { return r != RouteLocal }
+
+// UpstreamState is whether an upstream is asked.
+type UpstreamState string
+
+// The states.
+const (
+	UpstreamUp     UpstreamState = "up"
+	UpstreamDown   UpstreamState = "down"   // it has failed too often and is left alone for a while
+	UpstreamProbed UpstreamState = "probed" // it is being found out whether it is back
+)
+
+// UpstreamReport is one upstream at a moment.
+type UpstreamReport struct {
+	Name  string        `json:"name"`
+	URL   string        `json:"url"`
+	State UpstreamState `json:"state"`
+	Since time.Time     `json:"since,omitzero"` // it was last lost or back
+
+	Asked     uint64 `json:"asked"`
+	Answered  uint64 `json:"answered"`
+	Spared    uint64 `json:"spared"` // not asked, as it was down
+	LastError string `json:"lastError,omitempty"`
+}

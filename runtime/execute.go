@@ -151,9 +151,9 @@ func judge(model string, answer reply) error {
 	case http.StatusOK:
 		return judgeBody(model, answer)
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		return fmt.Errorf("model %q refused the input%s: %w", model, modelMessage(answer.body), edge.ErrInvalid)
+		return fmt.Errorf("model %q refused the input%s: %w", model, oip.ErrorText(answer.body), edge.ErrInvalid)
 	default:
-		return fmt.Errorf("model %q answered %d%s: %w", model, answer.status, modelMessage(answer.body), edge.ErrModel)
+		return fmt.Errorf("model %q answered %d%s: %w", model, answer.status, oip.ErrorText(answer.body), edge.ErrModel)
 	}
 }
 

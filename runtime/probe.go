@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast/edge/oip"
@@ -60,7 +59,7 @@ func checkReady(l *lane, models []string) (map[string]oip.ModelMetadata, error) 
 func readMetadata(model string, answer reply) (oip.ModelMetadata, error) {
 	var meta oip.ModelMetadata
 	if answer.status != http.StatusOK {
-		return meta, fmt.Errorf("answers %d%s", answer.status, modelMessage(answer.body))
+		return meta, fmt.Errorf("answers %d%s", answer.status, oip.ErrorText(answer.body))
 	}
 	if err := json.Unmarshal(answer.body, &meta); err != nil {
 		return meta, fmt.Errorf("not JSON of the protocol: %w", err)
@@ -89,24 +88,8 @@ func checkTensors(field string, tensors []oip.TensorMetadata) error {
 	return nil
 }
 
-// maxMessage bounds how much of a model's own words goes into an error.
+// maxMessage bounds how much of what a command says goes into an error.
 const maxMessage = 300
-
-// modelMessage is what a model server says of an error, ready to be appended.
-func modelMessage(body []byte) string {
-	var said oip.ErrorBody
-	text := ""
-	if json.Unmarshal(body, &said) == nil {
-		text = said.Error
-	}
-	if text == "" {
-		return ""
-	}
-	if len(text) > maxMessage {
-		text = text[:maxMessage] + "…"
-	}
-	return ": " + strings.ToValidUTF8(text, "?")
-}
 
 // pollAfter is the pause before the next probe of a server that has been starting
 // for so long: an eighth of that, so that readiness is noticed at most an eighth

@@ -155,7 +155,7 @@ func (s *Scheduler) act() {
 			s.report(d.item.settlement)
 			close(d.item.ticket.done)
 			if d.item.asking {
-				d.item.ticket.recall()
+				d.item.ticket.recall(d.item.whyRecalled())
 			}
 		case ask:
 			s.depart(d.item)
@@ -212,10 +212,12 @@ func (s *Scheduler) execute(ctx context.Context, it *item) {
 
 // depart has a task asked of its upstream, until it has settled.
 func (s *Scheduler) depart(it *item) {
-	ctx, recall := context.WithDeadline(s.asking, s.epoch.Add(time.Duration(it.deadline))) // in 292 years, where there is none
+	ctx, recall := context.WithCancelCause(s.asking)
+	ctx, release := context.WithDeadlineCause(ctx, s.epoch.Add(time.Duration(it.deadline)), edge.ErrDeadline) // in 292 years, where there is none
 	it.ticket.recall = recall
 	s.executors.Go(func() {
-		defer recall()
+		defer recall(nil)
+		defer release()
 		e := ended{item: it, err: errLeft}
 		defer func() {
 			if cause := recover(); cause != nil {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"time"
 
 	"holdfast/edge"
@@ -10,8 +11,8 @@ import (
 type Ticket struct {
 	item item
 	done chan struct{}
-	// recall ends the attempt to have it answered upstream, if there is one.
-	recall func()
+	// recall ends the attempt to have it answered upstream, if there is one, and says why.
+	recall context.CancelCauseFunc
 }
 
 // Done is closed when the task has settled.

@@ -12,9 +12,9 @@ import (
 
 // Remote has tasks answered elsewhere.
 //
-// Ask returns when it has an answer, when there will be none, or when ctx ends, which is at the
-// task's deadline or as soon as nobody waits for the answer any more. A task without a
-// deadline it must bound itself.
+// Ask returns when it has an answer, when there will be none, or when ctx ends: because of
+// edge.ErrDeadline at the task's deadline, or when the node's own answer came first; because of edge.ErrCancelled
+// when nobody waits any more. A task without a deadline it must bound itself.
 type Remote interface {
 	Ask(ctx context.Context, t edge.Task) (edge.Answer, error)
 }
@@ -215,6 +215,15 @@ func (c *core) strand(at instant, it *item, err error) {
 	default:
 		c.settle(at, it, edge.Failed, err)
 	}
+}
+
+// whyRecalled is why the attempt of a task that has settled is not waited for: where the node
+// answered in its place, it took too long.
+func (it *item) whyRecalled() error {
+	if it.settlement.Outcome == edge.Completed || it.settlement.Outcome == edge.Missed {
+		return edge.ErrDeadline
+	}
+	return edge.ErrCancelled
 }
 
 // recalls gathers which held tasks it is time for, while a plan is walked in its order: to begin one later

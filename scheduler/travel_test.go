@@ -180,11 +180,11 @@ func TestTravel_Upstream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := travelling(t, 1, 4, edge.RouteUpstream, c.remote, serving("m", 4, 20*ms))
-			for _, model := range []string{"m", "elsewhere"} {
-				it := d.mustSubmit(model, model, edge.Normal, 100*ms)
-				defer func() { wantEnd(t, it, c.outcome, c.outcome == edge.Completed, c.at) }()
-			}
+			here := d.mustSubmit("m", "m", edge.Normal, 100*ms)
+			there := d.mustSubmit("elsewhere", "elsewhere", edge.Normal, 100*ms)
 			d.run()
+			wantEnd(t, here, c.outcome, c.outcome == edge.Completed, c.at)
+			wantEnd(t, there, c.outcome, c.outcome == edge.Completed, c.at)
 		})
 	}
 	t.Run("TooManyAtOnce", func(t *testing.T) {

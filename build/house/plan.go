@@ -70,6 +70,7 @@ func Plan() Rules {
 			"scheduler":              pure(),
 			"scheduler/sim":          pure("scheduler"),
 			"runtime":                pure("edge/rawconn", "edge/netns"),
+			"runtime/upstream":       pure(),
 			"runtime/drivertest":     pure("runtime"),
 			"runtime/fake":           pure("runtime"),
 			"runtime/containerd":     pure("runtime", "runtime/relay", "edge/netns"),
@@ -120,7 +121,7 @@ func homes() map[string]Home {
 		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
-		"github.com/sony/gobreaker":               {Folders: []string{"runtime"}},
+		"github.com/sony/gobreaker":               {Folders: []string{"runtime/upstream"}},
 		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "runtime/containerd/salvage"}, Tests: true}, // our files, and containerd's own
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},
 		"github.com/rogpeppe/go-internal/":        {Tests: true},

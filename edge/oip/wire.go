@@ -28,7 +28,10 @@
 // encoding/json, and holds that annotating an answer changes none of its outputs.
 package oip
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // HeaderLengthField is the HTTP header of the binary tensor data extension: the
 // length in bytes of the JSON part that stands before raw tensor data.
@@ -110,4 +113,21 @@ type ErrorBody struct {
 	Field        string `json:"field,omitempty"` // the offending field, for example inputs[0].shape
 	EarliestUS   int64  `json:"earliest_us,omitempty"`
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
+}
+
+// maxErrorText bounds how much of another's own words goes into an error.
+const maxErrorText = 300
+
+// ErrorText is what the body of an error says, ready to be appended: ": no such input". Empty
+// where it is none of the protocol.
+func ErrorText(body []byte) string {
+	var said ErrorBody
+	if json.Unmarshal(body, &said) != nil || said.Error == "" {
+		return ""
+	}
+	text := said.Error
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + "…"
+	}
+	return ": " + strings.ToValidUTF8(text, "?")
 }

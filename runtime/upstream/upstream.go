@@ -1,0 +1,243 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker"
+
+	"holdfast/edge"
+)
+
+// Breaker says when an upstream is not asked any more, and when again. Zero fields take the
+// defaults named.
+type Breaker struct {
+	Failures int           // in a row that open it: 5
+	Open     time.Duration // before it is looked whether the upstream is back: 10 s
+	Interval time.Duration // after which failures that were not in a row are forgotten: 30 s
+	Probes   int           // good answers in a row that close it: 3
+}
+
+func (b Breaker) withDefaults() Breaker {
+	return Breaker{
+		Failures: cmp.Or(b.Failures, 5), Open: cmp.Or(b.Open, 10*time.Second),
+		Interval: cmp.Or(b.Interval, 30*time.Second), Probes: cmp.Or(b.Probes, 3),
+	}
+}
+
+// Options are what New needs. Name and URL have no default.
+type Options struct {
+	Name    string
+	URL     string        // up to before /v2
+	CA      string        // PEM of the authorities its certificate may be from; empty: the machine's
+	Token   func() string // sent as a bearer token, if it is not empty; nil: none
+	Timeout time.Duration // of one attempt: 30 s
+	Breaker Breaker
+
+	// Dial opens connections; nil is the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Log  *slog.Logger // nil: silent
+	// Changed is told when the upstream is lost or back; nil tells nobody.
+	Changed func(edge.UpstreamReport)
+}
+
+const defaultTimeout = 30 * time.Second
+
+// Upstream is one server, or several behind one address.
+type Upstream struct {
+	options Options
+	base    string
+	http    *http.Client
+	breaker *gobreaker.TwoStepCircuitBreaker
+	opened  chan struct{} // capacity 1: the breaker has opened
+
+	mu     sync.Mutex // guards the rest
+	report edge.UpstreamReport
+	told   edge.UpstreamState // to Changed, last
+}
+
+// New checks the options. It connects nowhere.
+func New(o Options) (*Upstream, error) {
+	base, err := checkURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
+	}
+	o.Timeout, o.Breaker = cmp.Or(o.Timeout, defaultTimeout), o.Breaker.withDefaults()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	transport, err := transportOf(o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
+	}
+	u := &Upstream{
+		options: o, base: base, opened: make(chan struct{}, 1), told: edge.UpstreamUp,
+		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // the route names one place
+		}},
+		report: edge.UpstreamReport{Name: o.Name, URL: base, State: edge.UpstreamUp},
+	}
+	u.breaker = gobreaker.NewTwoStepCircuitBreaker(gobreaker.Settings{
+		Name: o.Name, MaxRequests: uint32(o.Breaker.Probes), Interval: o.Breaker.Interval, Timeout: o.Breaker.Open,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(o.Breaker.Failures) },
+		OnStateChange: func(_ string, _, to gobreaker.State) { u.turned(to) },
+	})
+	return u, nil
+}
+
+// checkURL gives the address without what would stand in the way of a path.
+func checkURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("address %.200q: %w: %w", text, edge.ErrInvalid, err)
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return "", fmt.Errorf("address %.200q must begin with https:// or http:// and name a host: %w", text, edge.ErrInvalid)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return "", fmt.Errorf("address %.200q must have neither user, ? nor #: %w", text, edge.ErrInvalid)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v2"), nil
+}
+
+// maxIdle keeps connections for as many tasks as usually travel at once.
+const maxIdle = 16
+
+func transportOf(o Options) (*http.Transport, error) {
+	transport := &http.Transport{
+		DialContext:         o.Dial,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: o.Timeout,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	if o.CA != "" {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(o.CA)) {
+			return nil, fmt.Errorf("its authorities are no PEM certificates: %w", edge.ErrInvalid)
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	return transport, nil
+}
+
+// Report is the upstream at this moment.
+func (u *Upstream) Report() edge.UpstreamReport {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.report
+}
+
+// turned takes note of a change of the breaker, under its lock.
+func (u *Upstream) turned(to gobreaker.State) {
+	state := map[gobreaker.State]edge.UpstreamState{
+		gobreaker.StateClosed: edge.UpstreamUp, gobreaker.StateHalfOpen: edge.UpstreamProbed, gobreaker.StateOpen: edge.UpstreamDown,
+	}[to]
+	u.mu.Lock()
+	u.report.State, u.report.Since = state, time.Now()
+	report, news := u.report, state != edge.UpstreamProbed && state != u.told
+	if news {
+		u.told = state
+	}
+	u.mu.Unlock()
+	if state == edge.UpstreamDown {
+		select {
+		case u.opened <- struct{}{}:
+		default:
+		}
+	}
+	if news && u.options.Changed != nil {
+		u.options.Changed(report)
+	}
+}
+
+// note counts an attempt and how it ended; nil is an answer.
+func (u *Upstream) note(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.report.Asked++
+	switch {
+	case err == nil:
+		u.report.Answered++
+	case errors.Is(err, errBreaker):
+		u.report.Spared++
+	case errors.Is(err, edge.ErrCancelled):
+	default:
+		u.report.LastError = err.Error()
+	}
+}
+
+// Run looks whether the upstream is back while its breaker is open, until ctx ends.
+func (u *Upstream) Run(ctx context.Context) error {
+	defer u.http.CloseIdleConnections()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-u.opened:
+		}
+		for ctx.Err() == nil && u.breaker.State() != gobreaker.StateClosed {
+			if u.breaker.State() == gobreaker.StateHalfOpen && u.probe(ctx) == nil {
+				continue // as often as it takes, in one go
+			}
+			pause(ctx, u.options.Breaker.Open/4)
+		}
+	}
+}
+
+// probeWithin bounds one question for the health of an upstream.
+const probeWithin = 5 * time.Second
+
+// probe asks once whether the upstream is ready.
+func (u *Upstream) probe(ctx context.Context) error {
+	done, err := u.breaker.Allow()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(probeWithin, u.options.Timeout))
+	defer cancel()
+	err = u.ready(ctx)
+	done(err == nil)
+	if err != nil {
+		u.note(err)
+	}
+	return err
+}
+
+func (u *Upstream) ready(ctx context.Context) error {
+	r, err := u.request(ctx, http.MethodGet, "/v2/health/ready", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := u.http.Do(r)
+	if err != nil {
+		return u.unreached(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("upstream %q is not ready: it says %s: %w", u.options.Name, resp.Status, edge.ErrUnavailable)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
