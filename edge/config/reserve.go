@@ -16,14 +16,16 @@ const (
 	reserveShare = 16
 )
 
+// instancesLeast is what a reserve that was configured leaves at least: room for one.
+const instancesLeast = 64 * MiB
+
 // Of is the memory that is kept of so much: what is configured, or 128 MiB and a
-// sixteenth; never more than half.
+// sixteenth, but not more than half.
 func (r Reserve) Of(total Size) Size {
-	kept := r.Memory
-	if kept == 0 {
-		kept = reserveLeast + total/reserveShare
+	if r.Memory == 0 {
+		return min(reserveLeast+total/reserveShare, total/2)
 	}
-	return min(kept, total/2)
+	return min(r.Memory, max(total-instancesLeast, 0))
 }
 
 // maxReserve is above what any gateway's system takes; catches a wrong unit.
@@ -32,7 +34,7 @@ const maxReserve = 64
 // reserveSettings are what instances never have.
 func reserveSettings() []setting {
 	return []setting{
-		{"reserve.memory", false, "memory that instances together never have, for the system, containerd and the agent, half of what there is at most; 0: 128MiB and a sixteenth of what there is",
+		{"reserve.memory", false, "memory that instances together never have, for the system, containerd and the agent; 0: 128MiB and a sixteenth of what there is, half of it at most",
 			sizeField(func(c *Config) *Size { return &c.Reserve.Memory }, 0, largest, "256MiB")},
 		{"reserve.cpus", false, "cores that workloads cannot have set aside for them; what they do not use is lent",
 			decimalField(func(c *Config) *float64 { return &c.Reserve.CPUs }, 0, maxReserve)},

@@ -31,6 +31,20 @@ func (d *Driver) starvation(id string) (starved bool, of string) {
 	return false, ""
 }
 
+// kills counts what the kernel killed in an instance for want of memory; nobody knows
+// where its cgroup is gone.
+func (d *Driver) kills(id string) (n uint64, known bool) {
+	for _, group := range d.groupsOf(id) {
+		for _, home := range hierarchies("memory") {
+			folder := filepath.Join(home.path, group)
+			if _, err := os.Stat(folder); err == nil {
+				return oomKills(home.version, folder), true
+			}
+		}
+	}
+	return 0, false
+}
+
 // shortAbove names the nearest of the cgroups above an instance's whose bound was reached.
 func (d *Driver) shortAbove(home ownCgroup, group string) string {
 	above := filepath.Dir(group)

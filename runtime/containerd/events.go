@@ -173,6 +173,11 @@ func (d *Driver) hear(ctx context.Context, c *client.Client, seen roster, envelo
 		}
 		return seen.exited(event.ContainerID, at, d.exitOf(event.ContainerID, event.ExitStatus, event.ExitedAt.AsTime())), nil
 	case *eventsapi.TaskOOM:
+		// In the first version of cgroups all below one that is short are told so, and
+		// perhaps before anybody is killed; whose end it was says so itself.
+		if kills, known := d.kills(event.ContainerID); known && !seen.lost(event.ContainerID, kills) {
+			return nil, nil
+		}
 		return seen.starved(event.ContainerID, at), nil
 	case *eventsapi.TaskPaused:
 		return seen.simple(event.ContainerID, at, edge.InstancePaused), nil

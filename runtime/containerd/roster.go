@@ -13,9 +13,10 @@ type roster map[string]*member
 // member is one instance.
 type member struct {
 	workload string
-	running  bool // its start was heard, and no end since
-	ended    bool // its end was heard
-	starved  bool // its want of memory was told
+	running  bool   // its start was heard, and no end since
+	ended    bool   // its end was heard
+	starved  bool   // its want of memory was told
+	kills    uint64 // of its processes for want of memory, that are known of
 }
 
 // enroll takes an instance in, unless its labels are not ours.
@@ -33,6 +34,17 @@ func (r roster) started(id string, at time.Time) []edge.InstanceEvent {
 	}
 	*m = member{workload: m.workload, running: true}
 	return r.simple(id, at, edge.InstanceStarted)
+}
+
+// lost notes how many of an instance's processes were killed for want of memory, and
+// whether those are more than were known of.
+func (r roster) lost(id string, kills uint64) bool {
+	m := r[id]
+	if m == nil || kills <= m.kills {
+		return false
+	}
+	m.kills = kills
+	return true
 }
 
 // starved tells of a kill for want of memory. The daemon may say so after the end

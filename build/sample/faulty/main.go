@@ -40,6 +40,9 @@ type faults struct {
 	hang      bool          // until the caller has gone
 	garbage   string
 	exitAfter int // requests answered before the next one ends the process; -1 none
+
+	hoard bool // takes memory for as long as it gets some, and serves nobody
+	spin  int  // keeps so many threads busy, and serves nobody
 }
 
 // main holds signals and exit codes.
@@ -85,6 +88,8 @@ func parse(args []string) (faults, error) {
 	flags.BoolVar(&f.hang, "hang", false, "never answer a request")
 	flags.StringVar(&f.garbage, "garbage", "", "answer with garbage: "+strings.Join(garbageKinds(), ", "))
 	flags.IntVar(&f.exitAfter, "exit-after", -1, "answer so many requests; the next one ends the process unanswered")
+	flags.BoolVar(&f.hoard, "hoard", false, "take memory for as long as there is some, and serve nobody")
+	flags.IntVar(&f.spin, "spin", 0, "keep so many threads busy, and serve nobody")
 	if err := flags.Parse(args); err != nil {
 		return f, err
 	}
@@ -102,6 +107,10 @@ func run(ctx context.Context, log *slog.Logger, f faults) error {
 		return err
 	}
 	if !wait(ctx, f.readyAfter) {
+		return nil
+	}
+	if f.hoard || f.spin > 0 {
+		f.hog(ctx)
 		return nil
 	}
 	listener, err := serve.Listen(f.listen)
