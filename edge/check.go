@@ -95,6 +95,7 @@ func (p *Policy) Check() error {
 	p.checkSecurity(&c)
 	p.checkSecrets(&c)
 	p.checkBehaviour(&c)
+	p.checkRoutes(&c)
 	for i, trigger := range p.Triggers {
 		trigger.check(&c, fmt.Sprintf("triggers[%d].", i))
 	}

@@ -35,19 +35,21 @@ type Policy struct {
 	// security.hostPaths, workloads.image, tenants.*.cpu.
 	Critical []string `json:"critical,omitempty"`
 
-	Metadata     Metadata                `json:"metadata"`
-	Lease        LeaseTerms              `json:"lease"`
-	Classes      map[Class]ClassPolicy   `json:"classes,omitempty"`
-	Tenants      map[string]TenantPolicy `json:"tenants,omitempty"`
-	Limits       LimitsPolicy            `json:"limits,omitzero"`
-	Security     SecurityPolicy          `json:"security,omitzero"`
-	Connectivity ConnectivityPolicy      `json:"connectivity,omitzero"`
-	Offline      OfflinePolicy           `json:"offline,omitzero"`
-	Health       HealthPolicy            `json:"health,omitzero"`
-	SLA          SLAPolicy               `json:"sla,omitzero"`
-	Triggers     []Trigger               `json:"triggers,omitempty"`
-	Secrets      map[string]SealedSecret `json:"secrets,omitempty"`
-	Workloads    []Workload              `json:"workloads,omitempty"`
+	Metadata     Metadata                  `json:"metadata"`
+	Lease        LeaseTerms                `json:"lease"`
+	Classes      map[Class]ClassPolicy     `json:"classes,omitempty"`
+	Tenants      map[string]TenantPolicy   `json:"tenants,omitempty"`
+	Limits       LimitsPolicy              `json:"limits,omitzero"`
+	Security     SecurityPolicy            `json:"security,omitzero"`
+	Connectivity ConnectivityPolicy        `json:"connectivity,omitzero"`
+	Offline      OfflinePolicy             `json:"offline,omitzero"`
+	Health       HealthPolicy              `json:"health,omitzero"`
+	SLA          SLAPolicy                 `json:"sla,omitzero"`
+	Triggers     []Trigger                 `json:"triggers,omitempty"`
+	Upstreams    map[string]UpstreamPolicy `json:"upstreams,omitempty"`
+	Routes       map[string]RoutePolicy    `json:"routes,omitempty"` // by model
+	Secrets      map[string]SealedSecret   `json:"secrets,omitempty"`
+	Workloads    []Workload                `json:"workloads,omitempty"`
 
 	// Unknown lists the fields of the document that were ignored, by path.
 	Unknown []string `json:"-"`

@@ -25,6 +25,8 @@ const document = `{
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
  "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "runAsRoot": "deny", "capabilities": ["NET_ADMIN"], "hostPaths": ["/dev/video0"], "secrets": ["site-db"], "hostPorts": ["0.0.0.0:8080"], "outward": "deny", "links": {"plant": ["line-3", "office"]}},
  "secrets": {"camera": {"sealed": "YWdlLWVuY3J5cHRpb24ub3JnL3YxCg=="}},
+ "upstreams": {"hq": {"url": "https://infer.example", "ca": "-----BEGIN CERTIFICATE-----", "token": "camera", "timeout": "5s", "breaker": {"failures": 5, "open": "10s", "interval": "30s", "probes": 3}}},
+ "routes": {"surface": {"upstream": "hq", "model": "surface-large", "mode": "local-else-upstream", "tenants": ["vision"]}},
  "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi", "maxBackoff": "10m"},
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60},

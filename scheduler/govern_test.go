@@ -16,9 +16,9 @@ var someTenants = []string{"", "vision", "audio", "stranger", edge.DefaultTenant
 
 // someRules are random ones; one in six bounds nobody.
 func someRules(r *rand.Rand) Rules {
-	rules := Rules{Policy: "p", Classes: map[edge.Class]ClassRule{}, Tenants: map[string]TenantRule{}, Routes: map[string]edge.RouteMode{}}
+	rules := Rules{Policy: "p", Classes: map[edge.Class]ClassRule{}, Tenants: map[string]TenantRule{}, Routes: map[string]RouteRule{}}
 	for _, model := range []string{"wide", "narrow", "pair", "down", "nobody's"} {
-		rules.Routes[model] = edge.Routes[r.IntN(len(edge.Routes))]
+		rules.Routes[model] = RouteRule{Mode: edge.Routes[r.IntN(len(edge.Routes))]}
 	}
 	for _, class := range edge.Classes {
 		if firm := r.IntN(2) == 0; r.IntN(2) == 0 {

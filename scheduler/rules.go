@@ -20,7 +20,13 @@ type Rules struct {
 	// tenant is bounded.
 	Tenants map[string]TenantRule
 	// Routes of models by name; those that are not named are local.
-	Routes map[string]edge.RouteMode
+	Routes map[string]RouteRule
+}
+
+// RouteRule is where the tasks of a model are answered.
+type RouteRule struct {
+	Mode    edge.RouteMode
+	Tenants []string // whose tasks may leave the node; empty: all. Those of others are local
 }
 
 // ClassRule is what one class promises.
@@ -55,12 +61,16 @@ func RulesOf(p *edge.Policy) Rules {
 		Policy:  fmt.Sprintf("%s version %d", p.Metadata.Name, p.Metadata.Version),
 		Classes: make(map[edge.Class]ClassRule, len(p.Classes)),
 		Tenants: make(map[string]TenantRule, len(p.Tenants)),
+		Routes:  make(map[string]RouteRule, len(p.Routes)),
 	}
 	for class, said := range p.Classes {
 		r.Classes[class] = ClassRule{Queue: said.Queue, Firm: said.Firm}
 	}
 	for name, said := range p.Tenants {
 		r.Tenants[name] = TenantRule{CPU: said.CPU, Rate: said.Rate, Burst: said.Burst, Models: said.Models, Classes: said.Classes}
+	}
+	for model, said := range p.Routes {
+		r.Routes[model] = RouteRule{Mode: said.Mode, Tenants: said.Tenants}
 	}
 	return r
 }
@@ -74,6 +84,10 @@ func (r Rules) clone() *Rules {
 			rule.Firm = &firm
 			r.Classes[class] = rule
 		}
+	}
+	for model, rule := range r.Routes {
+		rule.Tenants = slices.Clone(rule.Tenants)
+		r.Routes[model] = rule
 	}
 	for name, rule := range r.Tenants {
 		rule.Models, rule.Classes = slices.Clone(rule.Models), slices.Clone(rule.Classes)

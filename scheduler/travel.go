@@ -30,7 +30,7 @@ type Remote interface {
 
 // travels is what the core knows of all that do.
 type travels struct {
-	routes   map[string]edge.RouteMode
+	routes   map[string]RouteRule
 	most     int                // attempts at once; 0: nothing can be asked of anybody
 	trips    map[string]*window // how long attempts took, by model
 	attempts int                // under way, also for tasks that have settled
@@ -74,9 +74,19 @@ func (t *travels) took(it *item, at instant) {
 	w.add(time.Duration(at - it.departed))
 }
 
+// route is where the task may be answered.
+func (t *travels) route(task *edge.Task) edge.RouteMode {
+	rule := t.routes[task.Model]
+	tenant := cmp.Or(task.Tenant, edge.DefaultTenant)
+	if len(rule.Tenants) > 0 && !slices.Contains(rule.Tenants, tenant) {
+		return edge.RouteLocal
+	}
+	return rule.Mode
+}
+
 // mayAsk tells whether the task can be asked of the upstream now.
 func (c *core) mayAsk(it *item) bool {
-	return !it.asked && c.travels.attempts < c.travels.most && c.travels.routes[it.task.Model].Travels()
+	return !it.asked && c.travels.attempts < c.travels.most && c.travels.route(&it.task).Travels()
 }
 
 // elsewhere decides about a task that the node itself does not take in: nil has it asked
@@ -87,7 +97,7 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 	default: // it is nobody's to answer
 		return refusal
 	}
-	route := c.travels.routes[it.task.Model]
+	route := c.travels.route(&it.task)
 	wait := it.tenant.wait(now)
 	switch {
 	case !route.Travels():
@@ -118,7 +128,7 @@ func upstreamAlone(it *item) *edge.Refusal {
 
 // hold has a task that was let in be asked of the upstream first.
 func (c *core) hold(now instant, it *item) {
-	if c.travels.routes[it.task.Model] == edge.RouteUpstreamElseLocal && c.mayAsk(it) {
+	if c.travels.route(&it.task) == edge.RouteUpstreamElseLocal && c.mayAsk(it) {
 		it.held = true
 		c.travels.held++
 		c.ask(now, it)
@@ -206,7 +216,7 @@ func (c *core) answered(at instant, it *item, answer edge.Answer) {
 func (c *core) strand(at instant, it *item, err error) {
 	refusal, isRefusal := edge.AsRefusal(err)
 	switch {
-	case it.fell != nil && c.travels.routes[it.task.Model] != edge.RouteUpstream:
+	case it.fell != nil && c.travels.route(&it.task) != edge.RouteUpstream:
 		told := *it.fell
 		told.Detail += fmt.Sprintf("; and the upstream did not answer: %v", err)
 		c.settle(at, it, edge.Evicted, &told)

@@ -19,9 +19,9 @@ func travelling(t *testing.T, slots, room int, mode edge.RouteMode, remote func(
 	d.core.travels.most = 1000
 	d.remote = remote
 	d.duration = func(it *item) (time.Duration, error) { return it.size.figure.plan, nil }
-	rules := Rules{Routes: map[string]edge.RouteMode{"elsewhere": mode}}
+	rules := Rules{Routes: map[string]RouteRule{"elsewhere": {Mode: mode}}}
 	for _, p := range pools {
-		rules.Routes[p.Models[0].Model] = mode
+		rules.Routes[p.Models[0].Model] = RouteRule{Mode: mode}
 	}
 	d.after = func() {
 		if err := conserved(d.core, len(d.ended)); err != nil {
@@ -203,6 +203,15 @@ func TestTravel_Upstream(t *testing.T) {
 		it := d.mustSubmit("a", "elsewhere", edge.Normal, 100*ms)
 		d.govern(Rules{Tenants: map[string]TenantRule{"other": {}}})
 		wantEnd(t, it, edge.Evicted, false, 0)
+		d.run()
+	})
+	t.Run("NotThisTenants", func(t *testing.T) {
+		d := travelling(t, 1, 4, edge.RouteUpstream, upIn(30*ms))
+		d.govern(Rules{Routes: map[string]RouteRule{"elsewhere": {Mode: edge.RouteUpstream, Tenants: []string{"vision"}}}})
+		_, err := d.submit("a", "elsewhere", edge.Normal, 100*ms)
+		assertRefused(t, err, edge.ReasonUnknownModel)
+		d.tenant = "vision"
+		d.mustSubmit("b", "elsewhere", edge.Normal, 100*ms)
 		d.run()
 	})
 	t.Run("NobodyToAsk", func(t *testing.T) {

@@ -66,7 +66,7 @@ func RefusedKeys() []Refused {
 		{[]string{"logging"},
 			"output is kept in rotated files on the node", "set logs.maxSize and logs.keep in the configuration"},
 		{[]string{routeKey},
-			"every model is answered locally", "remove it"},
+			"where the tasks of a model are answered is said for the whole node", "write it under routes of the policy"},
 	}
 }
 
