@@ -127,13 +127,13 @@ func TestResources_Filled(t *testing.T) {
 	n.awaitNoWarnings()
 }
 
-// wantSlowAmong puts the agent among the instances, with an eighth of the weight of each: what
+// wantSlowAmong puts the agent among the instances, with a hundredth of their weight: what
 // keeps its answers quick is that it stands elsewhere.
 func (n *node) wantSlowAmong() {
 	n.t.Helper()
 	for _, folder := range cgroupsAt(n.Cgroup()) {
 		weight := filepath.Join(folder, "among", "cpu.shares")
-		light := "128"
+		light := "8"
 		if filepath.Base(folder) != filepath.Base(n.Cgroup()) || !strings.Contains(folder, "/cpu/") && !strings.HasPrefix(folder, "/sys/fs/cgroup"+n.Cgroup()) {
 			continue
 		}
@@ -148,16 +148,21 @@ func (n *node) wantSlowAmong() {
 			}
 		}()
 		if _, err := os.Stat(weight); err != nil {
-			weight, light = filepath.Join(filepath.Dir(weight), "cpu.weight"), "12"
+			weight, light = filepath.Join(filepath.Dir(weight), "cpu.weight"), "1"
 		}
 		if err := os.WriteFile(weight, []byte(light), 0); err != nil {
 			n.t.Fatal(err)
 		}
 		n.move(filepath.Dir(weight))
-		among := n.answersWithin(n.t, 3)
-		n.t.Logf("among the instances, with little weight, in %v to %v", among[0], among[2])
-		if among[2] <= usual {
-			n.t.Errorf("the agent took %v with little weight: the load fills nothing", among[2])
+		late := 0
+		for tries := 0; tries < 10 && late < 2; tries++ { // with two of ten it is no longer nine
+			took := n.answersWithin(n.t, 1)[0]
+			if n.t.Logf("among the instances, with little weight, in %v", took); took > usual {
+				late++
+			}
+		}
+		if late < 2 {
+			n.t.Errorf("%d of ten answers were late with little weight: the load fills nothing", late)
 		}
 		return
 	}
