@@ -128,6 +128,7 @@ func (l *loop) judgeCanary(w *workload, u edge.Update) {
 		t.met = true
 		if c.since.IsZero() {
 			c.since = l.now
+			c.gauge.begin()
 		}
 	}
 	if v, why, again := verdictOn([]place{c.seat.place(u, l.daemon.back)}, edge.Update{Monitor: u.Watched()}, l.now); v == failing {

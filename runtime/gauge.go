@@ -73,6 +73,13 @@ func (g *gauge) note(isNew bool, took time.Duration, err error) {
 	}
 }
 
+// begin forgets what was answered before there was anything to compare.
+func (g *gauge) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.new, g.old = tasks{}, tasks{}
+}
+
 func (g *gauge) figures() (now, before edge.VersionFigure) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -178,23 +178,23 @@ func (p *pool) pickLocked(model string, spared bool) (best *endpoint, ready bool
 			tried = true
 		}
 	}
-	if proving == nil || len(proving.idle) == 0 {
-		return best, ready
-	}
-	if !tried || best != nil && !spared && p.dueLocked() {
+	switch {
+	case proving == nil:
+	case !tried && len(proving.idle) > 0, best != nil && !spared && p.dueLocked(len(proving.idle) > 0):
 		return proving, true
 	}
 	return best, ready
 }
 
-// dueLocked tells whether the next task is for what is proving.
-func (p *pool) dueLocked() bool {
+// dueLocked counts a task, and tells whether what is proving is to get it. Of what it could
+// not take for being busy it gets one more task later: a slow one is not to be flooded.
+func (p *pool) dueLocked(idle bool) bool {
 	const whole = 100
-	p.credit += p.share
-	if p.credit < whole {
+	p.credit = min(p.credit+p.share, 2*whole)
+	if p.credit < whole || !idle {
 		return false
 	}
-	p.credit = min(p.credit-whole, whole) // what it could not take for being busy is not caught up with
+	p.credit -= whole
 	return true
 }
 

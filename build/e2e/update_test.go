@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,4 +132,59 @@ func TestUpdate_AgentRestart(t *testing.T) {
 	}
 	s.more(50)
 	s.stop()
+}
+
+// canaryOf is a version of digits that a fifth of the tasks tries first.
+func canaryOf(service string) string {
+	return strings.Replace(service, "x-holdfast: {", "x-holdfast: {canary: {share: 20%, tasks: 40}, ", 1)
+}
+
+// TestUpdate_Canary has a share of a stream of tasks try versions: what is as good as the
+// one before takes its place, what fails or is slow does not, and no caller hears of it.
+func TestUpdate_Canary(t *testing.T) {
+	const replicas = 2
+	n := newNode(t)
+	n.deploy(canaryOf(monitored(1, replicas)))
+	n.awaitGood(1, replicas)
+	s := n.startStream(4, never, localapi.InferOptions{Deadline: 10 * time.Second})
+	s.more(50)
+	t.Run("Good", func(t *testing.T) {
+		n := n.in(t)
+		since := n.latest()
+		begun := time.Now()
+		n.deploy(canaryOf(monitored(2, replicas)))
+		e := n.awaitEvent(since, edge.EventCanaryPassed, "line/digits")
+		n.awaitGood(2, replicas)
+		t.Logf("passed and in place after %v: %v", time.Since(begun).Round(time.Millisecond), e.Facts)
+		wantFigures(t, e, 40)
+	})
+	for name, c := range map[string]struct{ service, why string }{
+		"Failing": {brokenDigits(replicas, "-garbage status"), "3 of its 3 tasks failed"},
+		"Slow":    {strings.Replace(monitored(3, replicas), `cpus: "1"`, `cpus: "0.01"`, 1), "it is slower"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := n.in(t)
+			since := n.latest()
+			begun := time.Now()
+			n.deploy(canaryOf(c.service))
+			e := n.awaitEvent(since, edge.EventUpdateRolledBack, "line/digits")
+			n.awaitVersion(2, replicas)
+			t.Logf("from the deployment to all good again %v: %s %v", time.Since(begun).Round(time.Millisecond), e.Cause, e.Facts)
+			if !strings.Contains(e.Cause, c.why) {
+				t.Errorf("taken back for %q, want %q", e.Cause, c.why)
+			}
+			s.more(50)
+		})
+	}
+	s.stop()
+}
+
+// wantFigures wants an event to say how many tasks of the new version were compared with
+// four times as many of the old one.
+func wantFigures(t *testing.T, e edge.Event, tasks int) {
+	t.Helper()
+	old, err := strconv.Atoi(e.Facts["oldTasks"])
+	if e.Facts["tasks"] != strconv.Itoa(tasks) || e.Facts["failed"] != "0" || err != nil || old < 4*tasks-12 || old > 4*tasks+12 {
+		t.Errorf("got %v, want %d tasks against some %d, and no failures", e.Facts, tasks, 4*tasks)
+	}
 }
