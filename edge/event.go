@@ -55,6 +55,11 @@ const (
 	EventDependencyLost   EventKind = "dependency-lost" // what a workload depends on is not there any more; it runs on
 	EventDependencyBack   EventKind = "dependency-back"
 
+	EventUpstreamLost   EventKind = "upstream-lost" // it has failed too often, and is left alone for a while
+	EventUpstreamBack   EventKind = "upstream-back"
+	EventPartitionBegan EventKind = "partition-began" // the fleet has not been reached for so long that the policy's offline rules hold
+	EventPartitionOver  EventKind = "partition-over"
+
 	EventUpdateBegan      EventKind = "update-began"
 	EventUpdateFailed     EventKind = "update-failed"      // the new version failed, and is not taken back here
 	EventUpdateRolledBack EventKind = "update-rolled-back" // the new version failed; the last good one is in its place

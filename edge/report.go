@@ -7,20 +7,21 @@ import (
 
 // Status answers "how is this node?" in one document.
 type Status struct {
-	Node       string         `json:"node"`
-	Version    string         `json:"version"`
-	PID        int            `json:"pid"`
-	Started    time.Time      `json:"started"`
-	Draining   bool           `json:"draining,omitempty"`
-	Policy     PolicyReport   `json:"policy"`
-	Containerd DaemonReport   `json:"containerd"`
-	Link       *LinkReport    `json:"link,omitempty"` // to the fleet; absent where none is configured
-	Site       *LinkReport    `json:"site,omitempty"` // to the site's broker
-	Scheduler  QueueReport    `json:"scheduler"`
-	Tenants    []TenantReport `json:"tenants,omitempty"` // none while the policy bounds nobody
-	Workloads  []WorkloadView `json:"workloads"`
-	Warnings   []Warning      `json:"warnings"`
-	Vitals     Vitals         `json:"vitals"`
+	Node       string           `json:"node"`
+	Version    string           `json:"version"`
+	PID        int              `json:"pid"`
+	Started    time.Time        `json:"started"`
+	Draining   bool             `json:"draining,omitempty"`
+	Policy     PolicyReport     `json:"policy"`
+	Containerd DaemonReport     `json:"containerd"`
+	Link       *LinkReport      `json:"link,omitempty"` // to the fleet; absent where none is configured
+	Site       *LinkReport      `json:"site,omitempty"` // to the site's broker
+	Scheduler  QueueReport      `json:"scheduler"`
+	Upstreams  []UpstreamReport `json:"upstreams,omitempty"`
+	Tenants    []TenantReport   `json:"tenants,omitempty"` // none while the policy bounds nobody
+	Workloads  []WorkloadView   `json:"workloads"`
+	Warnings   []Warning        `json:"warnings"`
+	Vitals     Vitals           `json:"vitals"`
 }
 
 // PolicyReport is what governs the node.

@@ -61,6 +61,7 @@ func (n node) Status() edge.Status {
 		Link:       n.linkReport(),
 		Site:       n.siteReport(),
 		Scheduler:  snapshot.Report,
+		Upstreams:  n.router.Reports(),
 		Tenants:    snapshot.Tenants,
 		Workloads:  n.workloads(),
 		Warnings:   n.warnings.All(),

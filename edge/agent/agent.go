@@ -16,6 +16,7 @@ import (
 	"holdfast/mqtt/sitelink"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
+	"holdfast/runtime/upstream"
 	"holdfast/scheduler"
 )
 
@@ -70,6 +71,8 @@ type Agent struct {
 	claims     *claims
 	supervisor *runtime.Supervisor
 	scheduler  *scheduler.Scheduler
+	router     *upstream.Router
+	partition  *partition
 	estimates  *estimates
 	versions   *versions
 	api        *localapi.Server
@@ -167,6 +170,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		// Before the supervisor, so that it is stopped after it: what a model still
 		// computes then is let go by the supervisor and does not hold the end up.
 		{"scheduler", a.scheduler.Run},
+		{"upstreams", a.router.Run},
 		{"supervisor", a.supervisor.Run},
 		{"local API", a.answer},
 	}, a.linking(), []service{

@@ -15,6 +15,7 @@ import (
 	"holdfast/policycache"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
+	"holdfast/runtime/upstream"
 	"holdfast/scheduler"
 )
 
@@ -49,12 +50,14 @@ func (a *Agent) build(in Inputs) (err error) {
 	if err != nil {
 		return err
 	}
+	a.router = upstream.NewRouter()
 	learnt, wanted := a.newEstimates(in)
 	a.estimates = learnt
 	a.scheduler, err = scheduler.New(scheduler.Options{
 		Order:       order,
 		Slots:       slots(c),
 		Executor:    executor(c, a.supervisor),
+		Remote:      a.router,
 		Suspended:   c.Scheduler.Suspended,
 		QueueLimit:  queueLimits(c),
 		DefaultCost: time.Duration(c.Scheduler.DefaultCost),
@@ -64,6 +67,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	if err != nil {
 		return err
 	}
+	a.partition = &partition{govern: a.scheduler.Govern, tell: a.chronicle.Add, now: time.Now}
 	a.wanting = make(chan struct{}, 1)
 	a.stock = newStock(a.imageFolder(), a.options.Log)
 	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
@@ -88,7 +92,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		settle:    a.supervisor.Settle,
 		vacant:    a.vacant,
 		supply:    a.supply,
-		fits:      a.claims.Feasible,
+		fits:      func(p *edge.Policy) error { return errors.Join(a.claims.Feasible(p), a.reachable(p)) },
 		adjust:    newAdjustments(c.Paths.State, a.warnings),
 		chronicle: a.chronicle,
 		log:       a.options.Log,
@@ -164,9 +168,6 @@ func (a *Agent) permitVersion(w edge.Workload) error {
 	}
 	return errors.Join(why...)
 }
-
-// rule tells the scheduler whom a policy lets in.
-func (a *Agent) rule(policy *edge.Policy) { a.scheduler.Govern(scheduler.RulesOf(policy)) }
 
 func driverOptions(c config.Config, a *Agent) containerd.Options {
 	return containerd.Options{

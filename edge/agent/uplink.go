@@ -180,7 +180,7 @@ func (a *Agent) linking() (services []service) {
 		services = append(services, service{"site link", a.site.Run})
 	}
 	if a.uplink != nil {
-		services = append(services, service{"link", a.runUplink})
+		services = append(services, service{"link", a.runUplink}, service{"partition", a.watchPartition})
 	}
 	return services
 }
