@@ -26,5 +26,6 @@
 //
 // Against the provisioned binaries in .tools/bin; without them the tests fail
 // and name the remedy. With ToolsVariable they run on another containerd, as does
-// every other test that stands on this package.
+// every other test that stands on this package: Debian's, unpacked from its package, or
+// 1.7 built in a copy of its module, whose excludes keep `go install` from it.
 package privated

@@ -36,6 +36,9 @@ func (d *door) printEvent(e edge.Event) error {
 	}
 	line := []string{e.At.Local().Format(time.StampMilli), string(e.Kind), printable(e.Subject)}
 	for _, key := range slices.Sorted(maps.Keys(e.Facts)) {
+		if key == "digest" && strings.HasSuffix(e.Facts["image"], "@"+e.Facts[key]) {
+			continue // the image is named by it
+		}
 		line = append(line, key+"="+printable(e.Facts[key]))
 	}
 	if e.Cause != "" {
