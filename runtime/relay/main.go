@@ -71,20 +71,27 @@ const claimWithin = 3 * time.Second
 
 // claim takes the lock of a folder, which passes on with the file.
 func claim(folder string) (*os.File, error) {
-	lock, err := os.OpenFile(lockIn(folder), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open lock of relay: %w", err)
-	}
 	for until := time.Now().Add(claimWithin); ; {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
+		lock, err := os.OpenFile(lockIn(folder), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open lock of relay: %w", err)
+		}
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && isThere(lock) {
 			return lock, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
-			return nil, errors.Join(fmt.Errorf("cannot lock folder of relay: %w", err), lock.Close())
+		if err = errors.Join(err, lock.Close()); err != nil && !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
+			return nil, fmt.Errorf("cannot lock folder of relay: %w", err)
 		}
 		pause(context.Background(), 10*time.Millisecond)
 	}
+}
+
+// isThere tells whether a file is still the one of its name, which who ends takes away.
+func isThere(file *os.File) bool {
+	own, ownErr := file.Stat()
+	named, err := os.Stat(file.Name())
+	return ownErr == nil && err == nil && os.SameFile(own, named)
 }
 
 // The files that launch leaves to inherit.

@@ -176,7 +176,10 @@ func (r *relay) letGo() {
 	}
 	r.control.Close()
 	if now, err := r.identity(); err == nil && now == r.socket {
-		os.Remove(socketIn(r.folder)) // what stays is replaced by the next one
+		// What cannot be removed is replaced by the next one.
+		os.Remove(socketIn(r.folder))
+		os.Remove(lockIn(r.folder))
+		os.Remove(r.folder)
 	}
 	r.lock.Close()
 	r.lock = nil
