@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/cli"
 	"holdfast/edge/localapi"
 )
 
@@ -28,13 +29,7 @@ func brokenDigits(replicas int, faults string) string {
 func (n *node) awaitGood(version, replicas int) {
 	n.t.Helper()
 	n.awaitVersion(version, replicas)
-	n.await("the version to be good", func(ctx context.Context) error {
-		view, err := n.workload(ctx, "digits")
-		if err == nil && view.Update != nil {
-			err = fmt.Errorf("it is on %s", view.Update.Phase)
-		}
-		return err
-	})
+	n.awaitStood()
 }
 
 // soaking tells whether there is time for what differs little from the rest.
@@ -218,4 +213,61 @@ func (n *node) lose(name string) {
 	if err := os.Remove(filepath.Join(n.StateFolder(), name)); err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+// TestRollback_UnderPolicy brings a policy in which one workload is broken that says itself
+// what becomes of it: the policy stays, and that workload alone goes back.
+func TestRollback_UnderPolicy(t *testing.T) {
+	alone := func(service string) string {
+		return strings.Replace(service, "deploy: {", "deploy: {update_config: {failure_action: rollback, monitor: 500ms}, ", 1)
+	}
+	n := governed(t, alone(digitsService(1)))
+	n.awaitStood()
+	before := n.awaitReady("digits", 1)
+	s := n.startStream(2, never, patient)
+	s.more(20)
+	t.Run("OthersStay", func(t *testing.T) {
+		n := n.in(t)
+		n.apply(n.desk.sign(draft{version: 2, services: []string{alone(brokenDigits(1, "-never-ready")), faulty{}.service()}})).
+			want(t, cli.ExitFailed, "policy version 2 is in force", "line/digits", "was taken back", "not ready within 500ms")
+		n.wantPolicy(2, "current")
+		n.awaitReady("faulty", 1)
+		n.wantSame(before)
+		n.awaitWarning("version-failed", "not ready within 500ms")
+	})
+	t.Run("NotTriedInTheNextPolicy", func(t *testing.T) {
+		n := n.in(t)
+		since := n.latest()
+		n.apply(n.desk.sign(draft{version: 3, services: []string{alone(brokenDigits(1, "-never-ready"))}})).
+			want(t, cli.ExitFailed, "policy version 3 is in force", "line/digits")
+		for _, e := range n.events(since) {
+			if e.Kind == edge.EventInstanceStarted {
+				t.Errorf("got %+v, want nothing to be started", e)
+			}
+		}
+		n.wantSame(before)
+	})
+	s.stop()
+	t.Run("KilledAndAlone", func(t *testing.T) {
+		n := n.in(t)
+		if err := n.KillAgent(); err != nil {
+			t.Fatal(err)
+		}
+		kill(t, before[0].PID)
+		n.startAgent()
+		n.awaitReady("digits", 1)
+		n.ask(patient) // the last good version is made anew, under a policy that has another
+	})
+}
+
+// awaitStood returns once the wanted version of digits is the last good one.
+func (n *node) awaitStood() {
+	n.t.Helper()
+	n.await("the version to be good", func(ctx context.Context) error {
+		view, err := n.workload(ctx, "digits")
+		if err == nil && view.Update != nil {
+			err = fmt.Errorf("it is on %s", view.Update.Phase)
+		}
+		return err
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,7 +115,7 @@ func (d *door) awaitPolicy(ctx context.Context, applied edge.PolicyReport, wait 
 			_, err := fmt.Fprintln(d.progress(), "containerd does not answer; the workloads are started when it does")
 			return status.Policy, err
 		case settled(status.Workloads):
-			return status.Policy, nil
+			return status.Policy, failedAlone(applied, status.Workloads)
 		}
 		select {
 		case <-ticker.C:
@@ -132,11 +133,29 @@ func takenBack(applied, now edge.PolicyReport) error {
 		"correct it and give it a higher version")
 }
 
-// settled tells whether what should run does, as it should, and nothing else.
+// failedAlone is an error where a workload failed in the version of the policy, and the
+// policy stays.
+func failedAlone(applied edge.PolicyReport, workloads []edge.WorkloadView) error {
+	var failed []string
+	for _, v := range workloads {
+		if v.Update != nil && v.Update.Why != "" {
+			failed = append(failed, v.Workload.Key()+": "+updateWords(*v.Update, time.Now()))
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return edge.WithHint(
+		fmt.Errorf("policy version %d is in force, and of its workloads not all are well: %s", applied.Version, strings.Join(failed, "; ")),
+		"correct them in a higher version")
+}
+
+// settled tells whether what should run does, as it should, and nothing else but what is
+// tried beside it for a while.
 func settled(workloads []edge.WorkloadView) bool {
 	return !slices.ContainsFunc(workloads, func(v edge.WorkloadView) bool {
 		hash := v.Workload.SpecHash()
-		other := slices.ContainsFunc(v.Instances, func(i edge.InstanceView) bool { return i.Running && i.SpecHash != hash })
+		other := slices.ContainsFunc(v.Instances, func(i edge.InstanceView) bool { return i.Running && i.SpecHash != hash && !v.IsCanary(i) })
 		return v.Ready < v.Workload.Replicas || other
 	})
 }

@@ -29,19 +29,19 @@ func printUpdates(p printer, views []edge.WorkloadView, now time.Time) {
 func updateWords(u edge.UpdateView, now time.Time) string {
 	wanted := fmt.Sprintf("version %s (%s)", edge.ShortHash(u.Wanted), shortImage(u.Image))
 	good := "version " + edge.ShortHash(u.Good)
-	since := ago(u.Since, now)
+	since, lasts := ago(u.Since, now), coarse(now.Sub(u.Since))
 	switch u.Phase {
 	case edge.UpdateTakenBack:
 		return fmt.Sprintf("%s failed and was taken back %s, %s runs: %s", wanted, since, good, u.Why)
 	case edge.UpdatePaused, edge.UpdateFailed:
 		return fmt.Sprintf("%s, begun %s, is %s: %s%s", wanted, since, u.Phase, u.Why, canaryWords(u.Canary, now))
 	case edge.UpdateCanary:
-		return fmt.Sprintf("%s is tried since %s%s", wanted, since, canaryWords(u.Canary, now))
+		return fmt.Sprintf("%s has been tried for %s%s", wanted, lasts, canaryWords(u.Canary, now))
 	}
 	if u.Good == "" {
-		return fmt.Sprintf("%s is on trial since %s; none is known that was good", wanted, since)
+		return fmt.Sprintf("%s has been on trial for %s; none is known that was good", wanted, lasts)
 	}
-	return fmt.Sprintf("%s is on trial since %s; should it fail, %s runs again", wanted, since, good)
+	return fmt.Sprintf("%s has been on trial for %s; should it fail, %s runs again", wanted, lasts, good)
 }
 
 // canaryWords compares two versions by their figures.
