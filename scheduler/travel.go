@@ -41,9 +41,17 @@ type travels struct {
 // defaultAttempts bounds the attempts under way where Options do not say: of each the input is kept.
 const defaultAttempts = 256
 
-// recallAhead is the slack at which a held task is let go: for what its attempt might still
-// bring nobody's deadline is risked, and suspending what runs takes some milliseconds.
+// A held task is let go when the slack is down to recallAhead, or to an eighth of the time it was given: for what its
+// attempt might still bring no deadline is risked. Suspending what runs takes some milliseconds, and a run
+// that falls into a hiccup of the machine some tens.
 const recallAhead = instant(15 * time.Millisecond)
+
+func (it *item) recallAhead() instant {
+	if it.deadline == forever {
+		return recallAhead
+	}
+	return max(recallAhead, (it.deadline-it.arrived)/8)
+}
 
 // How long a held task waits for its attempt: a quarter more than nineteen of twenty took, and a quarter
 // of its own time while too few have been seen. An upstream that does not answer costs
@@ -242,13 +250,15 @@ type recalls struct {
 	held []*item
 	late []*item // whose attempt takes too long
 	due  int
-	next instant // when to look again
+	// ahead is the slack that is kept; with several held, what the most careful asks for.
+	ahead instant
+	next  instant // when to look again
 }
 
 func (r *recalls) begin() {
 	clear(r.held)
 	clear(r.late)
-	r.held, r.late, r.due, r.next = r.held[:0], r.late[:0], 0, forever
+	r.held, r.late, r.due, r.ahead, r.next = r.held[:0], r.late[:0], 0, recallAhead, forever
 }
 
 // pass goes over an entry of the plan with its slack.
@@ -258,14 +268,15 @@ func (r *recalls) pass(now instant, e *entry, slack instant) {
 	} else if e.held {
 		r.held = append(r.held, e.item)
 		r.next = min(r.next, e.item.until)
+		r.ahead = max(r.ahead, e.item.recallAhead())
 		slack -= instant(e.size.figure.cost(true) - e.cost()) // nothing else makes up for a slow run
 	}
 	switch {
 	case len(r.held) == 0:
-	case slack <= recallAhead:
+	case slack <= r.ahead:
 		r.due = len(r.held)
 	default:
-		r.next = min(r.next, now+slack-recallAhead)
+		r.next = min(r.next, now+slack-r.ahead)
 	}
 }
 

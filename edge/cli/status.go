@@ -44,6 +44,9 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if s.Site != nil {
 		fmt.Fprintln(p.out, siteWords(*s.Site, now))
 	}
+	for _, u := range s.Upstreams {
+		fmt.Fprintln(p.out, upstreamWords(u, now))
+	}
 	fmt.Fprintln(p.out)
 	printWarnings(p, s.Warnings, now)
 	printQueue(p, s.Scheduler)

@@ -50,3 +50,19 @@ func phaseWords(l edge.LinkReport, now time.Time) string {
 	}
 	return words
 }
+
+// upstreamWords says how the node stands with a server that answers tasks.
+func upstreamWords(u edge.UpstreamReport, now time.Time) string {
+	words := fmt.Sprintf("upstream %s %s", u.Name, u.State)
+	if !u.Since.IsZero() {
+		words += " for " + coarse(now.Sub(u.Since))
+	}
+	words += fmt.Sprintf(", %s  %d asked, %d answered", u.URL, u.Asked-u.Spared, u.Answered)
+	if u.Spared > 0 {
+		words += fmt.Sprintf(", %d spared", u.Spared)
+	}
+	if u.State != edge.UpstreamUp && u.LastError != "" {
+		words += ": " + printable(u.LastError)
+	}
+	return words
+}

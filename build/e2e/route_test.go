@@ -1,0 +1,237 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/build/stand"
+	"holdfast/edge"
+	"holdfast/edge/cli"
+	"holdfast/edge/localapi"
+)
+
+// routed is a node whose digits are answered by another node, at the end of a road.
+type routed struct {
+	*node
+	hq   *node
+	road *stand.Road
+	next uint64 // version of the policy
+}
+
+// listens is where the agent's API listens.
+func (n *node) listens() string {
+	n.t.Helper()
+	log, err := os.ReadFile(n.AgentLog())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	found := regexp.MustCompile(`msg=ready .*listen=(\S+)`).FindAllStringSubmatch(string(log), -1)
+	if len(found) == 0 {
+		n.t.Fatal("the agent does not say where it listens")
+	}
+	return found[len(found)-1][1]
+}
+
+func newRouted(t *testing.T) *routed {
+	t.Helper()
+	hq := newNode(t)
+	hq.deploy(digitsService(1))
+	hq.awaitReady("digits", 1)
+	road, err := stand.BuildRoad(hq.listens())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := road.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &routed{node: newNode(t), hq: hq, road: road, next: 2}
+	r.begin(digitsService(1))
+	r.awaitReady("digits", 1)
+	return r
+}
+
+// route has the policy lead digits up the road, or nowhere.
+func (r *routed) route(mode string) {
+	r.t.Helper()
+	p := draft{version: r.next, services: []string{digitsService(1)}}
+	if mode != "local" {
+		p.sections = []string{
+			fmt.Sprintf("upstreams: {hq: {url: %q, timeout: 5s, breaker: {failures: 3, open: 400ms, probes: 1}}}", "http://"+r.road.Address()),
+			fmt.Sprintf("routes: {digits: {upstream: hq, mode: %s}}", mode),
+		}
+	}
+	r.next++
+	r.apply(r.desk.sign(p)).want(r.t, cli.ExitOK)
+}
+
+func (r *routed) weather(w stand.Weather) {
+	r.t.Helper()
+	if err := r.road.Set(w); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// trip is what became of a stream of tasks.
+type trip struct {
+	asked, onTime, upstream int
+	wrong                   []error
+}
+
+const (
+	tripTasks  = 32
+	tripPause  = 20 * time.Millisecond
+	tripWithin = 400 * time.Millisecond
+)
+
+// travel asks one task after another at fixed instants, whatever becomes of those before.
+func (r *routed) travel(during func(i int)) (got trip) {
+	r.t.Helper()
+	inputs, err := samples()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var sent sync.WaitGroup
+	ticker := time.NewTicker(tripPause)
+	defer ticker.Stop()
+	for i := range tripTasks {
+		<-ticker.C
+		if during != nil {
+			during(i)
+		}
+		sent.Go(func() {
+			result, err := askDigits(context.Background(), r.Client(), inputs[i%len(inputs)], localapi.InferOptions{Deadline: tripWithin})
+			var wrong wrongAnswer
+			mu.Lock()
+			defer mu.Unlock()
+			got.asked++
+			switch {
+			case errors.As(err, &wrong): // the model is right in 449 of 450 cases
+				got.onTime++
+			case err != nil:
+				got.wrong = append(got.wrong, err)
+			case result.OnTime:
+				got.onTime++
+			}
+			if result.Route == edge.AnsweredUpstream {
+				got.upstream++
+			}
+		})
+	}
+	sent.Wait()
+	return got
+}
+
+// awaitUpstream returns once the upstream is asked again, or is not.
+func (r *routed) awaitUpstream(state edge.UpstreamState) {
+	r.t.Helper()
+	r.await("the upstream to be "+string(state), func(ctx context.Context) error {
+		status, err := r.Client().Status(ctx)
+		if err != nil {
+			return err
+		}
+		if len(status.Upstreams) != 1 || status.Upstreams[0].State != state {
+			return fmt.Errorf("it says %+v", status.Upstreams)
+		}
+		return nil
+	})
+}
+
+// TestRoute_Faults sends tasks to another node over a road on which everything goes wrong in turn. What has a local
+// route is to be as much on time as if there were no upstream, and to return to it.
+func TestRoute_Faults(t *testing.T) {
+	r := newRouted(t)
+	alone := r.travel(nil)
+	t.Logf("local alone: %d of %d on time", alone.onTime, alone.asked)
+	r.route("upstream-else-local")
+	faults := []struct {
+		name    string
+		weather stand.Weather
+		flaps   bool
+		travels bool // some tasks are answered upstream all the same
+	}{
+		{name: "Fine", travels: true},
+		{name: "Refused", weather: stand.Weather{Refused: true}},
+		{name: "Reset", weather: stand.Weather{Reset: true}},
+		{name: "BlackHole", weather: stand.Weather{Hole: true}},
+		{name: "Satellite", weather: stand.Weather{Delay: 300 * time.Millisecond}},
+		{name: "Loss", weather: stand.Weather{Lost: 0.02}, travels: true},
+		{name: "Drips", weather: stand.Weather{Rate: 200}},
+		{name: "Lies", weather: stand.Weather{Says: "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>no</html>"}},
+		{name: "Flaps", weather: stand.Weather{Hole: true}, flaps: true, travels: true},
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			r := &routed{node: r.in(t), hq: r.hq, road: r.road}
+			r.weather(stand.Weather{})
+			r.awaitUpstream(edge.UpstreamUp)
+			r.ask(patient) // a connection is there
+			r.weather(f.weather)
+			got := r.travel(func(i int) {
+				if f.flaps && i%8 == 0 {
+					r.weather(stand.Weather{Hole: i%16 == 0})
+				}
+			})
+			t.Logf("%d of %d on time, %d answered upstream", got.onTime, got.asked, got.upstream)
+			if float64(got.onTime) < 0.99*float64(alone.onTime) || got.asked != tripTasks {
+				t.Errorf("%d were on time, %d are without an upstream: %v", got.onTime, alone.onTime, errors.Join(got.wrong...))
+			}
+			if f.travels != (got.upstream > 0) {
+				t.Errorf("%d were answered upstream", got.upstream)
+			}
+		})
+	}
+	r.weather(stand.Weather{})
+	r.awaitUpstream(edge.UpstreamUp)
+	if back := r.travel(nil); back.upstream == 0 || back.onTime != tripTasks {
+		t.Errorf("after all that %+v: it has not returned to its upstream", back)
+	}
+	r.verb("status").want(t, cli.ExitOK, "upstream hq up", "http://"+r.road.Address())
+	kinds := map[edge.EventKind]int{}
+	for _, e := range r.events(0) {
+		kinds[e.Kind]++
+	}
+	if kinds[edge.EventUpstreamLost] == 0 || kinds[edge.EventUpstreamLost] != kinds[edge.EventUpstreamBack] {
+		t.Errorf("events tell of %d times lost and %d times back", kinds[edge.EventUpstreamLost], kinds[edge.EventUpstreamBack])
+	}
+}
+
+// TestRoute_UpstreamAlone is the control: without a local route the same faults cost tasks.
+func TestRoute_UpstreamAlone(t *testing.T) {
+	r := newRouted(t)
+	r.route("upstream")
+	if fine := r.travel(nil); fine.upstream != tripTasks {
+		t.Errorf("%+v, want all of %d answered upstream", fine, tripTasks)
+	}
+	r.weather(stand.Weather{Hole: true})
+	if lost := r.travel(nil); lost.onTime != 0 || len(lost.wrong) != tripTasks {
+		t.Errorf("%d of %d were on time through a hole in the road", lost.onTime, lost.asked)
+	}
+	r.awaitWarning("upstream-down", "hq")
+	r.weather(stand.Weather{})
+	r.awaitUpstream(edge.UpstreamUp)
+	r.awaitNoWarnings()
+	r.ask(patient)
+}
+
+// TestRoute_Wrong has policies refused whose upstreams make no sense.
+func TestRoute_Wrong(t *testing.T) {
+	n := governed(t, digitsService(1))
+	p := draft{version: 2, services: []string{digitsService(1)}, sections: []string{
+		`upstreams: {hq: {url: "https://hq.example", ca: "no certificate"}}`, `routes: {digits: {upstream: hq}}`,
+	}}
+	n.apply(n.desk.sign(p)).want(t, cli.ExitUsage, "hq", "no PEM certificates")
+	n.wantPolicy(1, "current")
+	if status, err := n.Client().Status(context.Background()); err != nil || len(status.Upstreams) > 0 || strings.Contains(fmt.Sprint(status.Warnings), "upstream") {
+		t.Errorf("got %+v, %v", status.Upstreams, err)
+	}
+}
