@@ -4,7 +4,7 @@ import "time"
 
 // Event is something that happened on the node, with what caused it.
 type Event struct {
-	Seq     uint64            `json:"seq"`
+	Seq     uint64            `json:"seq"` // goes on over agents for as long as the machine stays up
 	At      time.Time         `json:"at"`
 	Kind    EventKind         `json:"kind"`
 	Subject string            `json:"subject"`         // what it happened to: an instance, a workload, a model, the agent

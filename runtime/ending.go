@@ -113,7 +113,7 @@ func (l *loop) warnOfLoop(seat *seat, inst *instance) {
 
 func howEnded(exit *edge.Exit) string {
 	if exit == nil {
-		return "ended unseen"
+		return "ended unseen, as when its shim dies or the power goes"
 	}
 	return exit.String()
 }

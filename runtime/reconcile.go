@@ -90,7 +90,7 @@ func (l *loop) startAs(w *workload, seat *seat, spec edge.Workload, hash string)
 	l.instances[id] = inst
 	seat.inst = inst
 	seat.starts++
-	cause := seat.detail
+	cause := cmp.Or(seat.detail, w.whyStarted(hash))
 	l.spawn(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, startWithin)
 		defer cancel()
@@ -194,8 +194,26 @@ func (l *loop) buryDead(w *workload) {
 			inst.told = true
 			continue
 		}
+		w.remember(inst)
 		l.remove(w, inst)
 	}
+}
+
+// remember has a seat that is as new know of an instance that ended while nobody saw to it,
+// so that the one started in its place can say why.
+func (w *workload) remember(inst *instance) {
+	i := slices.IndexFunc(w.seats, func(s *seat) bool { return s.inst == nil && s.detail == "" })
+	if i >= 0 && w.desired && inst.SpecHash == w.hash && !inst.planned {
+		w.seats[i].detail = howEnded(inst.Exit)
+	}
+}
+
+// whyStarted is for a seat that has nothing to say of the one before.
+func (w *workload) whyStarted(hash string) string {
+	if slices.ContainsFunc(w.extras, func(inst *instance) bool { return inst.SpecHash != hash }) {
+		return "another version of its workload runs"
+	}
+	return "its workload is wanted"
 }
 
 // enforceReadiness kills model servers that have not been ready for too long.

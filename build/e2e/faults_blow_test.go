@@ -22,14 +22,14 @@ type blow struct {
 	held   map[victim]int               // what holds on to the two processes: their numbers may be given again
 	hit    map[string]bool              // the instances that were killed, or lost their shim
 	struck []victim
-	fallen []victim       // whom a service manager starts again
-	lives  [][]edge.Event // what each agent has told
+	fallen []victim // whom a service manager starts again
+	since  uint64   // the last event before
 }
 
 // choose marks two instances, by chance the same one.
 func (w *ward) choose(instances []edge.InstanceView, r *rand.Rand) *blow {
 	w.t.Helper()
-	b := &blow{ward: w, random: r, held: map[victim]int{}, hit: map[string]bool{}, mark: map[victim]edge.InstanceView{
+	b := &blow{ward: w, random: r, since: w.latest(), held: map[victim]int{}, hit: map[string]bool{}, mark: map[victim]edge.InstanceView{
 		aShim: instances[r.IntN(len(instances))], aProcess: instances[r.IntN(len(instances))],
 	}}
 	for v, pid := range map[victim]int{aShim: w.shimOf(b.mark[aShim].PID), aProcess: int(b.mark[aProcess].PID)} {
@@ -79,7 +79,6 @@ func (b *blow) strike(v victim, apart bool) {
 		b.killDaemon()
 		b.fallen = append(b.fallen, v)
 	case theAgent:
-		b.lives = append(b.lives, b.events(0)) // as who follows them has seen them
 		if err := b.KillAgent(); err != nil {
 			b.t.Fatal(err)
 		}
@@ -90,7 +89,7 @@ func (b *blow) strike(v victim, apart bool) {
 	}
 	b.comeBack()
 	if (v == aShim || v == aProcess) && !again {
-		b.awaitEvent(0, edge.EventInstanceExited, b.mark[v].ID)
+		b.awaitEvent(b.since, edge.EventInstanceExited, b.mark[v].ID)
 	}
 	if b.random.IntN(2) == 0 {
 		b.recovered()

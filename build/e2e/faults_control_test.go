@@ -114,28 +114,35 @@ func (w *ward) groupOf(id string) string {
 
 // TestFaults_FindUntold tells stories that are not so.
 func TestFaults_FindUntold(t *testing.T) {
-	event := func(kind edge.EventKind, id string) edge.Event { return edge.Event{Kind: kind, Subject: id} }
+	event := func(kind edge.EventKind, id, cause string) edge.Event {
+		return edge.Event{Kind: kind, Subject: id, Cause: cause}
+	}
 	view := func(id string) edge.InstanceView { return edge.InstanceView{Instance: edge.Instance{ID: id}} }
 	before, after := []edge.InstanceView{view("a"), view("b")}, []edge.InstanceView{view("b"), view("c")}
-	ended, started, adopted := event(edge.EventInstanceExited, "a"), event(edge.EventInstanceStarted, "c"), event(edge.EventInstanceAdopted, "b")
+	ended, started := event(edge.EventInstanceExited, "a", ""), event(edge.EventInstanceStarted, "c", "ended by SIGKILL")
+	begun, adopted := event(edge.EventAgentStarted, "n", "the agent before it (process 1) ended without being asked to"), event(edge.EventInstanceAdopted, "b", "")
 	for name, c := range map[string]struct {
-		life   []edge.Event
+		told   []edge.Event
 		struck victim
 		want   string
 	}{
-		"So":             {[]edge.Event{adopted, ended, started}, theAgent, ""},
-		"NoEnd":          {[]edge.Event{adopted, started}, theAgent, "a was killed: true, and 0 ends are told"},
-		"EndOfAnother":   {[]edge.Event{adopted, ended, started, event(edge.EventInstanceExited, "b")}, theAgent, "b was killed: false, and 1 ends are told"},
-		"EndTwice":       {[]edge.Event{adopted, ended, ended, started}, theAgent, "a was killed: true, and 2 ends are told"},
-		"NoStart":        {[]edge.Event{adopted, ended}, theAgent, "c is new, and 0 starts are told"},
-		"StartTwice":     {[]edge.Event{adopted, ended, started, started}, theAgent, "c is new, and 2 starts are told"},
-		"NotTakenOver":   {[]edge.Event{ended, started}, theAgent, "b was taken over: false, want true"},
+		"So":             {[]edge.Event{begun, adopted, ended, started}, theAgent, ""},
+		"NoEnd":          {[]edge.Event{begun, adopted, started}, theAgent, "a was killed: true, and 0 ends are told"},
+		"EndOfAnother":   {[]edge.Event{begun, adopted, ended, started, event(edge.EventInstanceExited, "b", "")}, theAgent, "b was killed: false, and 1 ends are told"},
+		"EndTwice":       {[]edge.Event{begun, adopted, ended, ended, started}, theAgent, "a was killed: true, and 2 ends are told"},
+		"NoStart":        {[]edge.Event{begun, adopted, ended}, theAgent, "c is new, and 0 starts are told"},
+		"StartTwice":     {[]edge.Event{begun, adopted, ended, started, started}, theAgent, "c is new, and 2 starts are told"},
+		"StartForNoWhy":  {[]edge.Event{begun, adopted, ended, event(edge.EventInstanceStarted, "c", "")}, theAgent, "nobody says why"},
+		"NotTakenOver":   {[]edge.Event{begun, ended, started}, theAgent, "b is to be taken over: true, and was so 0 times"},
+		"TakenForNoWhy":  {[]edge.Event{adopted, ended, started}, aShim, "b is to be taken over: false, and was so 1 times"},
+		"AgentNotTold":   {[]edge.Event{adopted, ended, started}, theAgent, "the agent was killed: true"},
+		"AgentForNoWhy":  {[]edge.Event{event(edge.EventAgentStarted, "n", ""), adopted, ended, started}, theAgent, "the next one says"},
 		"LossNotTold":    {[]edge.Event{ended, started}, theHost, "0 losses and 0 returns"},
 		"LossOfNoMatter": {[]edge.Event{ended, started}, aShim, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := &blow{hit: map[string]bool{"a": true}, struck: []victim{c.struck}, lives: [][]edge.Event{c.life}}
-			got := strings.Join(b.untold(before, after), "; ")
+			b := &blow{hit: map[string]bool{"a": true}, struck: []victim{c.struck}}
+			got := strings.Join(b.untold(before, after, c.told), "; ")
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}

@@ -119,41 +119,42 @@ func (h holdings) differs(now holdings, ended []string) error {
 }
 
 // untold lists what befell the node and nobody was told of, or that was told and is not so.
-func (b *blow) untold(before, after []edge.InstanceView) (complaints []string) {
-	complain := func(format string, values ...any) { complaints = append(complaints, fmt.Sprintf(format, values...)) }
-	count := func(kind edge.EventKind, subject string) (n int) {
-		for _, life := range b.lives {
-			for _, e := range life {
-				if e.Kind == kind && (subject == "" || e.Subject == subject) {
-					n++
-				}
-			}
+func (b *blow) untold(before, after []edge.InstanceView, told []edge.Event) (complaints []string) {
+	complain := func(ok bool, format string, values ...any) {
+		if !ok {
+			complaints = append(complaints, fmt.Sprintf(format, values...))
 		}
-		return n
 	}
+	agent, host := slices.Contains(b.struck, theAgent), slices.Contains(b.struck, theHost)
 	for _, i := range before {
-		ends := count(edge.EventInstanceExited, i.ID)
-		if b.hit[i.ID] != (ends > 0) || ends > len(b.lives) {
-			complain("%s was killed: %v, and %d ends are told", i.ID, b.hit[i.ID], ends)
-		}
+		ends := count(told, edge.EventInstanceExited, i.ID)
+		complain(b.hit[i.ID] == (ends == 1) && ends < 2, "%s was killed: %v, and %d ends are told", i.ID, b.hit[i.ID], ends)
+		taken := count(told, edge.EventInstanceAdopted, i.ID)
+		complain(b.hit[i.ID] || agent == (taken == 1) && taken < 2, "%s is to be taken over: %v, and was so %d times", i.ID, agent, taken)
 	}
 	for _, i := range after {
 		known := slices.ContainsFunc(before, func(b edge.InstanceView) bool { return b.ID == i.ID })
-		if starts := count(edge.EventInstanceStarted, i.ID); !known && starts != 1 {
-			complain("%s is new, and %d starts are told", i.ID, starts)
-		}
+		starts := count(told, edge.EventInstanceStarted, i.ID)
+		complain(known || starts == 1, "%s is new, and %d starts are told", i.ID, starts)
 	}
-	last := b.lives[len(b.lives)-1]
-	for _, i := range before {
-		adopted := slices.ContainsFunc(last, func(e edge.Event) bool { return e.Kind == edge.EventInstanceAdopted && e.Subject == i.ID })
-		if want := slices.Contains(b.struck, theAgent) && !b.hit[i.ID]; want != adopted && (want || !b.hit[i.ID]) {
-			complain("%s was taken over: %v, want %v", i.ID, adopted, want)
-		}
+	for _, e := range told {
+		complain(e.Kind != edge.EventInstanceStarted || e.Cause != "", "%s was started, and nobody says why", e.Subject)
+		complain(e.Kind != edge.EventAgentStarted || strings.Contains(e.Cause, "without being asked to"), "the agent was killed, and the next one says %q", e.Cause)
 	}
-	if slices.Contains(b.struck, theHost) && !slices.Contains(b.struck, theAgent) {
-		if lost, back := count(edge.EventDaemonLost, ""), count(edge.EventDaemonBack, ""); lost != 1 || back < 1 {
-			complain("containerd was killed, and %d losses and %d returns are told", lost, back)
-		}
+	complain(agent == (count(told, edge.EventAgentStarted, "") == 1), "the agent was killed: %v, and nothing else is told", agent)
+	if host && !agent {
+		lost, back := count(told, edge.EventDaemonLost, ""), count(told, edge.EventDaemonBack, "")
+		complain(lost == 1 && back == 1, "containerd was killed, and %d losses and %d returns are told", lost, back)
 	}
 	return complaints
+}
+
+// count is how often something was told; of anything for no subject.
+func count(told []edge.Event, kind edge.EventKind, subject string) (times int) {
+	for _, e := range told {
+		if e.Kind == kind && (subject == "" || e.Subject == subject) {
+			times++
+		}
+	}
+	return times
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -20,7 +21,7 @@ import (
 var faultSeed = flag.Uint64("faultseed", 1, "chooses the faults of TestFaults and what is left to chance in them")
 
 // someFaults are those of an ordinary run; with HOLDFAST_SOAK there are all.
-const someFaults = 6
+const someFaults = 4
 
 // victim is what is killed.
 type victim string
@@ -190,12 +191,11 @@ func (w *ward) suffer(f fault, r *rand.Rand) {
 	w.await("only what is wanted", func(context.Context) error {
 		return held.differs(w.inventory(after), slices.Collect(maps.Keys(b.hit)))
 	})
-	b.lives = append(b.lives, w.events(0))
-	for _, complaint := range b.untold(before, after) {
+	for _, complaint := range b.untold(before, after, w.allEvents(b.since)) {
 		w.t.Error(complaint)
 	}
 	if w.t.Failed() {
-		w.t.Logf("killed: %v; the events are\n%s", b.hit, w.verb("events").stdout)
+		w.t.Logf("killed: %v; the events are\n%s", b.hit, w.verb("events", "--since", fmt.Sprint(b.since)).stdout)
 	}
 	w.discharge()
 }

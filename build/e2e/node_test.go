@@ -225,8 +225,23 @@ func await(t testing.TB, what string, ask func(context.Context) error) {
 	}
 }
 
-// events are those after since.
+// events are those after since; 0: all of the agent that runs, which begin with its start.
 func (n *node) events(since uint64) []edge.Event {
+	n.t.Helper()
+	events := n.allEvents(since)
+	if since > 0 {
+		return events
+	}
+	for i, e := range slices.Backward(events) {
+		if e.Kind == edge.EventAgentStarted {
+			return events[i:]
+		}
+	}
+	return events
+}
+
+// allEvents are those after since, also of agents that are no more.
+func (n *node) allEvents(since uint64) []edge.Event {
 	n.t.Helper()
 	var events []edge.Event
 	err := n.Client().Events(context.Background(), since, false, func(e edge.Event) error {
@@ -256,6 +271,9 @@ var errFound = errors.New("found")
 // words in its subject, cause or facts.
 func (n *node) awaitEvent(since uint64, kind edge.EventKind, words string) edge.Event {
 	n.t.Helper()
+	if since == 0 {
+		since = max(n.events(0)[0].Seq, 1) - 1
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	var found edge.Event

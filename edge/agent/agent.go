@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -59,8 +61,10 @@ type Agent struct {
 	warnings  *warnings
 	recent    *recent
 	daemon    atomic.Pointer[edge.DaemonReport]
-	trust     Trust     // as it was at the start
-	governor  *governor // nil: no policy governs the node
+
+	lostDaemon time.Time // since when containerd is; of its watch alone
+	trust      Trust     // as it was at the start
+	governor   *governor // nil: no policy governs the node
 
 	vitals     *host.Sampler
 	keychain   *keychain
@@ -110,6 +114,7 @@ func (a *Agent) Open(ctx context.Context) error {
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
 	}
+	a.begin()
 	for _, open := range []func() error{func() error { return a.openPolicies(ctx) }, a.driver.Open, a.api.Open} {
 		if err := open(); err != nil {
 			return errors.Join(err, a.Close())
@@ -118,6 +123,16 @@ func (a *Agent) Open(ctx context.Context) error {
 	a.keychain.Open()
 	a.standFirm()
 	return nil
+}
+
+// begin goes on with the events of the agent before, and tells that this one is there.
+func (a *Agent) begin() {
+	config := a.config.Load()
+	how := a.chronicle.Restore(filepath.Join(config.Paths.Run, "events."+config.Containerd.Namespace))
+	a.chronicle.Add(edge.Event{
+		Kind: edge.EventAgentStarted, Subject: config.Node.Name, Cause: how,
+		Facts: map[string]string{"version": a.options.Version, "pid": strconv.Itoa(os.Getpid())},
+	})
 }
 
 // openPolicies puts the best policy there is in force.
@@ -143,15 +158,12 @@ func (a *Agent) closePolicies() error {
 // Close gives up what Open acquired. It stops no workload.
 func (a *Agent) Close() error {
 	a.api.Close()
+	a.chronicle.Close()
 	return errors.Join(a.driver.Close(), a.closePolicies(), a.claim.Close(), a.lock.Close())
 }
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
 func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
-	a.chronicle.Add(edge.Event{
-		Kind: edge.EventAgentStarted, Subject: a.config.Load().Node.Name,
-		Facts: map[string]string{"version": a.options.Version},
-	})
 	return runServices(ctx, a.services(reload))
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -29,6 +30,9 @@ type chronicle struct {
 	tasks ring[edge.Event]
 	grown chan struct{} // closed and replaced when an event is added
 
+	kept  *annals         // nil: for this agent alone
+	ended map[string]bool // the instances whose end an earlier agent has told of
+
 	refusal   string // the latest document that was not taken, and the event that told of it
 	refusedAt uint64
 }
@@ -43,9 +47,61 @@ func newChronicle(log *slog.Logger) *chronicle {
 	}
 }
 
+// Restore goes on after what an earlier agent told, and tells how that one ended: empty
+// where it was asked to, or there was none. The end of an instance that it told of is not
+// told again, when all that is left of it is found. What cannot be kept is only kept for
+// this agent.
+func (c *chronicle) Restore(path string) (how string) {
+	kept, before, err := openAnnals(path)
+	if err != nil {
+		c.log.Warn("events are lost with this agent", "error", err)
+		return ""
+	}
+	c.mu.Lock()
+	own := c.node.all() // which nobody has read yet
+	c.node, c.kept, c.ended = ring[edge.Event]{size: keptEvents}, kept, map[string]bool{}
+	for _, e := range before {
+		c.node.add(e)
+		c.seq = max(c.seq, e.Seq)
+		switch e.Kind {
+		case edge.EventAgentStarted:
+			how = fmt.Sprintf("the agent before it (process %s) ended without being asked to", e.Facts["pid"])
+		case edge.EventAgentStopping:
+			how = ""
+		case edge.EventInstanceExited, edge.EventInstanceStopped:
+			c.ended[e.Subject] = true
+		}
+	}
+	for i := range own {
+		c.seq++
+		own[i].Seq = c.seq
+		c.node.add(own[i])
+	}
+	c.mu.Unlock()
+	for _, e := range own {
+		c.keep(kept, e)
+	}
+	return how
+}
+
+// Close lets go of the file; what is told from now on is kept for nobody.
+func (c *chronicle) Close() {
+	c.mu.Lock()
+	kept := c.kept
+	c.mu.Unlock()
+	if kept != nil {
+		kept.Close()
+	}
+}
+
 // Add gives the event its number and time and keeps it.
 func (c *chronicle) Add(e edge.Event) {
 	c.mu.Lock()
+	if again := e.Kind == edge.EventInstanceExited || e.Kind == edge.EventInstanceStopped; again && c.ended[e.Subject] {
+		c.mu.Unlock()
+		return
+	}
+	kept := c.kept
 	c.seq++
 	e.Seq, e.At = c.seq, c.now()
 	if isTaskEvent(e.Kind) {
@@ -58,6 +114,7 @@ func (c *chronicle) Add(e edge.Event) {
 	c.mu.Unlock()
 
 	c.report(e)
+	c.keep(kept, e)
 	if c.tell != nil {
 		c.tell(e)
 	}
@@ -97,6 +154,23 @@ func (c *chronicle) report(e edge.Event) {
 		facts = append(facts, key, e.Facts[key])
 	}
 	c.log.Log(context.Background(), level, "event", facts...)
+}
+
+// keep writes an event down for the next agent.
+func (c *chronicle) keep(kept *annals, e edge.Event) {
+	if kept == nil || isTaskEvent(e.Kind) {
+		return
+	}
+	if err := kept.add(e, c.ofNode); err != nil {
+		c.log.Warn("events are lost with this agent", "error", err)
+	}
+}
+
+// ofNode are the events that are kept for the next agent.
+func (c *chronicle) ofNode() []edge.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node.all()
 }
 
 // Since returns the events after seq that are still kept, oldest first.

@@ -1,6 +1,10 @@
 package agent
 
-import "holdfast/edge"
+import (
+	"time"
+
+	"holdfast/edge"
+)
 
 // instanceEvent tells of what only containerd sees; starts and ends the supervisor
 // tells itself, with their causes.
@@ -20,11 +24,14 @@ func (a *Agent) daemonChanged(report edge.DaemonReport) {
 	switch {
 	case report.Connected && !before.Connected:
 		a.chronicle.Add(edge.Event{
-			Kind: edge.EventDaemonBack, Subject: report.Address,
+			Kind: edge.EventDaemonBack, Subject: report.Address, Cause: a.howBack(),
 			Facts: map[string]string{"version": report.Version},
 		})
 		a.warnings.Clear(codeDaemonDown, report.Address)
 	case !report.Connected:
+		if a.lostDaemon.IsZero() {
+			a.lostDaemon = time.Now()
+		}
 		if before.Connected {
 			a.chronicle.Add(edge.Event{Kind: edge.EventDaemonLost, Subject: report.Address, Cause: report.Error})
 		}
@@ -40,4 +47,15 @@ func (a *Agent) daemonChanged(report edge.DaemonReport) {
 	if report.Connected {
 		a.want()
 	}
+}
+
+// howBack says how long containerd was away, as the agent has seen it; one that is just
+// started finds it there.
+func (a *Agent) howBack() string {
+	away := a.lostDaemon
+	a.lostDaemon = time.Time{}
+	if away.IsZero() {
+		return "this agent has found it"
+	}
+	return "it was away for " + time.Since(away).Round(time.Millisecond).String()
 }

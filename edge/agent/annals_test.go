@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"holdfast/edge"
+)
+
+// restored is the chronicle of the next agent.
+func restored(t *testing.T, path string) (c *chronicle, how string) {
+	t.Helper()
+	c = newChronicle(slog.New(slog.DiscardHandler))
+	how = c.Restore(path)
+	t.Cleanup(c.Close)
+	return c, how
+}
+
+func started(pid string) edge.Event {
+	return edge.Event{Kind: edge.EventAgentStarted, Facts: map[string]string{"pid": pid}}
+}
+
+func TestChronicle_Restore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run", "events")
+	first, how := restored(t, path)
+	if how != "" {
+		t.Errorf("the first agent says of the one before: %q", how)
+	}
+	first.Add(started("1"))
+	first.Add(edge.Event{Kind: edge.EventTaskRefused, Subject: "task"})
+	first.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "a", Cause: "hung"})
+	t.Run("GoesOnAfterAKill", func(t *testing.T) {
+		next := newChronicle(slog.New(slog.DiscardHandler))
+		next.Add(edge.Event{Kind: edge.EventWarningRaised}) // before it could go on
+		if how, want := next.Restore(path), "the agent before it (process 1) ended without being asked to"; how != want {
+			t.Errorf("got %q of the one before, want %q", how, want)
+		}
+		defer next.Close()
+		next.Add(started("2"))
+		var got []string
+		for _, e := range next.Since(0) {
+			got = append(got, fmt.Sprint(e.Seq, " ", e.Kind, " ", e.Cause))
+		}
+		want := "1 agent-started |3 instance-exited hung|4 warning-raised |5 agent-started "
+		if text := strings.Join(got, "|"); text != want {
+			t.Errorf("got %s, want %s", text, want)
+		}
+	})
+	t.Run("EndIsToldOnce", func(t *testing.T) {
+		next, _ := restored(t, path)
+		before := next.latest()
+		next.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "a"})
+		next.Add(edge.Event{Kind: edge.EventInstanceStopped, Subject: "a"})
+		next.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "b"})
+		if got := next.Since(before); len(got) != 1 || got[0].Subject != "b" {
+			t.Errorf("got %+v, want the end that nobody told of", got)
+		}
+	})
+	t.Run("EndedInOrder", func(t *testing.T) {
+		last, _ := restored(t, path)
+		last.Add(edge.Event{Kind: edge.EventAgentStopping})
+		if _, how := restored(t, path); how != "" {
+			t.Errorf("got %q of one that was asked to end", how)
+		}
+	})
+}
+
+func TestChronicle_RestoreBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	c, _ := restored(t, path)
+	for i := range 4 * keptEvents {
+		c.Add(edge.Event{Kind: edge.EventInstanceReady, Subject: fmt.Sprint(i)})
+		if text, err := os.ReadFile(path); err != nil || bytes.Count(text, []byte("\n")) > mostLines {
+			t.Fatalf("the file has %d lines, %v, want at most %d", bytes.Count(text, []byte("\n")), err, mostLines)
+		}
+	}
+	next, _ := restored(t, path)
+	got := next.Since(0)
+	if len(got) != keptEvents || got[len(got)-1].Seq != 4*keptEvents || got[0].Seq != 3*keptEvents+1 {
+		t.Errorf("got %d events from %d on, want the last %d", len(got), got[0].Seq, keptEvents)
+	}
+}
+
+func TestChronicle_RestoreDamaged(t *testing.T) {
+	whole := `{"seq":7,"at":"2026-11-21T00:00:00Z","kind":"instance-ready","subject":"a"}` + "\n"
+	for name, c := range map[string]struct {
+		text string
+		want int
+	}{
+		"CutOff":  {whole + whole[:20], 1},
+		"Nothing": {"", 0},
+		"Garbage": {"\x00\x01\n[]\n" + whole, 1},
+		"Unsound": {`{"seq":0,"kind":"instance-ready"}` + "\n" + `{"seq":9,"kind":"task-refused"}` + "\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "events")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			read, _ := restored(t, path)
+			if got := len(read.Since(0)); got != c.want {
+				t.Errorf("got %d events, want %d", got, c.want)
+			}
+			read.Add(edge.Event{Kind: edge.EventInstanceReady})
+			if again, _ := restored(t, path); len(again.Since(0)) != c.want+1 {
+				t.Errorf("got %d events after another, want %d", len(again.Since(0)), c.want+1)
+			}
+		})
+	}
+	t.Run("NoFile", func(t *testing.T) {
+		read, _ := restored(t, t.TempDir()) // a folder
+		read.Add(edge.Event{Kind: edge.EventInstanceReady})
+		if len(read.Since(0)) != 1 {
+			t.Error("an agent that cannot keep its events does not tell them")
+		}
+	})
+}
