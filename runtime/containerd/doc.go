@@ -83,11 +83,13 @@
 //
 // # Networks
 //
-// A workload that is on networks of its app is put on their bridges by the plugins of
-// the Container Network Interface (network.go), between the creation of its process and
-// its start, and knows the others by a hosts file (hosts.go). What belongs to an instance
-// there ends with its namespace; its address is given back, and a bridge that nobody is
-// on any more taken away, when the instance is removed or swept away.
+// A workload that is on networks is put on their bridges by the plugins of the Container
+// Network Interface (network.go), between the creation of its process and its start, and
+// knows the others by a hosts file (hosts.go). What belongs to an instance there ends with
+// its namespace; its address is given back, and a bridge that nobody is on any more taken
+// away, when the instance is removed or swept away. A network that leads outside has an
+// address of the host's and rules of its own besides (network_outward.go, rules.go). Ports
+// of the node are answered by a process that outlives the agent (ports.go, runtime/relay).
 //
 // # Testing
 //

@@ -71,7 +71,7 @@ type instance struct {
 	target relay.Target
 }
 
-func start(t *testing.T, name string) *instance {
+func start(t testing.TB, name string) *instance {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", sayingVerb, name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
@@ -107,7 +107,7 @@ type bench struct {
 	folder string
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	folder, err := os.MkdirTemp("/tmp", "hfr-") // short, for its socket
 	if err != nil {
@@ -137,12 +137,12 @@ func (b *bench) pids() (found []int) {
 	return found
 }
 
-func (b *bench) awaitNone(t *testing.T) {
+func (b *bench) awaitNone(t testing.TB) {
 	t.Helper()
 	await(t, "the relay's end", func() bool { return len(b.pids()) == 0 })
 }
 
-func await(t *testing.T, what string, is func() bool) {
+func await(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -154,7 +154,7 @@ func await(t *testing.T, what string, is func() bool) {
 }
 
 // set wants routes to be taken without a problem.
-func (b *bench) set(t *testing.T, routes ...relay.Route) {
+func (b *bench) set(t testing.TB, routes ...relay.Route) {
 	t.Helper()
 	problems, err := b.Set(t.Context(), routes)
 	if err != nil || len(problems) > 0 {
@@ -163,7 +163,7 @@ func (b *bench) set(t *testing.T, routes ...relay.Route) {
 }
 
 // free is an address of the loopback that nobody listens on.
-func free(t *testing.T) string {
+func free(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
