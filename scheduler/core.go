@@ -34,6 +34,8 @@ type core struct {
 	limits  [len(edge.Classes)]int
 	firm    [len(edge.Classes)]bool
 	tenants tenants
+	// preferSmall: the smallest variants answer from the start.
+	preferSmall bool
 
 	queue    queue
 	runners  []*item // in order of their start; at most slots

@@ -21,6 +21,9 @@ type Rules struct {
 	Tenants map[string]TenantRule
 	// Routes of models by name; those that are not named are local.
 	Routes map[string]RouteRule
+	// PreferSmall has tasks answered by the smallest variant of their model from the start; one
+	// that names a version is answered by that.
+	PreferSmall bool
 }
 
 // RouteRule is where the tasks of a model are answered.

@@ -37,6 +37,20 @@ func TestCore_Degrade(t *testing.T) {
 		assertRefused(t, err, edge.ReasonDeadlineUnreachable)
 	}
 	for _, room := range []int{0, 4} {
+		t.Run(fmt.Sprint("SmallFromTheStart", room), func(t *testing.T) {
+			d := laddered(t, room)
+			d.govern(Rules{PreferSmall: true})
+			plenty := d.mustSubmit("plenty", "large", edge.Normal, time.Second)
+			named := &item{task: edge.Task{ID: "named", Model: "large", Version: "1"}, arrived: d.now, deadline: forever}
+			if err := d.core.submit(d.now, named); err != nil {
+				t.Fatal(err)
+			}
+			d.act()
+			if plenty.order().Model != "small" || named.order().Model != "large" {
+				t.Errorf("they run as %q and %q, want the smallest, and the one whose version is named", plenty.order().Model, named.order().Model)
+			}
+			d.run()
+		})
 		t.Run(fmt.Sprint("WhoWouldGoFirstStepsDown", room), func(t *testing.T) {
 			d := laddered(t, room)
 			d.mustSubmit("runs", "m", edge.Urgent, 11*ms)

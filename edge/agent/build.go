@@ -67,7 +67,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	if err != nil {
 		return err
 	}
-	a.partition = &partition{govern: a.scheduler.Govern, tell: a.chronicle.Add, now: time.Now}
+	a.partition = &partition{govern: a.scheduler.Govern, changed: a.partitionChanged, now: time.Now}
 	a.wanting = make(chan struct{}, 1)
 	a.stock = newStock(a.imageFolder(), a.options.Log)
 	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
@@ -92,6 +92,7 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		settle:    a.supervisor.Settle,
 		vacant:    a.vacant,
 		supply:    a.supply,
+		cut:       a.partition.isCut,
 		fits:      func(p *edge.Policy) error { return errors.Join(a.claims.Feasible(p), a.reachable(p)) },
 		adjust:    newAdjustments(c.Paths.State, a.warnings),
 		chronicle: a.chronicle,

@@ -24,6 +24,7 @@ type governor struct {
 	settle    func(context.Context) error               // the supervisor shows what it was told
 	vacant    func(*edge.Policy) error                  // says which port is another's
 	supply    func(context.Context, *edge.Policy) error // gets the policy's images, and says what is missing
+	cut       func() bool                               // whether the policy's offline rules hold; nil: never
 	fits      func(*edge.Policy) error                  // whether the node has what its workloads set aside; nil: it has
 	adjust    *adjustments                              // what commands want of workloads; nil: nothing
 	chronicle *chronicle
@@ -103,18 +104,29 @@ func (g *governor) handLocked(now *policycache.Snapshot) {
 func (g *governor) desireLocked(now *policycache.Snapshot) {
 	wanted, refused := admitted(now.Policy)
 	g.refused.share(refused)
+	if g.cut != nil && g.cut() {
+		for i, w := range wanted {
+			if now.Policy.Offline.Stops(w) {
+				wanted[i].Replicas = 0
+			}
+		}
+	}
 	g.desire(g.adjust.Over(tenureOf(now), wanted))
 }
 
 // Readjust tells the supervisor again what should run, after a command has adjusted it,
 // and waits until it shows that.
 func (g *governor) Readjust(ctx context.Context) {
+	g.redesire()
+	g.settled(ctx)
+}
+
+func (g *governor) redesire() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.inForce != nil && g.inForce.Policy != nil {
 		g.desireLocked(g.inForce)
 	}
-	g.mu.Unlock()
-	g.settled(ctx)
 }
 
 // settled waits until the supervisor shows what it was told, so that whoever asks next

@@ -100,9 +100,9 @@ const (
 
 // partition is whether the node is cut off from its fleet, and what of the policy that changes.
 type partition struct {
-	govern func(scheduler.Rules)
-	tell   func(edge.Event)
-	now    func() time.Time
+	govern  func(scheduler.Rules)
+	changed func(cut bool, after time.Duration)
+	now     func() time.Time
 
 	mu     sync.Mutex // guards the rest
 	policy *edge.Policy
@@ -111,13 +111,22 @@ type partition struct {
 	cut    bool
 }
 
-// spread hands rules on, without their routes where the policy wants it so and the node is cut off.
+// spread hands rules on, as the policy wants them where the node is cut off.
 func (p *partition) spread(rules scheduler.Rules) {
 	p.rules = rules
-	if p.cut && p.policy != nil && p.policy.Offline.Routes == edge.RoutesLocal {
-		rules.Routes = nil
+	if p.cut && p.policy != nil {
+		rules.PreferSmall = p.policy.Offline.Variants == edge.VariantsPreferSmall
+		if p.policy.Offline.Routes == edge.RoutesLocal {
+			rules.Routes = nil
+		}
 	}
 	p.govern(rules)
+}
+
+func (p *partition) isCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut
 }
 
 // patience is how long the link may be down.
@@ -134,23 +143,36 @@ func (p *partition) patience() time.Duration {
 
 // look takes in whether the link is up now.
 func (p *partition) look(up bool) {
+	if cut, after, news := p.judge(up); news {
+		p.changed(cut, after) // without the lock: the governor asks back
+	}
+}
+
+func (p *partition) judge(up bool) (cut bool, after time.Duration, news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	if up || p.up.IsZero() {
+	since := p.up
+	if up || since.IsZero() {
 		p.up = now
 	}
-	cut := now.Sub(p.up) >= p.patience()
-	if cut == p.cut {
-		return
+	if cut = now.Sub(p.up) >= p.patience(); cut == p.cut {
+		return cut, 0, false
 	}
 	p.cut = cut
 	p.spread(p.rules)
+	return cut, now.Sub(since), true
+}
+
+func (a *Agent) partitionChanged(cut bool, after time.Duration) {
 	kind := edge.EventPartitionOver
 	if cut {
 		kind = edge.EventPartitionBegan
 	}
-	p.tell(edge.Event{Kind: kind, Subject: "link", Facts: map[string]string{"after": now.Sub(p.up).Round(time.Second).String()}})
+	a.chronicle.Add(edge.Event{Kind: kind, Subject: "link", Facts: map[string]string{"after": after.Round(time.Second).String()}})
+	if a.governor != nil {
+		a.governor.redesire()
+	}
 }
 
 // partitionEvery is how late a partition may be seen.
