@@ -235,3 +235,48 @@ func TestRoute_Wrong(t *testing.T) {
 		t.Errorf("got %+v, %v", status.Upstreams, err)
 	}
 }
+
+// TestRoute_CutOff cuts a node off from its fleet, while its upstream could be asked: the offline rules of its
+// policy hold after three heartbeats, and not after the link is back.
+func TestRoute_CutOff(t *testing.T) {
+	hq := newNode(t)
+	hq.deploy(digitsService(1))
+	hq.awaitReady("digits", 1)
+	f := newFleet(t)
+	n, wire := f.join("gw-1", digitsService(1))
+	n.awaitPhase(true)
+	n.apply(n.desk.sign(draft{version: 2, services: []string{digitsService(1), plainService("upload")}, sections: []string{
+		"connectivity: {heartbeat: 300ms, offlineAfter: 3}",
+		"offline: {stop: [upload], routes: local, variants: prefer-small}",
+		fmt.Sprintf("upstreams: {hq: {url: %q}}", "http://"+hq.listens()),
+		"routes: {digits: {upstream: hq}}",
+	}})).want(t, cli.ExitOK)
+	n.awaitReady("digits", 1)
+	wantRoute := func(route, variant string) {
+		t.Helper()
+		if got := n.ask(patient); got.Route != route || got.Variant != variant {
+			t.Errorf("it was answered %s by %q, want %s by %q", got.Route, got.Variant, route, variant)
+		}
+	}
+	running := func(want int) {
+		t.Helper()
+		n.await(fmt.Sprintf("%d instances of upload", want), func(context.Context) error {
+			if got := n.tasks("line-upload-"); len(got) != want {
+				return fmt.Errorf("containerd runs %v", got)
+			}
+			return nil
+		})
+	}
+	running(1)
+	wantRoute(edge.AnsweredUpstream, "")
+	since := n.latest()
+	wire.Cut()
+	n.awaitEvent(since, edge.EventPartitionBegan, "link")
+	wantRoute(edge.AnsweredLocally, "digits-lite")
+	running(0)
+	wire.Mend()
+	n.awaitEvent(since, edge.EventPartitionOver, "link")
+	wantRoute(edge.AnsweredUpstream, "")
+	running(1)
+	n.awaitReady("digits", 1)
+}
