@@ -46,7 +46,7 @@ func (l *loop) apply(desired []edge.Workload) {
 func (l *loop) pursue(w *workload, spec edge.Workload) {
 	hash := spec.SpecHash()
 	changed := !w.desired || w.hash != hash
-	w.renewing = w.renewing || slices.ContainsFunc(w.running(), func(inst *instance) bool { return inst.SpecHash != hash })
+	w.renewing = w.renewing || slices.ContainsFunc(w.running(), func(inst *instance) bool { return inst.SpecHash != hash && !w.tries(inst) })
 	w.cleared = w.cleared && !changed
 	w.desired, w.spec, w.hash = true, spec, hash
 	for _, seat := range w.seats {

@@ -256,6 +256,44 @@ func TestCanary_Decided(t *testing.T) {
 	})
 }
 
+// TestCanary_Dependents restarts what is to be restarted with the model once it has been
+// replaced, and not while a version is only tried.
+func TestCanary_Dependents(t *testing.T) {
+	for version, restarts := range map[string]int{"2": 1, "failing": 0} {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			w := digitsAs("1", 1, edge.Canary{Share: 50, Tasks: 10})
+			other := service("till", 1)
+			other.DependsOn = []edge.Dependency{{Name: "digits", When: edge.WhenHealthy, Restart: true}}
+			d.Serve = rivals
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{w, other})
+			settle(time.Minute)
+			w.Image = "registry.test/digits:" + version
+			for range 3 {
+				h.sup.Apply([]edge.Workload{w, other})
+				settle(time.Second)
+			}
+			before := h.view("shop/till").Instances[0].ID
+			for range 3 {
+				h.stream(10)
+				h.sup.Apply([]edge.Workload{w, other})
+				settle(time.Minute)
+			}
+			h.mu.Lock()
+			stopped := 0
+			for _, e := range h.events {
+				if e.Kind == edge.EventInstanceStopped && e.Facts["workload"] == "shop/till" {
+					stopped++
+				}
+			}
+			h.mu.Unlock()
+			if stopped != restarts {
+				t.Errorf("%s: got %d restarts of %s, want %d", version, stopped, before, restarts)
+			}
+		})
+	}
+}
+
 func TestCanary_OthersDie(t *testing.T) {
 	t.Run("OldOneIsStartedAgain", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {

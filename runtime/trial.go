@@ -119,8 +119,13 @@ func (l *loop) judge(w *workload) {
 	}
 	u := w.declared.Update
 	if w.kept.Begun > maxBegun && w.kept.Good != nil {
-		l.versionFailed(w, fmt.Sprintf("the agent was ended %d times while it was on trial", maxBegun), nil)
+		l.versionFailed(w, fmt.Sprintf("the agent was ended %d times in a row soon after it went on trial", maxBegun), nil)
 		return
+	}
+	if lasted := t.began.Add(u.Watched()); w.kept.Begun > 1 && !lasted.After(l.now) {
+		w.kept.Begun, l.unkept = 1, true // it did not end this one
+	} else if w.kept.Begun > 1 {
+		l.at(lasted)
 	}
 	if t.canary != nil {
 		l.judgeCanary(w, u)

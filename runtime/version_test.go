@@ -305,6 +305,28 @@ func TestVersions_Kept(t *testing.T) {
 			wantContains(t, h.only(edge.EventUpdateRolledBack).Cause, "ended 3 times")
 		})
 	})
+	t.Run("ButNotWhatEndsItNowAndThen", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := newHouse(t, d)
+			h.sup.Apply([]edge.Workload{versionOf("1", 1)})
+			settle(time.Minute)
+			long := versionOf("2", 1)
+			long.Probes.Readiness, long.Update.Monitor = by("ready"), time.Minute
+			well := &health{}
+			d.Command = well.command
+			for range 8 {
+				h.sup.Apply([]edge.Workload{long})
+				settle(30 * time.Second)
+				well.set("ready", true) // it is ill for a while, so that it is never ready for long enough
+				settle(15 * time.Second)
+				well.set("ready", false)
+				settle(25 * time.Second)
+				h.wantEvents(edge.EventUpdateRolledBack, 0)
+				h.wantEvents(edge.EventUpdatePromoted, 0)
+				h.again()
+			}
+		})
+	})
 	t.Run("WrittenOnChangeOnly", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			h := newHouse(t, d)
