@@ -79,9 +79,8 @@ func (w *ward) inventory(instances []edge.InstanceView) holdings {
 // shimIDs names the instances whose shims run.
 func (w *ward) shimIDs() (ids []string) {
 	processes(func(words []string) bool {
-		at, id := slices.Index(words, "-namespace"), slices.Index(words, "-id")
-		if at > 0 && id > 0 && words[at+1] == w.namespace {
-			ids = append(ids, words[id+1])
+		if id := w.shimFor(words); id != "" {
+			ids = append(ids, id)
 		}
 		return false
 	})

@@ -102,10 +102,20 @@ func (n *node) cgroups() []string {
 
 // shims lists the processes that hold the node's containers.
 func (n *node) shims() []string {
-	return processes(func(words []string) bool {
-		at := slices.Index(words, "-namespace")
-		return at > 0 && at+1 < len(words) && words[at+1] == n.namespace
-	})
+	return processes(func(words []string) bool { return n.shimFor(words) != "" })
+}
+
+// shimFor names the container that a command line is the shim of; empty: it is none of the
+// node's. Another run of the tests has a node of the same name, on another daemon.
+func (n *node) shimFor(words []string) string {
+	given := map[string]string{}
+	for i := 1; i+1 < len(words); i++ {
+		given[words[i]] = words[i+1]
+	}
+	if given["-namespace"] != n.namespace || !strings.HasPrefix(given["-address"], n.Daemon.Socket()) {
+		return ""
+	}
+	return given["-id"]
 }
 
 // mountsAt lists the mount points that begin with one of the places.

@@ -20,7 +20,7 @@ func keepingService(memory string) string {
 // TestVolumes_Journey is a volume's life: made for its user, kept over an update, a
 // rollback and the loss of its app, and removed by nobody but a person.
 func TestVolumes_Journey(t *testing.T) {
-	n := newNode(t, "policy.trial=1s")
+	n := newNode(t, "policy.trial=3s")
 	n.stopAgent()
 	d := n.govern("")
 	n.startAgent()
@@ -50,7 +50,7 @@ func TestVolumes_Journey(t *testing.T) {
 	n.awaitProven(2)
 	t.Run("KeptOverRollback", func(t *testing.T) {
 		n := n.in(t)
-		broken := strings.Replace(keepingService("64M"), "x-holdfast:", "command: [\"-no-such-flag\"]\n    x-holdfast:", 1)
+		broken := strings.Replace(keepingService("64M"), "x-holdfast:", "entrypoint: [/no-such-program]\n    x-holdfast:", 1)
 		n.apply(sign(3, broken))
 		n.await("version 2 to be in force again", func(context.Context) error {
 			if in := n.policy(); in.Version != 2 {

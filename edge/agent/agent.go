@@ -114,23 +114,23 @@ func (a *Agent) Open(ctx context.Context) error {
 	if a.claim, err = claimNamespace(daemon.Address, daemon.Namespace); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	a.begin()
 	for _, open := range []func() error{func() error { return a.openPolicies(ctx) }, a.driver.Open, a.api.Open} {
 		if err := open(); err != nil {
 			return errors.Join(err, a.Close())
 		}
 	}
+	a.begin()
 	a.keychain.Open()
 	a.standFirm()
 	return nil
 }
 
-// begin goes on with the events of the agent before, and tells that this one is there.
+// begin goes on with the events of the agent before, and tells that this one is there. An
+// agent that was turned away has touched nothing.
 func (a *Agent) begin() {
 	config := a.config.Load()
-	how := a.chronicle.Restore(filepath.Join(config.Paths.Run, "events."+config.Containerd.Namespace))
-	a.chronicle.Add(edge.Event{
-		Kind: edge.EventAgentStarted, Subject: config.Node.Name, Cause: how,
+	a.chronicle.Restore(filepath.Join(config.Paths.Run, "events."+config.Containerd.Namespace), edge.Event{
+		Kind: edge.EventAgentStarted, Subject: config.Node.Name,
 		Facts: map[string]string{"version": a.options.Version, "pid": strconv.Itoa(os.Getpid())},
 	})
 }

@@ -12,47 +12,47 @@ import (
 	"holdfast/edge"
 )
 
-// restored is the chronicle of the next agent.
-func restored(t *testing.T, path string) (c *chronicle, how string) {
+// restored is the chronicle of the next agent, which says how the one before ended.
+func restored(t *testing.T, path, pid string) (c *chronicle, how string) {
 	t.Helper()
 	c = newChronicle(slog.New(slog.DiscardHandler))
-	how = c.Restore(path)
+	c.Restore(path, edge.Event{Kind: edge.EventAgentStarted, Facts: map[string]string{"pid": pid}})
 	t.Cleanup(c.Close)
+	for _, e := range c.Since(0) {
+		how = e.Cause // of the last one
+	}
 	return c, how
-}
-
-func started(pid string) edge.Event {
-	return edge.Event{Kind: edge.EventAgentStarted, Facts: map[string]string{"pid": pid}}
 }
 
 func TestChronicle_Restore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "events")
-	first, how := restored(t, path)
+	first, how := restored(t, path, "1")
 	if how != "" {
 		t.Errorf("the first agent says of the one before: %q", how)
 	}
-	first.Add(started("1"))
 	first.Add(edge.Event{Kind: edge.EventTaskRefused, Subject: "task"})
 	first.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "a", Cause: "hung"})
 	t.Run("GoesOnAfterAKill", func(t *testing.T) {
 		next := newChronicle(slog.New(slog.DiscardHandler))
-		next.Add(edge.Event{Kind: edge.EventWarningRaised}) // before it could go on
-		if how, want := next.Restore(path), "the agent before it (process 1) ended without being asked to"; how != want {
-			t.Errorf("got %q of the one before, want %q", how, want)
-		}
 		defer next.Close()
-		next.Add(started("2"))
+		next.Add(edge.Event{Kind: edge.EventWarningRaised}) // before it could go on
+		next.Restore(path, edge.Event{Kind: edge.EventAgentStarted, Facts: map[string]string{"pid": "2"}})
+		next.Add(edge.Event{Kind: edge.EventInstanceReady})
 		var got []string
 		for _, e := range next.Since(0) {
 			got = append(got, fmt.Sprint(e.Seq, " ", e.Kind, " ", e.Cause))
 		}
-		want := "1 agent-started |3 instance-exited hung|4 warning-raised |5 agent-started "
+		want := "1 agent-started |3 instance-exited hung|" +
+			"4 agent-started the agent before it (process 1) ended without being asked to|5 warning-raised |6 instance-ready "
 		if text := strings.Join(got, "|"); text != want {
 			t.Errorf("got %s, want %s", text, want)
 		}
 	})
 	t.Run("EndIsToldOnce", func(t *testing.T) {
-		next, _ := restored(t, path)
+		next, how := restored(t, path, "3")
+		if !strings.Contains(how, "process 2") {
+			t.Errorf("got %q, want it to name the agent before", how)
+		}
 		before := next.latest()
 		next.Add(edge.Event{Kind: edge.EventInstanceExited, Subject: "a"})
 		next.Add(edge.Event{Kind: edge.EventInstanceStopped, Subject: "a"})
@@ -62,9 +62,9 @@ func TestChronicle_Restore(t *testing.T) {
 		}
 	})
 	t.Run("EndedInOrder", func(t *testing.T) {
-		last, _ := restored(t, path)
+		last, _ := restored(t, path, "4")
 		last.Add(edge.Event{Kind: edge.EventAgentStopping})
-		if _, how := restored(t, path); how != "" {
+		if _, how := restored(t, path, "5"); how != "" {
 			t.Errorf("got %q of one that was asked to end", how)
 		}
 	})
@@ -72,16 +72,16 @@ func TestChronicle_Restore(t *testing.T) {
 
 func TestChronicle_RestoreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
-	c, _ := restored(t, path)
+	c, _ := restored(t, path, "1")
 	for i := range 4 * keptEvents {
 		c.Add(edge.Event{Kind: edge.EventInstanceReady, Subject: fmt.Sprint(i)})
 		if text, err := os.ReadFile(path); err != nil || bytes.Count(text, []byte("\n")) > mostLines {
 			t.Fatalf("the file has %d lines, %v, want at most %d", bytes.Count(text, []byte("\n")), err, mostLines)
 		}
 	}
-	next, _ := restored(t, path)
+	next, _ := restored(t, path, "2")
 	got := next.Since(0)
-	if len(got) != keptEvents || got[len(got)-1].Seq != 4*keptEvents || got[0].Seq != 3*keptEvents+1 {
+	if len(got) != keptEvents || got[len(got)-1].Seq != 4*keptEvents+2 || got[0].Seq != 3*keptEvents+3 { // with both starts
 		t.Errorf("got %d events from %d on, want the last %d", len(got), got[0].Seq, keptEvents)
 	}
 }
@@ -102,20 +102,20 @@ func TestChronicle_RestoreDamaged(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			read, _ := restored(t, path)
-			if got := len(read.Since(0)); got != c.want {
+			read, _ := restored(t, path, "1")
+			if got := len(read.Since(0)) - 1; got != c.want { // but for the start
 				t.Errorf("got %d events, want %d", got, c.want)
 			}
 			read.Add(edge.Event{Kind: edge.EventInstanceReady})
-			if again, _ := restored(t, path); len(again.Since(0)) != c.want+1 {
-				t.Errorf("got %d events after another, want %d", len(again.Since(0)), c.want+1)
+			if again, _ := restored(t, path, "2"); len(again.Since(0)) != c.want+3 {
+				t.Errorf("got %d events after another and two starts, want %d", len(again.Since(0)), c.want+3)
 			}
 		})
 	}
 	t.Run("NoFile", func(t *testing.T) {
-		read, _ := restored(t, t.TempDir()) // a folder
+		read, _ := restored(t, t.TempDir(), "1") // a folder
 		read.Add(edge.Event{Kind: edge.EventInstanceReady})
-		if len(read.Since(0)) != 1 {
+		if len(read.Since(0)) != 2 {
 			t.Error("an agent that cannot keep its events does not tell them")
 		}
 	})

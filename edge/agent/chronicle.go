@@ -47,41 +47,59 @@ func newChronicle(log *slog.Logger) *chronicle {
 	}
 }
 
-// Restore goes on after what an earlier agent told, and tells how that one ended: empty
-// where it was asked to, or there was none. The end of an instance that it told of is not
-// told again, when all that is left of it is found. What cannot be kept is only kept for
-// this agent.
-func (c *chronicle) Restore(path string) (how string) {
+// Restore goes on after what an earlier agent told, with the event of this one's start, which
+// says how that one ended if nobody asked it to. What this one has told already comes after
+// that; nobody has read it yet. The end of an instance that the earlier one told of is not told
+// again, when all that is left of it is found. What cannot be kept is only kept for this agent.
+func (c *chronicle) Restore(path string, start edge.Event) {
 	kept, before, err := openAnnals(path)
 	if err != nil {
 		c.log.Warn("events are lost with this agent", "error", err)
-		return ""
 	}
 	c.mu.Lock()
-	own := c.node.all() // which nobody has read yet
-	c.node, c.kept, c.ended = ring[edge.Event]{size: keptEvents}, kept, map[string]bool{}
+	own := c.node.all()
+	c.node, c.kept, c.ended, c.seq = ring[edge.Event]{size: keptEvents}, kept, map[string]bool{}, 0
 	for _, e := range before {
 		c.node.add(e)
-		c.seq = max(c.seq, e.Seq)
-		switch e.Kind {
-		case edge.EventAgentStarted:
-			how = fmt.Sprintf("the agent before it (process %s) ended without being asked to", e.Facts["pid"])
-		case edge.EventAgentStopping:
-			how = ""
-		case edge.EventInstanceExited, edge.EventInstanceStopped:
+		c.seq = e.Seq
+		if isEnd(e.Kind) {
 			c.ended[e.Subject] = true
 		}
 	}
-	for i := range own {
-		c.seq++
-		own[i].Seq = c.seq
-		c.node.add(own[i])
-	}
 	c.mu.Unlock()
+	start.Cause = howEnded(before)
+	c.Add(start)
 	for _, e := range own {
-		c.keep(kept, e)
+		c.again(e)
 	}
-	return how
+}
+
+// howEnded tells of the agent whose events these are; empty when it was asked to end.
+func howEnded(events []edge.Event) string {
+	for _, e := range slices.Backward(events) {
+		switch e.Kind {
+		case edge.EventAgentStarted:
+			return fmt.Sprintf("the agent before it (process %s) ended without being asked to", e.Facts["pid"])
+		case edge.EventAgentStopping:
+			return ""
+		}
+	}
+	return ""
+}
+
+// again gives an event that was told before the start its place after it.
+func (c *chronicle) again(e edge.Event) {
+	c.mu.Lock()
+	c.seq++
+	e.Seq = c.seq
+	c.node.add(e)
+	kept := c.kept
+	c.mu.Unlock()
+	c.keep(kept, e)
+}
+
+func isEnd(kind edge.EventKind) bool {
+	return kind == edge.EventInstanceExited || kind == edge.EventInstanceStopped
 }
 
 // Close lets go of the file; what is told from now on is kept for nobody.
@@ -97,7 +115,7 @@ func (c *chronicle) Close() {
 // Add gives the event its number and time and keeps it.
 func (c *chronicle) Add(e edge.Event) {
 	c.mu.Lock()
-	if again := e.Kind == edge.EventInstanceExited || e.Kind == edge.EventInstanceStopped; again && c.ended[e.Subject] {
+	if isEnd(e.Kind) && c.ended[e.Subject] {
 		c.mu.Unlock()
 		return
 	}
