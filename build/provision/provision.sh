@@ -106,7 +106,7 @@ for_run() {
 for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
-		systemd-analyze systemd curl curl nsenter util-linux ip iproute2
+		systemd-analyze systemd curl curl nsenter util-linux ip iproute2 nft nftables
 	# No PATH leads to these.
 	[ -x "${HOLDFAST_CNI-/usr/lib/cni}/bridge" ] || missing+=(containernetworking-plugins)
 	# A compiler without the C library's headers builds nothing.

@@ -15,7 +15,7 @@ import (
 var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "rm"}
 
 // packaged are the commands the script gets from Debian.
-var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "bridge"}
+var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "bridge"}
 
 // machine is a folder of commands, a log of what the stand-ins were asked, and a
 // folder for the pinned tools.
@@ -84,7 +84,7 @@ func TestProvision_BareMachine(t *testing.T) {
 		t.Fatalf("provision: %v\n%s", err, printed)
 	}
 	for _, want := range []string{
-		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 containernetworking-plugins",
+		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables containernetworking-plugins",
 		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2",
 	} {
 		if !strings.Contains(asked, want) {

@@ -3,10 +3,12 @@ package containerd_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +40,7 @@ func newSite(t *testing.T) *site {
 		s.run(t, pid, "ip", "link", "set", "lo", "up")
 	}
 	s.run(t, s.host, "ip", "route", "add", "default", "via", outsideAddress)
-	s.run(t, s.host, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	s.run(t, s.host, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 	return s
 }
 
@@ -250,13 +252,13 @@ func TestDriver_OutwardRefused(t *testing.T) {
 	n := newNode(t)
 	s := newSite(t)
 	t.Run("HostDoesNotForward", func(t *testing.T) {
-		s.run(t, s.host, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+		s.run(t, s.host, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
 		complaint := s.do(t, n, errand{Workload: outward("out", "sleep"), ID: "out"})
 		if !strings.Contains(complaint, "sysctl -w net.ipv4.ip_forward=1") {
 			t.Errorf("got %q, want what to do", complaint)
 		}
 		s.wantNothing(t, n)
-		s.run(t, s.host, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+		s.run(t, s.host, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 	})
 	t.Run("AddressesOfTheSite", func(t *testing.T) {
 		s.run(t, s.host, "ip", "route", "add", "10.128.0.0/9", "via", outsideAddress)
@@ -299,4 +301,64 @@ func (s *site) books(t *testing.T, n *node) int {
 		count += len(found)
 	}
 	return count
+}
+
+// TestDriver_NetworksAfterPowerCut: of all that was, only files and containerd's records
+// are left, where the folder of the run is not in memory.
+func TestDriver_NetworksAfterPowerCut(t *testing.T) {
+	n := newNode(t)
+	s := newSite(t)
+	w := outward("out", "answer", "i am the instance")
+	w.Links, w.Ports = []string{"plant"}, []edge.Port{{Port: freePort(t), Target: 7000}}
+	if complaint := s.do(t, n, errand{Workload: w, ID: "out"}); complaint != "" {
+		t.Fatal(complaint)
+	}
+	before := n.instance(t, "out").Addresses
+	s.cutPower(t, n, "out")
+	if s.books(t, n) == 0 {
+		t.Fatal("nothing is written any more, so nothing can be told from its being cleared")
+	}
+	s.mend(t, n, func() bool { return s.books(t, n) == 0 })
+	s.wantNothing(t, n)
+	n.wantNoRelay(t)
+	if complaint := s.do(t, n, errand{Workload: w, ID: "out"}); complaint != "" {
+		t.Fatal(complaint)
+	}
+	if after := n.instance(t, "out").Addresses; !slices.Equal(slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before))) {
+		t.Errorf("got addresses %v, want one on each network of %v", after, before)
+	}
+	s.listen(t, s.outside, "i am outside")
+	if got := s.calls(t, n.instance(t, "out").PID, outsideAddress+":7000"); got != outsideAddress+":7000 i am outside\n" {
+		t.Errorf("got %q", got)
+	}
+	if complaint := s.do(t, n, errand{ID: "out", Remove: true}); complaint != "" {
+		t.Fatal(complaint)
+	}
+	s.wantNothing(t, n)
+}
+
+// cutPower ends all that runs of an instance, and takes from the kernel what was made for
+// it.
+func (s *site) cutPower(t *testing.T, n *node, id string) {
+	t.Helper()
+	pids := append(n.relays(), int(n.instance(t, id).PID))
+	for _, shim := range n.shims() {
+		pid, err := strconv.Atoi(shim)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append([]int{pid}, pids...)
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables, bridges := s.state(t)
+	for _, table := range tables {
+		s.run(t, s.host, append([]string{"nft", "delete"}, strings.Fields(table)...)...)
+	}
+	for _, bridge := range bridges {
+		s.run(t, s.host, "ip", "link", "delete", bridge)
+	}
 }
