@@ -45,7 +45,7 @@ func openClinic(t *testing.T) *clinic {
 		t.Fatal(err)
 	}
 	n := &node{t: t, namespace: "holdfast", Stand: s}
-	shop.runs = append(shop.runs, n.RunFolder(""))
+	shop.remember(n.RunFolder(""))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the end of the agent's log:\n%s\nand of containerd's:\n%s", tail(n.AgentLog()), tail(s.Daemon.LogPath()))
@@ -209,6 +209,7 @@ func (c *clinic) damage(round int, path string) string {
 // TestDoctor_Metadata damages what a stopped containerd has of its own, again and again,
 // and has the doctor bring it back: the same digests run again, each as often as before.
 func TestDoctor_Metadata(t *testing.T) {
+	t.Parallel()
 	c := openClinic(t)
 	digest := c.awaitReady("digits", 2)[0].Digest
 	var slowest time.Duration

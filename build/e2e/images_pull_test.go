@@ -168,6 +168,7 @@ func (n *node) ballast(name string, size int) []byte {
 // TestImages_PullKilled kills the agent by SIGKILL in the middle of a layer, again and
 // again, and wants what came before each to be kept.
 func TestImages_PullKilled(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	r := newRegistry(t)
 	ref := r.push(t, n.ballast("ballast", 24<<20))
@@ -212,6 +213,7 @@ func TestImages_PullKilled(t *testing.T) {
 
 // TestImages_PolicyFetches brings a policy whose image is in a registry and nowhere else.
 func TestImages_PolicyFetches(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "policy.trial=1s")
 	n.begin()
 	r := newRegistry(t)

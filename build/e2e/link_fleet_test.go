@@ -227,6 +227,7 @@ func (f *fleet) finalReplies(node string) map[string][]edge.Reply {
 // TestFleet_Journey is what an operator does with two nodes: a policy for both, one
 // command twice, one node cut off and killed meanwhile, and everything told after.
 func TestFleet_Journey(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	a, _ := f.join("gw-a", digitsService(1))
 	a.awaitPhase(true)
@@ -366,6 +367,7 @@ func (n *node) awaitKept(ids []string) {
 // TestFleet_FilesHeld: somebody else has the link's files, a backup say. The node serves
 // all the same, says so, and goes on when it gets them.
 func TestFleet_FilesHeld(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	n, _ := f.join("gw-a", digitsService(1))
 	n.awaitPhase(true)

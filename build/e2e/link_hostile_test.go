@@ -143,6 +143,7 @@ const haunted = "gw-h"
 
 // TestLink_Hostile lets somebody at the broker say whatever comes to mind.
 func TestLink_Hostile(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.attend()
 	f.awaitAttendant()

@@ -354,6 +354,7 @@ func (s *siege) summary(tale story) string {
 // TestLink_KilledAndCut kills the agent and takes its wire away, over and over, while it
 // works. The broker stays: what it carried is counted beside.
 func TestLink_KilledAndCut(t *testing.T) {
+	t.Parallel()
 	s := besiege(t, 1)
 	beside := s.overhear(besieged)
 	s.rounds(8*soak(), s.killAgent, s.cut, s.killAgent, s.wire.Twitch, s.cutLong)
@@ -377,6 +378,7 @@ func TestLink_KilledAndCut(t *testing.T) {
 
 // TestLink_BrokerForgets has everybody die: agent, broker and attendant.
 func TestLink_BrokerForgets(t *testing.T) {
+	t.Parallel()
 	s := besiege(t, 2)
 	s.rounds(8*soak(), s.killBroker, s.killAgent, s.killAttendant, s.cut)
 	s.heal()

@@ -212,6 +212,7 @@ func (s *site) show(line string, digit int) {
 
 // TestLink_Site has pictures come over a site's broker while the fleet is on another.
 func TestLink_Site(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	t.Run("EveryDigit", func(t *testing.T) {
 		s := s.in(t)

@@ -31,6 +31,7 @@ func (s said) wantFailed(t testing.TB, words ...string) {
 
 // TestFleet_Verbs has a node do what the fleet's commands ask for.
 func TestFleet_Verbs(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.attend()
 	n, _ := f.join("gw-a", digitsService(1))

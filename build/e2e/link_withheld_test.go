@@ -60,6 +60,7 @@ func (f *fleet) restart() {
 
 // TestLink_Withheld has a broker that keeps policies back. What the fleet signs says so.
 func TestLink_Withheld(t *testing.T) {
+	t.Parallel()
 	f, rules := newCensor(t)
 	rules(topicOf(censored, mqtt.DownPolicy))
 	f.restart()

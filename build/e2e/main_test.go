@@ -33,6 +33,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,7 +56,16 @@ type workshop struct {
 	dir   string
 	stand *stand.Stand
 	nodes atomic.Int64
-	runs  []string // the nodes' run folders
+
+	mu   sync.Mutex // guards what follows
+	runs []string   // the nodes' run folders
+}
+
+// remember takes note of a node's run folder, which is to be gone in the end.
+func (w *workshop) remember(run string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.runs = append(w.runs, run)
 }
 
 var shop = new(workshop)
@@ -119,6 +129,8 @@ func (w *workshop) leftovers() []string {
 	left.add("process", processes(func(words []string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(word, w.dir) })
 	})...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, run := range w.runs {
 		if _, err := os.Stat(run); err == nil {
 			left.add("run folder", run)

@@ -71,7 +71,7 @@ func placeNode(t testing.TB, set ...string) *node {
 		t.Fatal(err)
 	}
 	n.Stand = other
-	shop.runs = append(shop.runs, n.RunFolder(""))
+	shop.remember(n.RunFolder(""))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the end of the agent's log:\n%s", tail(n.AgentLog()))

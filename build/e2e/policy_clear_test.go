@@ -41,6 +41,7 @@ func TestPolicy_ReadOnlyIsExplained(t *testing.T) {
 }
 
 func TestPolicy_AgeByASlowClock(t *testing.T) {
+	t.Parallel()
 	n := governed(t, digitsService(1))
 	n.stopAgent()
 	program := n.bootSlow()

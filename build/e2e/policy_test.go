@@ -56,6 +56,7 @@ func (n *node) awaitProven(version uint64) {
 // TestPolicy_Journey is what a new user does: from keys to a node that governs
 // itself with the network cut.
 func TestPolicy_Journey(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "policy.trial=1s")
 	archive := filepath.Join(n.Folder(), "example.oci.tar")
 	if err := shop.pack(exampleImage, "server", "linux/amd64", archive); err != nil {

@@ -96,6 +96,7 @@ func wantInside(t *testing.T, instance edge.InstanceView, path, want string) {
 // TestSecrets_Journey is a secret's life: sealed at the desk, read by one process,
 // changed, and nowhere to be found.
 func TestSecrets_Journey(t *testing.T) {
+	t.Parallel()
 	const first, second = "hf-e2e-first-secret-7c1d", "hf-e2e-second-secret-9e2f"
 	n, public := confidential(t)
 	n.stopAgent()
