@@ -51,7 +51,7 @@ func meaningOf(path string) (value, meaning string) {
 	for _, name := range probeNames() {
 		key = strings.Replace(key, "x-holdfast."+name+".", "x-holdfast.PROBE.", 1)
 	}
-	for _, of := range []func(string) (value, meaning string){healthMeaning, networkMeaning, storageMeaning} {
+	for _, of := range []func(string) (value, meaning string){healthMeaning, networkMeaning, resourceMeaning, storageMeaning} {
 		if value, meaning := of(key); meaning != "" {
 			return value, meaning
 		}
