@@ -137,7 +137,7 @@ func (d *drive) travel(it *item) {
 	took, err := d.remote(it)
 	back := d.now + instant(took)
 	if back > it.deadline {
-		back, err = it.deadline+1, context.DeadlineExceeded
+		back, err = it.deadline, context.DeadlineExceeded
 	}
 	d.order++
 	heap.Push(&d.events, happening{back, answersFirst + d.order, func(now instant) {

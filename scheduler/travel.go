@@ -199,7 +199,7 @@ func (c *core) returned(now instant, it *item, at instant, answer edge.Answer, e
 	case it.phase == settled:
 	case err == nil && at <= it.deadline:
 		c.answered(at, it, answer)
-	case it.phase == away && at > it.deadline:
+	case it.phase == away && at >= it.deadline:
 		c.settle(at, it, edge.Missed, missed(at, it))
 	case it.phase == away:
 		c.strand(at, it, err)

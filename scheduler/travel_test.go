@@ -176,7 +176,7 @@ func TestTravel_Upstream(t *testing.T) {
 		{"Answers", upIn(30 * ms), edge.Completed, 30 * ms},
 		{"Fails", downAfter(7 * ms), edge.Failed, 7 * ms},
 		{"Refuses", func(*item) (time.Duration, error) { return 0, &edge.Refusal{Reason: edge.ReasonModelNotReady} }, edge.Evicted, 0},
-		{"Vanishes", blackHole, edge.Missed, 100*ms + 1},
+		{"Vanishes", blackHole, edge.Missed, 100 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := travelling(t, 1, 4, edge.RouteUpstream, c.remote, serving("m", 4, 20*ms))
