@@ -107,6 +107,7 @@ func run(ctx context.Context, o options) (err error) {
 		{"The node finds its fleet", s.meetFleet},
 		{"A policy and a command over MQTT", s.governFromAfar},
 		{"The cable is pulled", s.cutOff},
+		{"The way to a larger server is cut in the middle of a stream", s.loseUpstream},
 	} {
 		fmt.Printf("\n== %s\n", act.title)
 		if err := act.play(ctx); err != nil {
