@@ -131,42 +131,50 @@ func TestResources_Filled(t *testing.T) {
 // keeps its answers quick is that it stands elsewhere.
 func (n *node) wantSlowAmong() {
 	n.t.Helper()
-	for _, folder := range cgroupsAt(n.Cgroup()) {
-		weight := filepath.Join(folder, "among", "cpu.shares")
-		light := "8"
-		if filepath.Base(folder) != filepath.Base(n.Cgroup()) || !strings.Contains(folder, "/cpu/") && !strings.HasPrefix(folder, "/sys/fs/cgroup"+n.Cgroup()) {
-			continue
+	home, parent := n.ofCPU()
+	among := filepath.Join(parent, "among")
+	if err := os.Mkdir(among, 0o755); err != nil {
+		n.t.Fatal(err)
+	}
+	defer func() {
+		n.move(home)
+		if err := os.Remove(among); err != nil {
+			n.t.Error(err)
 		}
-		if err := os.Mkdir(filepath.Dir(weight), 0o755); err != nil {
-			n.t.Fatal(err)
+	}()
+	weight, light := filepath.Join(among, "cpu.shares"), "8"
+	if _, err := os.Stat(weight); err != nil {
+		weight, light = filepath.Join(among, "cpu.weight"), "1"
+	}
+	if err := os.WriteFile(weight, []byte(light), 0); err != nil {
+		n.t.Fatal(err)
+	}
+	n.move(among)
+	late := 0
+	for tries := 0; tries < 10 && late < 2; tries++ { // with two of ten it is no longer nine
+		took := n.answersWithin(n.t, 1)[0]
+		if n.t.Logf("among the instances, with little weight, in %v", took); took > usual {
+			late++
 		}
-		home := filepath.Dir(folder)
-		defer func() {
-			n.move(home)
-			if err := os.Remove(filepath.Dir(weight)); err != nil {
-				n.t.Error(err)
+	}
+	if late < 2 {
+		n.t.Errorf("%d of ten answers were late with little weight: the load fills nothing", late)
+	}
+}
+
+// ofCPU finds the root of the hierarchy that shares the CPU out, and the cgroup of all
+// instances in it.
+func (n *node) ofCPU() (root, parent string) {
+	n.t.Helper()
+	for _, top := range []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"} {
+		for _, name := range []string{"cpu.shares", "cpu.weight"} {
+			if _, err := os.Stat(filepath.Join(top, n.Cgroup(), name)); err == nil {
+				return top, filepath.Join(top, n.Cgroup())
 			}
-		}()
-		if _, err := os.Stat(weight); err != nil {
-			weight, light = filepath.Join(filepath.Dir(weight), "cpu.weight"), "1"
 		}
-		if err := os.WriteFile(weight, []byte(light), 0); err != nil {
-			n.t.Fatal(err)
-		}
-		n.move(filepath.Dir(weight))
-		late := 0
-		for tries := 0; tries < 10 && late < 2; tries++ { // with two of ten it is no longer nine
-			took := n.answersWithin(n.t, 1)[0]
-			if n.t.Logf("among the instances, with little weight, in %v", took); took > usual {
-				late++
-			}
-		}
-		if late < 2 {
-			n.t.Errorf("%d of ten answers were late with little weight: the load fills nothing", late)
-		}
-		return
 	}
 	n.t.Fatalf("there is no cgroup of CPU at %s", n.Cgroup())
+	return "", ""
 }
 
 // move puts the agent into a cgroup.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	goruntime "runtime"
 	"sync"
 )
 
@@ -24,4 +25,5 @@ func (f faults) hog(ctx context.Context) {
 		kept = append(kept, piece)
 	}
 	busy.Wait()
+	goruntime.KeepAlive(kept)
 }
