@@ -53,6 +53,7 @@ type claims struct {
 	shown    *sharedWarnings
 
 	mu     sync.Mutex // guards what follows; held while small files of the kernel are read
+	runs   bool       // before that the agent may yet be turned away, and changes nothing
 	wanted []edge.Workload
 	tight  map[string]bool // whose memory, by tenant; "" for all instances
 }
@@ -84,6 +85,9 @@ func (c *claims) cpus() float64 { return max(0, float64(c.machine().cores)-c.res
 func (c *claims) Run(ctx context.Context) error {
 	ticker := time.NewTicker(claimsEvery)
 	defer ticker.Stop()
+	c.mu.Lock()
+	c.runs = true
+	c.mu.Unlock()
 	for {
 		c.look()
 		select {
@@ -106,6 +110,9 @@ func (c *claims) Take(workloads []edge.Workload) {
 func (c *claims) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.runs {
+		return
+	}
 	standing := slices.Concat(c.overLocked(), c.tightLocked())
 	if err := c.confine(); err != nil {
 		standing = append(standing, edge.Warning{

@@ -29,6 +29,7 @@ type claimsRig struct {
 func newClaimsRig() *claimsRig {
 	r := &claimsRig{}
 	r.claims = &claims{
+		runs:    true,
 		machine: func() means { return means{gib, 2} }, reserve: config.Reserve{CPUs: 0.5}, limits: edge.Limits{Memory: 512 * mib},
 		confine:  func() error { return r.bounds },
 		weights:  func() error { return r.weights },
@@ -84,6 +85,12 @@ func TestClaims_Take(t *testing.T) {
 			r.want(t, "")
 		})
 	}
+	t.Run("BeforeItRuns", func(t *testing.T) {
+		r := newClaimsRig()
+		r.runs, r.confine = false, func() error { t.Error("bounds were written"); return nil }
+		r.Take([]edge.Workload{wanting("a", 2, gib, 0, 2)})
+		r.want(t, "")
+	})
 	t.Run("UnknownMachine", func(t *testing.T) {
 		r := newClaimsRig()
 		r.machine = func() means { return means{} }
