@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "runtime", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -59,6 +59,7 @@ func Plan() Rules {
 			"edge/netns":             {"edge"},
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
+			"edge/verdict":           {"edge", "edge/oip"},
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside
 			"edge/host":              pure(),
@@ -80,7 +81,7 @@ func Plan() Rules {
 			"mqtt/journal":           pure("edge/boltfile", "mqtt/outbox"),
 			"mqtt/commands":          pure("mqtt/journal", "mqtt/outbox"),
 			"mqtt/fleetlink":         pure("mqtt", "mqtt/outbox"),
-			"mqtt/sitelink":          pure("mqtt"),
+			"mqtt/sitelink":          pure("mqtt", "edge/verdict"),
 			"mqtt/broker":            pure(),
 			"build/...":              {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/...", "build/..."},
 
@@ -94,7 +95,7 @@ func Plan() Rules {
 			"github.com/compose-spec/compose-go/v2/schema": "it is 1.7 MB of heap at every start (docs/decisions/0007)",
 		},
 		Names:  map[string]string{"runtime": "goruntime", "github.com/eclipse/paho.mqtt.golang": "paho"},
-		Silent: []string{"edge", "edge/oip", "edge/trust", "scheduler"},
+		Silent: []string{"edge", "edge/oip", "edge/trust", "edge/verdict", "scheduler"},
 		Still:  []string{"edge", "edge/oip", "edge/trust"},
 		Variables: map[string]string{
 			"./version": "set by the linker, read once in main",

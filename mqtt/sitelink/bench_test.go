@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/verdict"
 	"holdfast/mqtt"
 	"holdfast/mqtt/sitelink"
 )
@@ -52,35 +53,11 @@ func BenchmarkTasks_Infer(b *testing.B) {
 	f, message, all := &tasks{forgets: true}, request("1"), catalogue()
 	b.ReportAllocs()
 	for range b.N {
-		p, err := sitelink.ReadRequest(message, "vector", all)
+		read, err := verdict.Read(message, "vector", all)
 		if err != nil {
 			b.Fatal(err)
 		}
-		f.Infer(b.Context(), edge.Task{Model: "vector", Arrived: time.Now(), Input: p})
+		f.Infer(b.Context(), edge.Task{Model: "vector", Arrived: time.Now(), Input: read.Payload})
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
-}
-
-// BenchmarkReadRequest is what a message costs before it is a task.
-func BenchmarkReadRequest(b *testing.B) {
-	image := make([]byte, 60<<10)
-	list := append([]byte("[0"), make([]byte, 0, 60<<10)...)
-	for range 15 << 10 {
-		list = append(list, ",12"...)
-	}
-	all := models{"file": input("file", "BYTES", -1), "raw": input("raw", "UINT8", -1), "list": input("list", "FP32", -1)}
-	for _, c := range []struct {
-		model   string
-		message []byte
-	}{{"file", image}, {"raw", image}, {"list", append(list, ']')}} {
-		b.Run(c.model, func(b *testing.B) {
-			b.SetBytes(int64(len(c.message)))
-			b.ReportAllocs()
-			for range b.N {
-				if _, err := sitelink.ReadRequest(c.message, c.model, all); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }

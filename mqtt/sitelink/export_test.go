@@ -1,7 +1,5 @@
 package sitelink
 
-import "holdfast/edge"
-
 // What the tests look at beside the package's promises.
 
 func Matches(filter, topic string) bool       { return matches(filter, topic) }
@@ -10,9 +8,3 @@ func Covers(wide, narrow string) bool         { return covers(wide, narrow) }
 func Fill(reply, filter, topic string) string { return fill(reply, filter, topic) }
 func Caught(filter, topic string) []string    { return caught(filter, topic) }
 func Wildcards(filter string) string          { return wildcards(filter) }
-
-// ReadRequest is what becomes of a message.
-func ReadRequest(message []byte, name string, models Models) (edge.Payload, error) {
-	r, err := readRequest(message, name, models)
-	return r.payload, err
-}

@@ -2,7 +2,9 @@ package sitelink_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -171,8 +173,8 @@ func (r running) await(tb testing.TB, asked func(sitelink.Status) bool) {
 
 func isUp(s sitelink.Status) bool { return s.Link.Phase == mqtt.Up }
 
-// verdict reads a verdict as a program would.
-func verdict(tb testing.TB, payload []byte) map[string]any {
+// readVerdict reads a verdict as a program would.
+func readVerdict(tb testing.TB, payload []byte) map[string]any {
 	tb.Helper()
 	var v map[string]any
 	if err := json.Unmarshal(payload, &v); err != nil {
@@ -198,4 +200,33 @@ func camera() edge.Trigger {
 // linkOptions are the least a session asks for.
 func linkOptions() mqtt.Options {
 	return mqtt.Options{Broker: "tcp://site.test", ClientID: "holdfast-n1"}
+}
+
+// models is a Models made of declarations.
+type models map[string]oip.ModelMetadata
+
+func (m models) Model(name string) (oip.ModelMetadata, bool, bool) {
+	meta, known := m[name]
+	return meta, known && meta.Name != "", known
+}
+
+// input declares a model with one input.
+func input(name, datatype string, shape ...int64) oip.ModelMetadata {
+	return oip.ModelMetadata{Name: name, Inputs: []oip.TensorMetadata{{Name: "in", Datatype: datatype, Shape: shape}}}
+}
+
+func catalogue() models {
+	return models{
+		"vector": input("vector", "FP32", -1, 4), "free": input("free", "FP32", -1), "image": input("image", "UINT8", 1, 2, 3),
+		"file": input("file", "BYTES", -1), "silent": {Name: "silent"}, "unready": {},
+		"two": {Name: "two", Inputs: []oip.TensorMetadata{{Name: "a", Datatype: "FP32", Shape: []int64{1}}, {Name: "b", Datatype: "FP32", Shape: []int64{1}}}},
+	}
+}
+
+func floats(values ...float32) []byte {
+	var b []byte
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
 }

@@ -182,7 +182,7 @@ func TestLink_People(t *testing.T) {
 				case line := <-said:
 					heard = true
 					topic, payload, _ := strings.Cut(line, " ")
-					if v := verdict(t, []byte(payload)); topic != "factory/cam1/verdict" || v["outcome"] != "completed" || v["class"] != "normal" {
+					if v := readVerdict(t, []byte(payload)); topic != "factory/cam1/verdict" || v["outcome"] != "completed" || v["class"] != "normal" {
 						t.Errorf("mosquitto_sub says %s", line)
 					}
 				case <-time.After(200 * time.Millisecond):

@@ -2,13 +2,11 @@ package sitelink
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"holdfast/edge"
-	"holdfast/edge/oip"
+	"holdfast/edge/verdict"
 	"holdfast/mqtt"
 )
 
@@ -88,13 +86,13 @@ type errand struct {
 	link    *Link
 	rule    *rule
 	message *message // nil when there was no room for it
-	verdict Verdict
+	verdict verdict.Verdict
 	until   time.Time // the verdict is of use
 }
 
 // serve makes the task of one trigger, or refuses it.
 func (l *Link) serve(ctx context.Context, d mqtt.Delivery, m *message, r *rule) {
-	e := &errand{link: l, rule: r, message: m, verdict: Verdict{
+	e := &errand{link: l, rule: r, message: m, verdict: verdict.Verdict{
 		Duplicate: d.Duplicate, Trigger: r.MQTT, Topic: d.Topic, Model: r.Model, Class: r.Class,
 	}}
 	e.expect(edge.Task{Arrived: d.Arrived})
@@ -103,18 +101,19 @@ func (l *Link) serve(ctx context.Context, d mqtt.Delivery, m *message, r *rule) 
 		return
 	}
 	if d.Oversize > 0 {
-		e.verdict.Reason = reasonTooLarge
+		e.verdict.Reason = verdict.ReasonTooLarge
 		e.verdict.Detail = fmt.Sprintf("the message has %d bytes, %d are taken", d.Oversize, l.frame())
 		e.verdict.Hint = "send less at once"
 		e.verdict.Outcome = edge.Refused
 		e.tell()
 		return
 	}
-	req, err := readRequest(d.Payload, r.Model, l.options.Models)
+	req, err := verdict.Read(d.Payload, r.Model, l.options.Models)
 	var task edge.Task
 	if err == nil {
-		e.verdict.ID = req.parsed.ID
-		task, err = l.task(d, r, req)
+		e.verdict.ID = req.Parsed.ID
+		task, err = req.Task(r.Trigger, l.within(r), d.Arrived)
+		task.ID = l.nextID()
 	}
 	if err != nil {
 		r.counts.unfit.Add(1)
@@ -129,15 +128,15 @@ func (l *Link) serve(ctx context.Context, d mqtt.Delivery, m *message, r *rule) 
 		return
 	}
 	if e.verdict.ID == "" {
-		e.verdict.ID = digest(d.Payload)
+		e.verdict.ID = verdict.Digest(d.Payload)
 	}
 	l.tasks.Go(func() { e.run(ctx, task) })
 }
 
 // made is how many bytes a request has beside those of its message.
-func made(r request) int64 {
-	if r.own {
-		return int64(len(r.payload.Body))
+func made(r verdict.Request) int64 {
+	if r.Made {
+		return int64(len(r.Payload.Body))
 	}
 	return 0
 }
@@ -147,37 +146,6 @@ const retryFull = time.Second
 
 func full(detail string) error {
 	return &edge.Refusal{Reason: edge.ReasonQueueFull, Detail: detail, RetryAfter: retryFull}
-}
-
-// task gives a request its class and its deadline. The trigger says both; a request
-// may ask for less, never for more.
-func (l *Link) task(d mqtt.Delivery, r *rule, req request) (edge.Task, error) {
-	t := edge.Task{ID: l.nextID(), Model: r.Model, Class: r.Class, Tenant: r.Tenant, Arrived: d.Arrived, Input: req.payload}
-	within := l.within(r)
-	class, given, err := req.parsed.Parameters.Class()
-	switch {
-	case err != nil:
-		return t, err
-	case given && class < r.Class:
-		return t, &oip.FieldError{Field: "parameters.priority", Problem: fmt.Sprintf("asks for %s, and the trigger gives %s", class, r.Class)}
-	case given:
-		t.Class = class
-	}
-	timeout, given, err := req.parsed.Parameters.Timeout()
-	switch {
-	case err != nil:
-		return t, err
-	case given && timeout == 0:
-		return t, &oip.FieldError{Field: "parameters.timeout", Problem: fmt.Sprintf("must be positive; leave it out for that of the trigger, %v", within)}
-	case given && within > 0 && timeout > within:
-		return t, &oip.FieldError{Field: "parameters.timeout", Problem: fmt.Sprintf("is %v, and the trigger gives %v", timeout, within)}
-	case given:
-		within = timeout
-	}
-	if within != 0 {
-		t.Deadline = d.Arrived.Add(within)
-	}
-	return t, nil
 }
 
 // within is the deadline of a trigger.
@@ -194,7 +162,7 @@ func (e *errand) expect(t edge.Task) {
 	if t.HasDeadline() {
 		within = t.Deadline.Sub(t.Arrived)
 	}
-	e.verdict.DeadlineMS = millis(within)
+	e.verdict.DeadlineMS = verdict.Of(within)
 	e.until = t.Arrived.Add(max(within, 0) + e.link.options.VerdictLife)
 }
 
@@ -214,15 +182,15 @@ func (e *errand) run(ctx context.Context, t edge.Task) {
 	if !t.HasDeadline() {
 		e.until = time.Now().Add(e.link.options.VerdictLife)
 	}
-	e.verdict.settled(s)
+	e.verdict.Settle(s)
 	e.tell()
 }
 
 func (e *errand) refuse(d mqtt.Delivery, err error) {
 	if e.verdict.ID == "" {
-		e.verdict.ID = digest(d.Payload)
+		e.verdict.ID = verdict.Digest(d.Payload)
 	}
-	e.verdict.refused(err)
+	e.verdict.Refuse(err)
 	e.tell()
 }
 
@@ -237,7 +205,7 @@ func (e *errand) tell() {
 		return
 	}
 	topic := fill(r.Reply, r.MQTT, e.verdict.Topic)
-	body := e.verdict.encode(l.frame() - len(topic) - headroom)
+	body := e.verdict.Encode(l.frame() - len(topic) - headroom)
 	l.replies.add(&letter{topic: topic, body: body, until: e.until, from: e.message, counts: r.counts})
 }
 
@@ -257,9 +225,3 @@ func (l *Link) frame() int {
 
 // mostFrame is what a session takes at most, whatever it is told.
 const mostFrame = 1 << 20
-
-// digest names a message that does not name itself: sha256sum of it begins so.
-func digest(payload []byte) string {
-	sum := sha256.Sum256(payload)
-	return "sha256:" + hex.EncodeToString(sum[:8])
-}

@@ -30,7 +30,7 @@ func (b *play) heard(t *testing.T) (all []map[string]any) {
 	t.Helper()
 	b.with(func() {
 		for _, p := range b.verdicts {
-			v := verdict(t, p.payload())
+			v := readVerdict(t, p.payload())
 			v["_to"] = p.topic()
 			all = append(all, v)
 		}
@@ -66,7 +66,7 @@ func TestLink_Verdict(t *testing.T) {
 			want := map[string]any{
 				"_to": "cam/7/verdict", "id": "frame-1", "task": task.ID, "trigger": "cam/+/frame", "topic": "cam/7/frame", "model": "vector",
 				"variant": "vector-lite", "outcome": "completed", "class": "urgent", "deadlineMs": 80.0, "queueUs": 40.0, "computeUs": 350.0,
-				"slackUs": 75000.0, "deadlineMet": true, "answer": verdict(t, []byte(answer)),
+				"slackUs": 75000.0, "deadlineMet": true, "answer": readVerdict(t, []byte(answer)),
 			}
 			if got := b.heard(t); len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
 				t.Errorf("verdicts are\n%v, want\n%v", got, want)

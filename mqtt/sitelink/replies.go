@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/verdict"
 	"holdfast/mqtt"
 )
 
@@ -244,7 +245,7 @@ func (r *replies) landed(l *letter, err error) {
 	} else {
 		if !l.marked {
 			r.bytes -= int64(len(l.body))
-			l.body, l.marked = again(l.body), true
+			l.body, l.marked = verdict.Again(l.body), true
 			r.bytes += int64(len(l.body))
 			r.tallies.toldAgain.Add(1)
 		}

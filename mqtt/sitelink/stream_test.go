@@ -60,7 +60,7 @@ type ear struct {
 func (e *ear) hear(tb testing.TB) func(context.Context, mqtt.Delivery) {
 	e.plain, e.flagged, e.news = map[string]int{}, map[string]int{}, make(chan struct{}, 1)
 	return func(_ context.Context, d mqtt.Delivery) {
-		v := verdict(tb, d.Payload)
+		v := readVerdict(tb, d.Payload)
 		e.mu.Lock()
 		if d.Duplicate || v["duplicate"] == true {
 			e.flagged[v["id"].(string)]++
@@ -184,7 +184,7 @@ func TestNaive_BrokerRestarts(t *testing.T) {
 		d.Ack()
 		work.Go(func() {
 			<-time.After(5 * time.Millisecond)
-			id := verdict(t, d.Payload)["id"]
+			id := readVerdict(t, d.Payload)["id"]
 			_ = s.Publish(context.Background(), mqtt.Message{Topic: "out/x", Payload: fmt.Appendf(nil, `{"id":%q}`, id)})
 		})
 	}})

@@ -1,4 +1,4 @@
-package sitelink_test
+package verdict_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
-	"holdfast/mqtt/sitelink"
+	"holdfast/edge/verdict"
 )
 
 // models is a Models made of declarations.
@@ -49,7 +49,7 @@ func floats(values ...float32) []byte {
 	return b
 }
 
-func TestReadRequest(t *testing.T) {
+func TestRead(t *testing.T) {
 	const request = `{"id":"7","inputs":[{"name":"in","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}`
 	for _, c := range []struct {
 		name, model string
@@ -73,10 +73,11 @@ func TestReadRequest(t *testing.T) {
 		{"OneOfOpenShape", "open", []byte("[1,2,3]"), []int64{1, 1, 3}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := sitelink.ReadRequest(c.message, c.model, catalogue())
+			read, err := verdict.Read(c.message, c.model, catalogue())
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := read.Payload
 			r, err := oip.ParseRequest(got.Body, got.HeaderLength)
 			if err != nil {
 				t.Fatalf("what was made cannot be read: %v\n%s", err, got.Body)
@@ -102,8 +103,8 @@ func equal(a, b []int64) bool {
 	return true
 }
 
-// TestReadRequest_Refused: nothing is guessed at. What could be two things is neither.
-func TestReadRequest_Refused(t *testing.T) {
+// TestRead_Refused: nothing is guessed at. What could be two things is neither.
+func TestRead_Refused(t *testing.T) {
 	for _, c := range []struct {
 		name, model, message string
 		field, says          string
@@ -136,7 +137,7 @@ func TestReadRequest_Refused(t *testing.T) {
 		{"UnreadyModel", "unready", "[1]", "", "has said yet", edge.ReasonModelNotReady},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := sitelink.ReadRequest([]byte(c.message), c.model, catalogue())
+			_, err := verdict.Read([]byte(c.message), c.model, catalogue())
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("error is %v, want one that says %q", err, c.says)
 			}
@@ -153,25 +154,26 @@ func TestReadRequest_Refused(t *testing.T) {
 		})
 	}
 	t.Run("RequestToUnknownModel", func(t *testing.T) { // the scheduler says so
-		if _, err := sitelink.ReadRequest([]byte(`{"inputs":[{"name":"in","shape":[1],"datatype":"FP32","data":[1]}]}`), "nobody", catalogue()); err != nil {
+		if _, err := verdict.Read([]byte(`{"inputs":[{"name":"in","shape":[1],"datatype":"FP32","data":[1]}]}`), "nobody", catalogue()); err != nil {
 			t.Errorf("error is %v, want none", err)
 		}
 	})
 }
 
-// FuzzReadRequest: whatever comes, what is made of it can be read and fits the model,
+// FuzzRead: whatever comes, what is made of it can be read and fits the model,
 // and what is raw in it stood in the message.
-func FuzzReadRequest(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	for _, seed := range []string{"[1,2,3,4]", `{"inputs":[]}`, "\x00\x01\x02\x03", "[[[]]]", `{"inputs":`, "1e9", "[1,[2,3],4]", "[\xff", "[-1.5e-3]"} {
 		f.Add([]byte(seed))
 	}
 	all := catalogue()
 	f.Fuzz(func(t *testing.T, message []byte) {
 		for name, meta := range all {
-			got, err := sitelink.ReadRequest(message, name, all)
+			read, err := verdict.Read(message, name, all)
 			if err != nil {
 				continue
 			}
+			got := read.Payload
 			r, err := oip.ParseRequest(got.Body, got.HeaderLength)
 			if err != nil {
 				t.Fatalf("model %s: %q became %q, which cannot be read: %v", name, message, got.Body, err)
@@ -184,4 +186,28 @@ func FuzzReadRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkRead is what a message costs before it is a task.
+func BenchmarkRead(b *testing.B) {
+	image := make([]byte, 60<<10)
+	list := append([]byte("[0"), make([]byte, 0, 60<<10)...)
+	for range 15 << 10 {
+		list = append(list, ",12"...)
+	}
+	all := models{"file": input("file", "BYTES", -1), "raw": input("raw", "UINT8", -1), "list": input("list", "FP32", -1)}
+	for _, c := range []struct {
+		model   string
+		message []byte
+	}{{"file", image}, {"raw", image}, {"list", append(list, ']')}} {
+		b.Run(c.model, func(b *testing.B) {
+			b.SetBytes(int64(len(c.message)))
+			b.ReportAllocs()
+			for range b.N {
+				if _, err := verdict.Read(c.message, c.model, all); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -1,6 +1,8 @@
-package sitelink
+package verdict
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +22,9 @@ type Verdict struct {
 	Task string `json:"task,omitempty"` // on the node, as holdfast tasks shows it
 	// Duplicate: the message, or this verdict, may have been sent before.
 	Duplicate bool         `json:"duplicate,omitempty"`
-	Trigger   string       `json:"trigger"` // its filter
-	Topic     string       `json:"topic"`
+	Trigger   string       `json:"trigger"` // its filter, or its folder
+	Topic     string       `json:"topic,omitempty"`
+	File      string       `json:"file,omitempty"`
 	Model     string       `json:"model"`
 	Variant   string       `json:"variant,omitempty"` // the model that really answered, when it is another
 	Outcome   edge.Outcome `json:"outcome"`
@@ -46,22 +49,23 @@ type Verdict struct {
 // Millis is a number of milliseconds, to the microsecond.
 type Millis float64
 
-func millis(d time.Duration) Millis {
+// Of is a duration so.
+func Of(d time.Duration) Millis {
 	return Millis(math.Round(float64(d)/float64(time.Microsecond)) / 1000)
 }
 
 // Reasons beside those of edge.Refusal, in the words of the local API.
 const (
 	reasonInvalid   = "invalid_request"
-	reasonTooLarge  = "message_too_large"
+	ReasonTooLarge  = "message_too_large"
 	reasonMissed    = "deadline_missed"
 	reasonCancelled = "cancelled"
 	reasonModel     = "model_error"
 	reasonAnswer    = "answer_too_large"
 )
 
-// settled fills in what became of the task.
-func (v *Verdict) settled(s edge.Settlement) {
+// Settle fills in what became of the task.
+func (v *Verdict) Settle(s edge.Settlement) {
 	v.Outcome = s.Outcome
 	v.QueueUS, v.ComputeUS = s.Queue.Microseconds(), s.Compute.Microseconds()
 	if s.Outcome != edge.Completed {
@@ -103,8 +107,8 @@ func (v *Verdict) unanswered(s edge.Settlement) {
 	}
 }
 
-// refused says why there is no task.
-func (v *Verdict) refused(err error) {
+// Refuse says why there is no task.
+func (v *Verdict) Refuse(err error) {
 	v.Outcome = edge.Refused
 	v.fail(err, reasonInvalid)
 }
@@ -122,13 +126,13 @@ func (v *Verdict) fail(err error, otherwise string) {
 	}
 	if refusal, ok := edge.AsRefusal(err); ok {
 		v.Reason, v.Detail = string(refusal.Reason), refusal.Detail
-		v.RetryAfterMS, v.EarliestMS = millis(refusal.RetryAfter), millis(refusal.Earliest)
+		v.RetryAfterMS, v.EarliestMS = Of(refusal.RetryAfter), Of(refusal.Earliest)
 	}
 }
 
-// encode writes the verdict. An answer with which it would be larger than the
+// Encode writes the verdict. An answer with which it would be larger than the
 // broker takes from us is left out, and that is said.
-func (v *Verdict) encode(limit int) []byte {
+func (v *Verdict) Encode(limit int) []byte {
 	answer := v.Answer
 	v.Answer = nil
 	head, err := json.Marshal(v)
@@ -140,7 +144,7 @@ func (v *Verdict) encode(limit int) []byte {
 	case len(head)+len(`,"answer":`)+len(answer) > limit:
 		v.Reason, v.Detail = reasonAnswer, fmt.Sprintf("the answer has %d bytes, and a verdict may have %d", len(answer), limit)
 		v.Hint = "ask for fewer outputs, or ask the node's own API"
-		return v.encode(limit)
+		return v.Encode(limit)
 	}
 	// Spliced in as it is: it was read once already, and may be long.
 	body := make([]byte, 0, len(head)+len(`,"answer":`)+len(answer))
@@ -148,9 +152,15 @@ func (v *Verdict) encode(limit int) []byte {
 	return append(append(body, answer...), '}')
 }
 
-// again marks an encoded verdict as one that may have been sent before.
-func again(body []byte) []byte {
+// Again marks an encoded verdict as one that may have been sent before.
+func Again(body []byte) []byte {
 	const mark = `"duplicate":true,`
 	marked := append(make([]byte, 0, len(body)+len(mark)), '{')
 	return append(append(marked, mark...), body[1:]...)
+}
+
+// Digest names what does not name itself: sha256sum of it begins so.
+func Digest(payload []byte) string {
+	sum := sha256.Sum256(payload)
+	return "sha256:" + hex.EncodeToString(sum[:8])
 }

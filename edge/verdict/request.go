@@ -1,4 +1,4 @@
-package sitelink
+package verdict
 
 import (
 	"bytes"
@@ -8,29 +8,38 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
 )
 
-// request is what a message asks of a model.
-type request struct {
-	payload edge.Payload
-	parsed  *oip.InferRequest
-	own     bool // the payload is not the message's, but was made from it
+// Models knows what models take.
+type Models interface {
+	// Model tells what a model says of itself, whether an instance of it can take a
+	// task now, and whether any workload serves it at all. The metadata has no name
+	// while no instance has told it yet.
+	Model(name string) (meta oip.ModelMetadata, ready, known bool)
 }
 
-// readRequest turns a message into a request to a model: an Open Inference Protocol
+// Request is what a message asks of a model.
+type Request struct {
+	Payload edge.Payload
+	Parsed  *oip.InferRequest
+	Made    bool // the payload is not the message's, but was made from it
+}
+
+// Read turns a message into a request to a model: an Open Inference Protocol
 // request stays as it is; anything else becomes the one input the model declares.
 // Errors are refusals, or *oip.FieldError with a hint.
-func readRequest(message []byte, name string, models Models) (request, error) {
+func Read(message []byte, name string, models Models) (Request, error) {
 	meta, _, known := models.Model(name)
 	r, err := asRequest(message)
 	if err != nil && !isRequest(message) {
 		r, err = wrap(message, name, meta, known)
 	}
 	if err == nil {
-		err = fits(r.parsed, meta)
+		err = fits(r.Parsed, meta)
 	}
 	if _, refused := edge.AsRefusal(err); err != nil && !refused {
 		err = edge.WithHint(err, "send an Open Inference Protocol request as JSON, or the value of the model's one input; GET /v2/models/"+name+" says what that is")
@@ -39,12 +48,12 @@ func readRequest(message []byte, name string, models Models) (request, error) {
 }
 
 // asRequest reads a message that is a request already.
-func asRequest(message []byte) (request, error) {
+func asRequest(message []byte) (Request, error) {
 	if !startsWith(message, '{') {
-		return request{}, errors.New("not an object")
+		return Request{}, errors.New("not an object")
 	}
 	parsed, err := oip.ParseRequest(message, 0)
-	return request{payload: edge.Payload{Body: message}, parsed: parsed}, err
+	return Request{Payload: edge.Payload{Body: message}, Parsed: parsed}, err
 }
 
 // isRequest tells a request with a mistake in it from data that happens to begin like
@@ -89,23 +98,23 @@ func fits(r *oip.InferRequest, meta oip.ModelMetadata) error {
 const maxID = 256
 
 // wrap makes a request with the message as the model's one input.
-func wrap(message []byte, name string, meta oip.ModelMetadata, known bool) (request, error) {
+func wrap(message []byte, name string, meta oip.ModelMetadata, known bool) (Request, error) {
 	switch {
 	case !known:
-		return request{}, &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: fmt.Sprintf("no workload of the node serves model %q", name)}
+		return Request{}, &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: fmt.Sprintf("no workload of the node serves model %q", name)}
 	case meta.Name == "":
-		return request{}, &edge.Refusal{Reason: edge.ReasonModelNotReady, Detail: fmt.Sprintf("no instance of model %q has said yet what it takes", name)}
+		return Request{}, &edge.Refusal{Reason: edge.ReasonModelNotReady, Detail: fmt.Sprintf("no instance of model %q has said yet what it takes", name)}
 	case len(meta.Inputs) != 1:
-		return request{}, payloadError("is no Open Inference Protocol request, and model %q declares %d inputs, not the one it could be", name, len(meta.Inputs))
+		return Request{}, payloadError("is no Open Inference Protocol request, and model %q declares %d inputs, not the one it could be", name, len(meta.Inputs))
 	case len(message) == 0:
-		return request{}, payloadError("is empty")
+		return Request{}, payloadError("is empty")
 	}
 	made, err := tensor(message, meta.Inputs[0])
 	if err != nil {
-		return request{}, err
+		return Request{}, err
 	}
 	parsed, err := oip.ParseRequest(made.Body, made.HeaderLength)
-	return request{payload: made, parsed: parsed, own: true}, err
+	return Request{Payload: made, Parsed: parsed, Made: true}, err
 }
 
 // tensor makes the body of a request whose one input holds the message: the bytes as
@@ -253,4 +262,35 @@ func encode(t oip.Tensor, raw []byte) (edge.Payload, error) {
 		p.HeaderLength = len(head)
 	}
 	return p, nil
+}
+
+// Task is what a trigger makes of a request that arrived then, within so long where it names nothing
+// shorter. The trigger says class and deadline; a request may ask for less, never for more. The task has
+// no id yet.
+func (r Request) Task(by edge.Trigger, within time.Duration, arrived time.Time) (edge.Task, error) {
+	t := edge.Task{Model: by.Model, Class: by.Class, Tenant: by.Tenant, Arrived: arrived, Input: r.Payload}
+	class, given, err := r.Parsed.Parameters.Class()
+	switch {
+	case err != nil:
+		return t, err
+	case given && class < by.Class:
+		return t, &oip.FieldError{Field: "parameters.priority", Problem: fmt.Sprintf("asks for %s, and the trigger gives %s", class, by.Class)}
+	case given:
+		t.Class = class
+	}
+	timeout, given, err := r.Parsed.Parameters.Timeout()
+	switch {
+	case err != nil:
+		return t, err
+	case given && timeout == 0:
+		return t, &oip.FieldError{Field: "parameters.timeout", Problem: fmt.Sprintf("must be positive; leave it out for that of the trigger, %v", within)}
+	case given && within > 0 && timeout > within:
+		return t, &oip.FieldError{Field: "parameters.timeout", Problem: fmt.Sprintf("is %v, and the trigger gives %v", timeout, within)}
+	case given:
+		within = timeout
+	}
+	if within != 0 {
+		t.Deadline = arrived.Add(within)
+	}
+	return t, nil
 }
