@@ -21,7 +21,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".run/bench", "folder of the benchmark's state")
 	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
 	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
-	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, policy or link, or serve, which is not among those run without this")
+	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, policy, link or steady, or serve, which is not among those run without this")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
 	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
 	o.serve.flags()
@@ -81,6 +81,7 @@ func run(ctx context.Context, o options) (err error) {
 		{"container", b.container},
 		{"policy", b.policy},
 		{"link", b.link},
+		{"steady", b.steady},
 	} {
 		if o.only != "" && o.only != section.name {
 			continue
