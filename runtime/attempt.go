@@ -8,11 +8,11 @@ import (
 	"holdfast/edge"
 )
 
-// attempt asks one instance, and where that is a canary which fails the task, one of the
-// version before: a trial is not to cost anybody a task.
+// attempt asks one instance, and where that is of a version on trial and fails the task,
+// one of the version before, if it is there: a trial is not to cost anybody a task.
 func (s *Supervisor) attempt(ctx context.Context, entry catalogEntry, r *run) (edge.Answer, error) {
 	answer, err := s.ask(ctx, entry, r)
-	if r.proving && (errors.Is(err, edge.ErrModel) || errors.Is(err, edge.ErrInvalid)) && inTime(r.task) {
+	if r.tried && (errors.Is(err, edge.ErrModel) || errors.Is(err, edge.ErrInvalid)) && inTime(r.task) && entry.pool.elder(r.task.Model) {
 		r.spared = true
 		return s.ask(ctx, entry, r)
 	}
@@ -23,13 +23,13 @@ func inTime(t edge.Task) bool { return !t.HasDeadline() || time.Now().Before(t.D
 
 // ask has one instance answer the task.
 func (s *Supervisor) ask(ctx context.Context, entry catalogEntry, r *run) (edge.Answer, error) {
-	r.proving = false
+	r.tried = false
 	ep, l, err := entry.pool.acquire(ctx, r.task.Model, r.spared)
 	if err != nil {
 		return edge.Answer{}, err
 	}
-	proving, gauge := ep.pool.standing(ep)
-	r.proving = proving
+	proving, fresh, gauge := ep.pool.standing(ep)
+	r.tried = proving || fresh
 	if gauge == nil {
 		return s.askAt(ctx, r, ep, l)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -254,6 +255,57 @@ func TestCanary_Decided(t *testing.T) {
 			h.wantEvents(edge.EventCanaryPassed, 1)
 		})
 	})
+}
+
+// TestVersions_FailingTasks brings versions that say they are ready and then fail tasks, to
+// callers who never stop asking, without a canary: each is taken back, and nobody hears of it.
+func TestVersions_FailingTasks(t *testing.T) {
+	for _, replicas := range []int{1, 3} {
+		for _, parallel := range []int{1, 100} {
+			bubble(t, func(t *testing.T, d *fake.Driver) {
+				d.Serve = rivals
+				h := newHouse(t, d)
+				version := func(name string) edge.Workload {
+					w := digitsAs(name, replicas, edge.Canary{})
+					w.Update = edge.Update{Parallel: parallel}
+					return w
+				}
+				h.sup.Apply([]edge.Workload{version("1")})
+				settle(time.Minute)
+				before := d.Running()
+				ctx, cancel := context.WithCancel(t.Context())
+				var clients sync.WaitGroup
+				for range replicas {
+					clients.Go(func() {
+						for ctx.Err() == nil {
+							if _, err := h.sup.Execute(context.Background(), due(10*time.Second)); err != nil {
+								t.Errorf("%d replicas, %d at a time: got %v, want an answer", replicas, parallel, err)
+							}
+						}
+					})
+				}
+				settle(time.Second)
+				h.sup.Apply([]edge.Workload{version("failing")})
+				settle(10 * time.Second)
+				wantContains(t, h.only(edge.EventUpdateRolledBack).Cause, "failed answers in a row")
+				h.wantDigits("registry.test/digits:1", replicas)
+				if got := d.Running(); !slices.Equal(got, before) {
+					t.Errorf("got %v, want %v to have run on", got, before)
+				}
+				begun, gone := time.Now(), h.kinds()[edge.EventInstanceStopped]
+				h.sup.Apply([]edge.Workload{version("2")})
+				for h.kinds()[edge.EventInstanceStopped] < gone+replicas {
+					settle(10 * time.Millisecond)
+				}
+				if took := time.Since(begun); took > time.Duration(replicas)*time.Second {
+					t.Errorf("replaced after %v, want its answers to settle that", took)
+				}
+				cancel()
+				clients.Wait()
+				h.wantDigits("registry.test/digits:2", replicas)
+			})
+		}
+	}
 }
 
 // TestCanary_Dependents restarts what is to be restarted with the model once it has been

@@ -51,6 +51,7 @@ func (l *loop) attach(w *workload, inst *instance, spec edge.Workload) {
 	if spec.Serve != nil {
 		inst.ep = newEndpoint(inst.Instance, spec.Serve, w.pool, l.s.opts.Dial)
 		inst.ep.proving = w.tries(inst)
+		l.refresh(w, inst)
 		l.probe(inst, spec.Serve.Models())
 	}
 	l.ask(inst)

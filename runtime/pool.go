@@ -32,6 +32,9 @@ type endpoint struct {
 	fixed   bool          // its workload does not let it be halted
 	ending  bool          // it is being stopped, and not to be halted any more
 	proving bool          // it is a canary: it gets its share of the tasks, and no more
+	fresh   bool          // its version is on trial, and what it fails another may answer
+	proofs  int           // good answers
+	proved  func()        // of a fresh one: it has given a few
 
 	poke chan struct{} // capacity 1: a hint to probe now is never needed twice
 
@@ -76,8 +79,9 @@ type pool struct {
 
 	mu      sync.Mutex // guards members and the marked fields of their endpoints
 	members []*endpoint
-	share   int // of the tasks, in percent, for what is proving
-	credit  int // percent of a task that are due to it
+	share   int  // of the tasks, in percent, for what is proving
+	credit  int  // percent of a task that are due to it
+	other   bool // the next task is for what is fresh and has shown nothing yet
 	gauge   *gauge
 	waiting int
 	changed chan struct{} // closed and replaced when a waiter may be served
@@ -162,7 +166,7 @@ func (p *pool) acquire(ctx context.Context, model string, spared bool) (*endpoin
 // pickLocked finds the least busy endpoint with a free lane; ready tells whether
 // any serves the model at all.
 func (p *pool) pickLocked(model string, spared bool) (best *endpoint, ready bool) {
-	var proving *endpoint
+	var proving, fresh, unproved *endpoint
 	tried := false // something serves the model that need not be proved
 	for _, ep := range p.members {
 		if _, serves := ep.metas[model]; !serves {
@@ -172,13 +176,24 @@ func (p *pool) pickLocked(model string, spared bool) (best *endpoint, ready bool
 		switch {
 		case ep.proving:
 			proving = ep
+		case spared && ep.fresh:
+			if len(ep.idle) > 0 {
+				fresh = ep
+			}
 		case len(ep.idle) > 0 && (best == nil || ep.busy < best.busy):
 			best, tried = ep, true
 		default:
 			tried = true
 		}
+		if ep.fresh && !ep.proving && ep.proofs < settledTasks && len(ep.idle) > 0 {
+			unproved = ep
+		}
 	}
 	switch {
+	case unproved != nil && !spared && p.otherLocked():
+		return unproved, true // or with few tasks it would never show what it is worth
+	case !tried && fresh != nil:
+		return fresh, true
 	case proving == nil:
 	case !tried && len(proving.idle) > 0, best != nil && !spared && p.dueLocked(len(proving.idle) > 0):
 		return proving, true
@@ -225,6 +240,9 @@ func (p *pool) release(ep *endpoint, l *lane, outcome outcome) int {
 	case outcomeGood:
 		ep.fails = 0
 		ep.lastOK = now
+		if ep.proofs++; ep.proofs == settledTasks && ep.proved != nil {
+			ep.proved()
+		}
 	case outcomeBad:
 		ep.fails++
 	}

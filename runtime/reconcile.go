@@ -151,6 +151,7 @@ func (l *loop) adopt(w *workload, seat *seat, inst *instance) {
 	seat.detail = ""
 	w.cleared = true // it has been started
 	w.pool.probation(inst.ep, false)
+	l.refresh(w, inst)
 	asked := inst.spec.Probes
 	inst.spec = w.spec
 	if !asked.Equal(w.spec.Probes) {

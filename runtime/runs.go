@@ -32,8 +32,8 @@ type run struct {
 	task edge.Task
 
 	// Of whoever executes it alone.
-	proving bool // a canary was asked last
-	spared  bool // a canary has failed it
+	tried  bool // an instance of a version on trial was asked last
+	spared bool // such a one has failed it
 
 	mu     sync.Mutex // guards what follows; held while the driver is told
 	goOn   chan struct{}

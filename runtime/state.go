@@ -138,13 +138,43 @@ func (i *instance) readyBy() time.Time {
 // settledAfter is within what most of what is started with a bad setting ends.
 const settledAfter = 3 * time.Second
 
+const (
+	// settledTasks are good answers that show more of a model server than its word that it is
+	// ready: one bad answer more and they would have cost the instance its life.
+	settledTasks = maxFails
+	// servedAfter is how long they are waited for: a model that is asked for less than that
+	// has nobody whose tasks are at stake at once.
+	servedAfter = time.Second
+)
+
 // unsettled is until when a seat does not stand for the old version yet. Of a new version
-// that nobody asks anything it is known only that it runs, which the next moment may change.
+// that nobody asks anything it is known only that it runs, which the next moment may change;
+// of a model only what it says of itself, until it has answered.
 func (w *workload) unsettled(s *seat) time.Time {
-	if w.trial == nil || w.kept.Good == nil || s.inst == nil || s.inst.ep != nil || s.inst.gate.asking != nil || s.inst.readyAt.IsZero() {
+	inst := s.inst
+	if w.trial == nil || w.kept.Good == nil || inst == nil || inst.readyAt.IsZero() {
 		return time.Time{}
 	}
-	return s.inst.readyAt.Add(settledAfter)
+	switch {
+	case inst.ep != nil && w.pool.answered(inst.ep) < settledTasks:
+		return inst.readyAt.Add(servedAfter)
+	case inst.ep != nil || inst.gate.asking != nil:
+		return time.Time{}
+	}
+	return inst.readyAt.Add(settledAfter)
+}
+
+// refresh says of an instance whether its version is on trial, beside one that was good.
+func (l *loop) refresh(w *workload, inst *instance) {
+	if inst.ep == nil {
+		return
+	}
+	if w.trial == nil || w.kept.Good == nil || inst.SpecHash != w.trial.hash {
+		w.pool.freshen(inst.ep, false, nil)
+		return
+	}
+	s := l.s
+	w.pool.freshen(inst.ep, true, func() { s.inbox.post(func(*loop) {}) })
 }
 
 // situation is the workload as plan sees it at now.

@@ -129,6 +129,9 @@ func (l *loop) beginTrial(w *workload) {
 	}
 	w.kept.Begun++
 	l.unkept = true
+	for _, inst := range w.running() {
+		l.refresh(w, inst)
+	}
 	if w.kept.Good != nil {
 		l.tellVersion(edge.EventUpdateBegan, w, "", nil)
 	}
@@ -152,6 +155,9 @@ func (l *loop) promote(w *workload) {
 	w.refused = ""
 	for _, seat := range w.seats {
 		seat.forgive()
+		if seat.inst != nil {
+			l.refresh(w, seat.inst)
+		}
 	}
 	l.keepGood(w, w.declared)
 	if known {

@@ -45,9 +45,11 @@ func TestRollback_UnderLoad(t *testing.T) {
 	s := n.startStream(4, never, localapi.InferOptions{Deadline: 10 * time.Second})
 	s.more(50)
 	broken := map[string]struct{ service, why string }{
-		"NeverReady":  {brokenDigits(replicas, "-never-ready"), "not ready within 500ms"},
-		"ExitsAtOnce": {brokenDigits(replicas, "-exit-now -exit-code 3"), "exited with code 3"},
-		"NoSuchImage": {strings.Replace(brokenDigits(replicas, "-burn 2ms"), faultyImage, someoneElse, 1), "cannot be started"},
+		"NeverReady":      {brokenDigits(replicas, "-never-ready"), "not ready within 500ms"},
+		"AnswersNonsense": {brokenDigits(replicas, "-garbage status"), "failed answers in a row"},
+		"DiesOfTasks":     {brokenDigits(replicas, "-exit-after 0 -exit-code 7"), "exited with code 7"},
+		"ExitsAtOnce":     {brokenDigits(replicas, "-exit-now -exit-code 3"), "exited with code 3"},
+		"NoSuchImage":     {strings.Replace(brokenDigits(replicas, "-burn 2ms"), faultyImage, someoneElse, 1), "cannot be started"},
 	}
 	if soaking() {
 		broken["NoSuchProgram"] = struct{ service, why string }{
