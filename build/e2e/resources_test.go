@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/cli"
 	"holdfast/edge/host"
 )
 
@@ -183,4 +184,43 @@ func (n *node) move(folder string) {
 	if err := os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(n.AgentPID())), 0); err != nil {
 		n.t.Error(err)
 	}
+}
+
+// tenanted is steady as a workload of tenant vision, of so much memory.
+func tenanted(memory string) string {
+	return strings.NewReplacer("64M", memory, "{model:", "{tenant: vision, model:").Replace(steady())
+}
+
+// TestResources_Tenant holds a tenant to what the policy gives it: its workloads when the
+// policy is brought, its instances by a cgroup, and what all set aside to what the node has.
+func TestResources_Tenant(t *testing.T) {
+	n := newNode(t, leaving(t, roomForAll))
+	n.begin()
+	total := func(memory string) string {
+		return "tenants: {vision: {memory: " + memory + ", instances: 1}, _default: {}}"
+	}
+	n.apply(n.desk.sign(draft{version: 2, sections: []string{total("96Mi")}, services: []string{tenanted("64M")}})).want(t, cli.ExitOK)
+	before := n.awaitReady("digits", 1)
+	bound := func() string {
+		for _, name := range []string{"/sys/fs/cgroup/memory" + n.Cgroup() + "/@vision/memory.limit_in_bytes", "/sys/fs/cgroup" + n.Cgroup() + "/@vision/memory.max"} {
+			if text, err := os.ReadFile(name); err == nil {
+				return strings.TrimSpace(string(text))
+			}
+		}
+		return "none"
+	}
+	if got, want := bound(), strconv.Itoa(96<<20); got != want {
+		t.Errorf("the tenant's cgroup has a bound of %s, want %s", got, want)
+	}
+	n.apply(n.desk.sign(draft{version: 3, sections: []string{total("80Mi")}, services: []string{tenanted("64M")}})).want(t, cli.ExitOK)
+	await(t, "the lower bound", func(context.Context) error {
+		if got, want := bound(), strconv.Itoa(80<<20); got != want {
+			return fmt.Errorf("it is %s, want %s", got, want)
+		}
+		return nil
+	})
+	n.apply(n.desk.sign(draft{version: 4, sections: []string{total("1Gi")}, services: []string{tenanted("256M")}})).want(t, cli.ExitUsage,
+		"workloads set 256.0 MiB of memory aside together, and the node has 192.0 MiB for them", "line/digits 256.0 MiB", "reserve.memory")
+	n.wantPolicy(3, "current")
+	n.wantSame(before)
 }
