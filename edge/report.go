@@ -14,14 +14,23 @@ type Status struct {
 	Draining   bool             `json:"draining,omitempty"`
 	Policy     PolicyReport     `json:"policy"`
 	Containerd DaemonReport     `json:"containerd"`
-	Link       *LinkReport      `json:"link,omitempty"` // to the fleet; absent where none is configured
-	Site       *LinkReport      `json:"site,omitempty"` // to the site's broker
+	Link       *LinkReport      `json:"link,omitempty"`  // to the fleet; absent where none is configured
+	Site       *LinkReport      `json:"site,omitempty"`  // to the site's broker
+	Inbox      *InboxReport     `json:"inbox,omitempty"` // absent where no folder is watched
 	Scheduler  QueueReport      `json:"scheduler"`
 	Upstreams  []UpstreamReport `json:"upstreams,omitempty"`
 	Tenants    []TenantReport   `json:"tenants,omitempty"` // none while the policy bounds nobody
 	Workloads  []WorkloadView   `json:"workloads"`
 	Warnings   []Warning        `json:"warnings"`
 	Vitals     Vitals           `json:"vitals"`
+}
+
+// InboxReport is what has become of files in watched folders.
+type InboxReport struct {
+	Folders int               `json:"folders"`
+	Inside  int               `json:"inside"` // being answered
+	Again   uint64            `json:"again"`  // times a file stayed, as there was no room for it
+	Files   map[string]uint64 `json:"files"`  // that have left, by outcome
 }
 
 // PolicyReport is what governs the node.

@@ -60,6 +60,7 @@ func Plan() Rules {
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
 			"edge/verdict":           {"edge", "edge/oip"},
+			"edge/inbox":             pure("edge/verdict"),
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside
 			"edge/host":              pure(),
@@ -139,5 +140,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/netns", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/netns", "edge/inbox", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

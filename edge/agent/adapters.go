@@ -60,6 +60,7 @@ func (n node) Status() edge.Status {
 		Containerd: *n.daemon.Load(),
 		Link:       n.linkReport(),
 		Site:       n.siteReport(),
+		Inbox:      n.inboxReport(),
 		Scheduler:  snapshot.Report,
 		Upstreams:  n.router.Reports(),
 		Tenants:    snapshot.Tenants,

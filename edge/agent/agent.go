@@ -14,6 +14,7 @@ import (
 	"holdfast/edge"
 	"holdfast/edge/config"
 	"holdfast/edge/host"
+	"holdfast/edge/inbox"
 	"holdfast/edge/localapi"
 	"holdfast/mqtt/sitelink"
 	"holdfast/runtime"
@@ -82,6 +83,7 @@ type Agent struct {
 	api        *localapi.Server
 	uplink     *uplink        // nil: there is no fleet
 	site       *sitelink.Link // nil: there is no broker of the site
+	inbox      *inbox.Inbox
 }
 
 // New builds the agent. It changes nothing outside the process.
@@ -183,6 +185,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		// computes then is let go by the supervisor and does not hold the end up.
 		{"scheduler", a.scheduler.Run},
 		{"upstreams", a.router.Run},
+		{"inbox", a.inbox.Run},
 		{"supervisor", a.supervisor.Run},
 		{"local API", a.answer},
 	}, a.linking(), []service{

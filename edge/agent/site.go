@@ -5,6 +5,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/config"
+	"holdfast/edge/inbox"
 	"holdfast/mqtt"
 	"holdfast/mqtt/sitelink"
 )
@@ -32,10 +33,47 @@ func (a *Agent) buildSite(c config.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot make link to site: %w", err)
 	}
-	if a.governor != nil {
-		a.governor.trigger = a.site.Triggers
-	}
+	a.triggered(a.site.Triggers)
 	return nil
+}
+
+// triggered has somebody told of the policy's triggers.
+func (a *Agent) triggered(tell func([]edge.Trigger)) {
+	if a.governor == nil {
+		return
+	}
+	before := a.governor.trigger
+	a.governor.trigger = func(triggers []edge.Trigger) {
+		if before != nil {
+			before(triggers)
+		}
+		tell(triggers)
+	}
+}
+
+// buildInbox makes what watches folders; the policy says which.
+func (a *Agent) buildInbox(c config.Config) (err error) {
+	a.inbox, err = inbox.New(inbox.Options{
+		Tasks: inference{a.scheduler}, Models: a.supervisor, Warnings: a.warnings,
+		DefaultDeadline: a.defaultDeadline, MaxBytes: int64(c.API.MaxBody), Log: a.options.Log,
+	})
+	if err == nil {
+		a.triggered(a.inbox.Triggers)
+	}
+	return err
+}
+
+// inboxReport is what has become of files; nil where no folder is watched.
+func (a *Agent) inboxReport() *edge.InboxReport {
+	s := a.inbox.Status()
+	if s.Folders == 0 {
+		return nil
+	}
+	report := &edge.InboxReport{Folders: s.Folders, Inside: s.Inside, Again: s.Again, Files: map[string]uint64{"unfit": s.Unfit}}
+	for _, outcome := range edge.Outcomes {
+		report.Files[outcome.String()] = s.Outcomes[outcome]
+	}
+	return report
 }
 
 // siteReport is how the node stands with the site's broker; nil where there is none.

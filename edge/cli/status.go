@@ -44,6 +44,9 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if s.Site != nil {
 		fmt.Fprintln(p.out, siteWords(*s.Site, now))
 	}
+	if s.Inbox != nil {
+		fmt.Fprintln(p.out, inboxWords(*s.Inbox))
+	}
 	for _, u := range s.Upstreams {
 		fmt.Fprintln(p.out, upstreamWords(u, now))
 	}

@@ -66,3 +66,17 @@ func upstreamWords(u edge.UpstreamReport, now time.Time) string {
 	}
 	return words
 }
+
+// inboxWords says what has become of files in watched folders.
+func inboxWords(r edge.InboxReport) string {
+	words := fmt.Sprintf("inbox %d folders  %d being answered", r.Folders, r.Inside)
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		if n := r.Files[name]; n > 0 {
+			words += fmt.Sprintf("  %d %s", n, name)
+		}
+	}
+	if r.Again > 0 {
+		words += fmt.Sprintf("  %d times no room", r.Again)
+	}
+	return words
+}
