@@ -100,7 +100,7 @@ func (d *Driver) offer(ctx context.Context, c *client.Client) (map[string]string
 // or goes makes up for it, or the next look (tend).
 func (d *Driver) offered(ctx context.Context, c *client.Client) {
 	problems, err := d.offer(ctx, c)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // the agent's end is no trouble: what is served goes on
 		d.log.Warn("cannot publish ports", "error", err)
 	}
 	for _, address := range slices.Sorted(maps.Keys(problems)) {
