@@ -162,6 +162,7 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"PortZero":           {`"command": [],`, `"command": [], "ports": [{"port": 0, "target": 80}],`, "workloads[0].ports[0].port"},
 		"PortTarget":         {`"command": [],`, `"command": [], "ports": [{"port": 80, "target": 65536}],`, "workloads[0].ports[0].target"},
 		"PortHost":           {`"command": [],`, `"command": [], "ports": [{"host": "localhost", "port": 80, "target": 80}],`, "workloads[0].ports[0].host"},
+		"PortSpelled":        {`"command": [],`, `"command": [], "ports": [{"host": "0:0::1", "port": 80, "target": 80}],`, "workloads[0].ports[0].host"},
 		"PortOfTheNode":      {`"command": [],`, `"command": [], "ports": [{"host": "0.0.0.0", "port": 8081, "target": 80}],`, "workloads[0].ports[0]"},
 		"PortTwice":          {`"command": [],`, `"command": [], "ports": [{"port": 80, "target": 80}, {"host": "0.0.0.0", "port": 80, "target": 81}],`, "workloads[0].ports[1]"},
 		"HostPorts":          {`0.0.0.0:8080`, `0.0.0.0`, "security.hostPorts[0]"},

@@ -38,7 +38,8 @@ func (p Port) address() (netip.Addr, bool) {
 		return netip.MustParseAddr(Loopback), true
 	}
 	host, err := netip.ParseAddr(p.Host)
-	return host, err == nil && host.Zone() == "" && !host.Is4In6() && !host.IsMulticast()
+	// One spelling each, since ports are known by it.
+	return host, err == nil && host.String() == p.Host && host.Zone() == "" && !host.Is4In6() && !host.IsMulticast()
 }
 
 // Local tells whether only the node itself reaches the port.
