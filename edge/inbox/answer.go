@@ -65,6 +65,10 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 	defer b.mu.Unlock()
 	b.status.Inside--
 	e.file.inside = false
+	select {
+	case b.left <- struct{}{}:
+	default:
+	}
 	switch {
 	case errors.Is(err, errLater):
 		b.status.Again++

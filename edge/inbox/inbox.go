@@ -54,11 +54,13 @@ type Status struct {
 // Inbox watches folders.
 type Inbox struct {
 	options Options
-	prefix  string // of the tasks' ids
+	prefix  string        // of the tasks' ids
+	left    chan struct{} // capacity 1: a file has left
 
 	mu       sync.Mutex // guards the rest
 	triggers []edge.Trigger
 	known    map[string]*file // by path
+	settled  []errand         // that the last look found, in their order
 	warned   map[string]bool  // folders
 	status   Status
 	number   uint64
@@ -89,7 +91,7 @@ func New(o Options) (*Inbox, error) {
 	if o.DefaultDeadline == nil {
 		o.DefaultDeadline = func(edge.Class) time.Duration { return 0 }
 	}
-	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), known: map[string]*file{}, warned: map[string]bool{}}, nil
+	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), known: map[string]*file{}, warned: map[string]bool{}}, nil
 }
 
 // Triggers puts other triggers in force. What is inside is answered as it was taken.
@@ -120,13 +122,15 @@ func (b *Inbox) Run(ctx context.Context) error {
 	ticker := time.NewTicker(b.options.Every)
 	defer ticker.Stop()
 	for {
-		for _, e := range b.look(time.Now()) {
+		for _, e := range b.take() {
 			inside.Go(func() { b.answer(ctx, e) })
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-b.left:
 		case <-ticker.C:
+			b.look(time.Now())
 		}
 	}
 }
@@ -140,29 +144,44 @@ type errand struct {
 
 func (e errand) path() string { return path.Join(e.trigger.Dir, e.name) }
 
-// look lists the folders, and takes in the files it is time for.
-func (b *Inbox) look(now time.Time) (taken []errand) {
+// take takes in as many files as there is room for.
+func (b *Inbox) take() (taken []errand) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.settled) > 0 && b.status.Inside < b.options.Most {
+		e := b.settled[0]
+		b.settled = b.settled[1:]
+		e.file.inside = true
+		b.status.Inside++
+		taken = append(taken, e)
+	}
+	return taken
+}
+
+// look lists the folders, and finds the files it is time for.
+func (b *Inbox) look(now time.Time) {
 	b.mu.Lock()
 	triggers := b.triggers
 	b.mu.Unlock()
 	seen := map[string]bool{}
+	var settled []errand
 	for _, t := range triggers {
 		found, err := list(t)
 		b.mu.Lock()
 		b.reportLocked(t.Dir, err)
 		for _, f := range found {
 			e := errand{trigger: t, name: f.Name()}
+			if seen[e.path()] { // a trigger before has it
+				continue
+			}
 			seen[e.path()] = true
-			if e.file = b.noteLocked(e.path(), f.Size(), f.ModTime(), now); e.file != nil && b.status.Inside < b.options.Most {
-				e.file.inside = true
-				b.status.Inside++
-				taken = append(taken, e)
+			if e.file = b.noteLocked(e.path(), f.Size(), f.ModTime(), now); e.file != nil {
+				settled = append(settled, e)
 			}
 		}
 		b.mu.Unlock()
 	}
-	b.forget(seen)
-	return taken
+	b.forget(seen, settled)
 }
 
 // settledAfter is for how many looks a file must not have changed.
@@ -181,10 +200,11 @@ func (b *Inbox) noteLocked(at string, size int64, modified, now time.Time) *file
 	return f
 }
 
-// forget drops what is not in its folder any more.
-func (b *Inbox) forget(seen map[string]bool) {
+// forget drops what is not in its folder any more, and remembers what is to be taken.
+func (b *Inbox) forget(seen map[string]bool, settled []errand) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.settled = slices.DeleteFunc(settled, func(e errand) bool { return e.file.inside }) // since it was listed
 	for at, f := range b.known {
 		if !seen[at] && !f.inside {
 			delete(b.known, at)
