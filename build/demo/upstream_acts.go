@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -81,7 +82,7 @@ type arrival struct {
 
 // loseUpstream has tasks answered by the plant's server, cuts the road to it in the middle of a stream, and shows who
 // answered when.
-func (s *show) loseUpstream(ctx context.Context) error {
+func (s *show) loseUpstream(ctx context.Context) (err error) {
 	address, err := s.plant(ctx)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (s *show) loseUpstream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer road.Close()
+	defer func() { err = errors.Join(err, road.Close()) }()
 	if err := s.fleet.signWith(ctx, 4, routes(road.Address())); err != nil {
 		return err
 	}

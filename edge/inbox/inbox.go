@@ -14,7 +14,7 @@ import (
 	"holdfast/edge/verdict"
 )
 
-// WarningFolder: a watched folder cannot be used. The subject is the folder.
+// WarningFolder says that a watched folder cannot be used. The subject is the folder.
 const WarningFolder = "inbox-unusable"
 
 // Tasks runs tasks.
