@@ -231,6 +231,7 @@ func TestBoundMemory(t *testing.T) {
 				t.Error("it took a bound below what is used")
 			}
 			want("2097152")
+			write(c.limit, "2097152")
 			if err := containerd.BoundMemory(c.version, folder, 0); err != nil {
 				t.Error(err)
 			}
