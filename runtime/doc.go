@@ -14,6 +14,10 @@
 //     a time, which is one unless it says otherwise, and none where old ones go first.
 //   - An instance that ends is replaced at once the first time, then with jittered
 //     backoff, for ever; what keeps failing is a warning that says why.
+//   - A new version that fails gives way to the last good one, if there is one that may
+//     run, also when the agent or the machine is ended in the midst of it; it is not tried
+//     again until it is another or somebody asks.
+//   - What a version on trial fails is answered by the one before while that is there.
 //   - Whoever depends on others is first started when they are there, and what is taken
 //     away with what depends on it goes after that.
 //   - What ended unseen, in a power cut for example, is started again whatever its

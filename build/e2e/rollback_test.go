@@ -33,7 +33,7 @@ func (n *node) awaitGood(version, replicas int) {
 }
 
 // soaking tells whether there is time for what differs little from the rest.
-func soaking() bool { return os.Getenv("HOLDFAST_SOAK") != "" }
+func soaking() bool { return soak() > 1 }
 
 // TestRollback_UnderLoad brings versions that are broken in different ways while callers
 // ask: each is taken back by itself, and no caller hears of it.
