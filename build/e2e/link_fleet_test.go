@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -288,15 +289,24 @@ func TestFleet_Journey(t *testing.T) {
 	})
 	t.Run("ReadByPeople", func(t *testing.T) {
 		_, port, _ := strings.Cut(f.broker.Address(), ":")
-		out, err := exec.Command("mosquitto_sub", "-p", port, "-t", "hf/v1/"+siteName+"/gw-a/up/state", "-C", "1", "-W", "10", "-v").CombinedOutput()
-		if err != nil {
-			t.Fatalf("mosquitto_sub: %v: %s", err, out)
-		}
-		for _, words := range []string{`"policy":{`, `"version":3`, `"line/digits":{`, `"ready":true`} {
-			if !strings.Contains(string(out), words) {
-				t.Errorf("the state reads\n%swant %s in it", out, words)
+		// The retained state follows the changes that were told within seconds.
+		a.await("the retained state to tell policy version 3", func(context.Context) error {
+			out, err := exec.Command("mosquitto_sub", "-p", port, "-t", "hf/v1/"+siteName+"/gw-a/up/state", "-C", "1", "-W", "10").CombinedOutput()
+			if err != nil {
+				t.Fatalf("mosquitto_sub: %v: %s", err, out)
 			}
-		}
+			for _, words := range []string{`"line/digits":{`, `"ready":true`} {
+				if !strings.Contains(string(out), words) {
+					t.Errorf("the state reads\n%swant %s in it", out, words)
+				}
+			}
+			var report edge.StateReport
+			var state edge.Reported
+			if err := errors.Join(json.Unmarshal(out, &report), json.Unmarshal(report.State, &state)); err != nil || state.Policy.Version != 3 {
+				return fmt.Errorf("it tells version %d: %w", state.Policy.Version, err)
+			}
+			return nil
+		})
 	})
 }
 
