@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -168,4 +170,13 @@ type Progress struct {
 	Total int64  `json:"total,omitempty"` // 0: not known
 	Unit  string `json:"unit,omitempty"`
 	Note  string `json:"note,omitempty"`
+}
+
+// FactMessage is the fact of an EventCommandRefused that says which message it was.
+const FactMessage = "message"
+
+// MessageDigest names a message as it came, for whoever has sent it.
+func MessageDigest(message []byte) string {
+	sum := sha256.Sum256(message)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }

@@ -23,8 +23,8 @@ func (a *Agent) buildRunner(c config.Config, u *uplink) (err error) {
 		Expired:  a.expired,
 		Policy:   a.policyInForce,
 		Progress: u.telemetry.Reply,
-		Refused: func(reason, detail string) {
-			a.chronicle.Add(edge.Event{Kind: edge.EventCommandRefused, Subject: reason, Cause: detail})
+		Refused: func(reason, detail, digest string) {
+			a.chronicle.Add(edge.Event{Kind: edge.EventCommandRefused, Subject: reason, Cause: detail, Facts: map[string]string{edge.FactMessage: digest}})
 		},
 		Log: a.options.Log,
 	})

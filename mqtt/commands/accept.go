@@ -29,7 +29,7 @@ func (r *Runner) Accept(ctx context.Context, envelope []byte) error {
 	r.prune(ctx, root)
 	command, verified, err := trust.AcceptCommand(root, r.options.Node, envelope)
 	if err != nil {
-		r.refuse(command, string(trust.ReasonOf(err)), err)
+		r.refuse(command, envelope, string(trust.ReasonOf(err)), err)
 		return nil
 	}
 	sum := sha256.Sum256(verified.Payload)
@@ -43,7 +43,7 @@ func (r *Runner) Accept(ctx context.Context, envelope []byte) error {
 	case ctx.Err() != nil:
 		return err
 	default:
-		r.turnAway(command, err)
+		r.turnAway(command, envelope, err)
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (r *Runner) repeat(said *edge.Reply) {
 }
 
 // turnAway follows a command that the journal did not take.
-func (r *Runner) turnAway(c *edge.Command, err error) {
+func (r *Runner) turnAway(c *edge.Command, envelope []byte, err error) {
 	reason := string(journal.ReasonOf(err))
 	switch {
 	case reason != "":
@@ -72,15 +72,15 @@ func (r *Runner) turnAway(c *edge.Command, err error) {
 	default:
 		reason = string(trust.ReasonBadDocument)
 	}
-	r.refuse(c, reason, err)
+	r.refuse(c, envelope, reason, err)
 }
 
 // refuse counts and reports what was not taken, and tells the fleet where a command
 // came with it. Such a command may be anything but long.
-func (r *Runner) refuse(c *edge.Command, reason string, err error) {
+func (r *Runner) refuse(c *edge.Command, envelope []byte, reason string, err error) {
 	r.count(func(c *Counts) { c.Refused++ })
 	if r.reports.take(time.Now()) {
-		r.options.Refused(reason, clip(err.Error(), maxDetail))
+		r.options.Refused(reason, clip(err.Error(), maxDetail), edge.MessageDigest(envelope))
 	}
 	if c == nil {
 		return

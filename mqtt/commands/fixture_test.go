@@ -112,7 +112,7 @@ func (d *desk) tell(r edge.Reply) {
 	d.told = append(d.told, r)
 }
 
-func (d *desk) refuse(reason, _ string) {
+func (d *desk) refuse(reason, _, _ string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refused = append(d.refused, reason)

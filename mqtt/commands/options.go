@@ -45,9 +45,9 @@ type Options struct {
 
 	// Progress tells replies that may be lost. It does not wait. nil: nobody is told.
 	Progress func(edge.Reply)
-	// Refused hears of commands that were not taken; of many, of one in ten seconds. It
-	// does not wait. nil: nobody.
-	Refused func(reason, detail string)
+	// Refused hears of commands that were not taken, with the edge.MessageDigest of what came;
+	// of many, of one in ten seconds. It does not wait. nil: nobody.
+	Refused func(reason, detail, digest string)
 	Log     *slog.Logger // nil: silent
 }
 
@@ -85,7 +85,7 @@ func New(o Options) (*Runner, error) {
 		o.Progress = func(edge.Reply) {}
 	}
 	if o.Refused == nil {
-		o.Refused = func(string, string) {}
+		o.Refused = func(string, string, string) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -119,8 +119,8 @@ func (w *errand) reply(s Said) {
 	w.answers[u.Node] = Answer{Node: u.Node, Reply: r}
 }
 
-// doubt takes up that a node has refused a command. It does not say which: one that
-// nobody it trusts has signed has no id that counts.
+// doubt takes up that a node has refused a command. One that nobody it trusts has signed has no id that
+// counts; what says whether it was this one is what the message was, where the node tells.
 func (w *errand) doubt(s Said) {
 	u, err := mqtt.DecodeEnvelope(s.Payload)
 	if err != nil || u.Node != s.Topic.Node || u.Type != typeEvent || u.Historical {
@@ -132,6 +132,9 @@ func (w *errand) doubt(s Said) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if told := e.Facts[edge.FactMessage]; told != "" && told != edge.MessageDigest(w.Envelope) {
+		return
+	}
 	if w.sent && slices.Contains(w.names, u.Node) {
 		w.refusals[u.Node] = refusal{strings.Trim(e.Subject+": "+e.Cause, ": "), time.Now()}
 	}

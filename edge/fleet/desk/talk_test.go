@@ -252,26 +252,31 @@ func TestDesk_SendRefused(t *testing.T) {
 	event := func(n *node, seq uint64) string {
 		return n.envelope(seq, "event", `{"seq":1,"at":"2026-11-21T08:00:00Z","kind":"command-refused","subject":"wrong_role","cause":"key 12 is of another role"}`)
 	}
+	naming := func(n *node, message []byte) string {
+		return strings.Replace(event(n, 2), `"cause":`, `"facts":{"message":"`+edge.MessageDigest(message)+`"},"cause":`, 1)
+	}
 	for name, c := range map[string]struct {
-		says func(n *node)
+		says func(n *node, message []byte)
 		want string
 	}{
-		"Says": {func(n *node) { n.say(mqtt.UpEvent, event(n, 2)) }, "wrong_role: key 12 is of another role"},
-		"LongAgo": {func(n *node) {
+		"SaysWhich":   {func(n *node, message []byte) { n.say(mqtt.UpEvent, naming(n, message)) }, "wrong_role: key 12 is of another role"},
+		"SaysAnother": {func(n *node, _ []byte) { n.say(mqtt.UpEvent, naming(n, []byte("garbage"))) }, ""},
+		"Says":        {func(n *node, _ []byte) { n.say(mqtt.UpEvent, event(n, 2)) }, "wrong_role: key 12 is of another role"},
+		"LongAgo": {func(n *node, _ []byte) {
 			n.say(mqtt.UpEvent, strings.Replace(event(n, 2), `"historical":false`, `"historical":true`, 1))
 		}, ""},
-		"AndYetObeys": {func(n *node) {
+		"AndYetObeys": {func(n *node, _ []byte) {
 			n.say(mqtt.UpEvent, event(n, 2))
 			n.say(mqtt.UpReply, n.envelope(3, "reply", `{"command":"one","stage":"received"}`))
 		}, ""},
-		"AboutAnother": {func(n *node) { n.say(mqtt.UpEvent, strings.Replace(event(n, 2), "command-", "message-", 1)) }, ""},
+		"AboutAnother": {func(n *node, _ []byte) { n.say(mqtt.UpEvent, strings.Replace(event(n, 2), "command-", "message-", 1)) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := embedded(t)
-			n := startNode(t, address, "gw-1", func(n *node, kind mqtt.Kind, _ []byte) {
+			n := startNode(t, address, "gw-1", func(n *node, kind mqtt.Kind, message []byte) {
 				if kind == mqtt.DownCommand {
-					c.says(n)
+					c.says(n, message)
 				}
 			})
 			n.birth("")
