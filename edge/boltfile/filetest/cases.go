@@ -10,12 +10,9 @@ import (
 // soakEnv multiplies the number of cases of the harnesses.
 const soakEnv = "HOLDFAST_SOAK"
 
-// Cases is a number of cases for the ordinary test, or many times more; a quarter under -short.
+// Cases is a number of cases for the ordinary test, or many times more.
 func Cases(t testing.TB, ordinary int) int {
 	t.Helper()
-	if testing.Short() {
-		return max(1, ordinary/4)
-	}
 	if os.Getenv(soakEnv) == "" {
 		return ordinary
 	}
