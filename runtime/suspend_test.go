@@ -33,8 +33,16 @@ func (h *house) execute(t edge.Task) <-chan outcome {
 
 // takesASecond is a model that works for a second, in real life of a fake's kind: what
 // it says waits while its instance is halted.
-func takesASecond(w http.ResponseWriter, _ *http.Request) {
-	<-time.After(time.Second)
+func takesASecond(w http.ResponseWriter, r *http.Request) { takes(time.Second)(w, r) }
+
+func takes(long time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(long)
+		sayOne(w)
+	}
+}
+
+func sayOne(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, `{"model_name":"digits","outputs":[{"name":"label","datatype":"INT64","shape":[1],"data":[1]}]}`)
 }
 
@@ -74,7 +82,9 @@ func numbered(id string) edge.Task {
 func TestSupervisor_Suspend(t *testing.T) {
 	t.Run("TimeStandsStill", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
-			h, id := suspending(t, d, nil)
+			// It has an answer half a second after the last halt, not while one follows another.
+			h := serving(t, d, 1, func(s *edge.Serve) { s.Timeout = 2 * time.Second }, takes(3*time.Minute+time.Second))
+			id := d.Running()[0]
 			one, began := numbered("one"), time.Now()
 			ended := h.execute(one)
 			settle(500 * time.Millisecond)
