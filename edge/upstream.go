@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // UpstreamPolicy is a server elsewhere that may answer tasks: any that speaks the Open
@@ -45,7 +46,8 @@ func (p *Policy) checkRoutes(c *checker) {
 	for _, name := range sorted(p.Upstreams) {
 		u, at := p.Upstreams[name], "upstreams."+name
 		c.require(IsName(name), at, nameRule)
-		c.require(isServer(u.URL), at+".url", quoteShort(u.URL)+" must be https:// or http:// and a host, without user, ? and #")
+		_, err := ServerBase(u.URL)
+		c.require(err == nil, at+".url", quoteShort(u.URL)+" must be https:// or http:// and a host, without user, ? and #")
 		c.require(u.Token == "" || IsName(u.Token), at+".token", nameRule)
 		c.span(u.Timeout, longestDeadline, at+".timeout")
 		c.count(u.Breaker.Failures, 0, 1000, at+".breaker.failures")
@@ -70,7 +72,11 @@ func (p *Policy) checkRoutes(c *checker) {
 	}
 }
 
-func isServer(text string) bool {
+// ServerBase is what URLs of a server of the Open Inference Protocol begin with, before /v2.
+func ServerBase(text string) (string, error) {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%s must be https:// or http:// and a host, without user, ? and #: %w", quoteShort(text), ErrInvalid)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v2"), nil
 }

@@ -89,7 +89,7 @@ func (s *Supervisor) askAt(ctx context.Context, r *run, ep *endpoint, l *lane) (
 		Model:    t.Model,
 		Version:  version(t, ep.meta(t.Model)),
 		Instance: ep.id,
-		Route:    "local",
+		Route:    edge.AnsweredLocally,
 	}, nil
 }
 

@@ -88,11 +88,14 @@ func (c *core) tries(now instant, it *item) bool {
 }
 
 func (c *core) passed(now instant, it *item) *edge.Refusal {
-	return &edge.Refusal{
-		Reason:   edge.ReasonDeadlinePassed,
-		Detail:   fmt.Sprintf("%v before the task was taken in", rounded(now-it.deadline)),
-		Earliest: c.relative(it, c.earliest(now, it)),
+	refusal := &edge.Refusal{
+		Reason: edge.ReasonDeadlinePassed,
+		Detail: fmt.Sprintf("%v before the task was taken in", rounded(now-it.deadline)),
 	}
+	if it.size != nil { // the node knows the model
+		refusal.Earliest = c.relative(it, c.earliest(now, it))
+	}
+	return refusal
 }
 
 func (c *core) full(now instant, class edge.Class) *edge.Refusal {

@@ -92,11 +92,7 @@ func (c *core) layOut() {
 func (c *core) evictUnserved(now instant) {
 	unserved := func(e *entry) bool { return e.item.model.pool == nil }
 	c.queue.take(unserved, func(it *item) {
-		if it.asking || c.mayAsk(it) {
-			c.goAway(now, it, upstreamAlone(it))
-			return
-		}
-		c.settle(now, it, edge.Evicted, &edge.Refusal{
+		c.leave(now, it, &edge.Refusal{
 			Reason: edge.ReasonUnknownModel,
 			Detail: fmt.Sprintf("no workload serves %q any more", it.task.Model),
 		})

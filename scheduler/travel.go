@@ -111,7 +111,7 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 	case !route.Travels():
 		return refusal
 	case it.deadline <= now:
-		return c.tooLate(now, it)
+		return c.passed(now, it)
 	case wait > 0:
 		return c.tenants.overQuota(it.tenant, wait)
 	case c.travels.attempts >= c.travels.most && route == edge.RouteUpstream:
@@ -123,10 +123,6 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 		return refusal
 	}
 	return nil
-}
-
-func (c *core) tooLate(now instant, it *item) *edge.Refusal {
-	return &edge.Refusal{Reason: edge.ReasonDeadlinePassed, Detail: fmt.Sprintf("%v before the task was taken in", rounded(now-it.deadline))}
 }
 
 // upstreamAlone is why the node itself does not even look at a task.

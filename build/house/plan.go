@@ -60,7 +60,7 @@ func Plan() Rules {
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
 			"edge/verdict":           {"edge", "edge/oip"},
-			"edge/inbox":             pure("edge/verdict"),
+			"edge/inbox":             pure("edge/boltfile", "edge/verdict"),
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside
 			"edge/host":              pure(),

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 )
 
 const (
@@ -56,38 +55,8 @@ func writeAdjusted(path string, kept *adjusted) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode adjusted workloads: %w", err)
 	}
-	return replaceSynced(path, text)
+	return boltfile.Replace(boltfile.RealDisk{}, path, text)
 }
 
 // draftOf is what a file is called until it is whole.
 func draftOf(path string) string { return path + ".new" }
-
-// replaceSynced puts a text in the place of a file as a whole, and for good.
-func replaceSynced(path string, text []byte) error {
-	draft := draftOf(path)
-	if err := writeSynced(draft, text); err != nil {
-		return err
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func writeSynced(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.Sync(), file.Close())
-}
-
-// syncFolder makes a rename in it last.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
-}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 )
 
 const (
@@ -120,7 +121,7 @@ func (v *versions) put(kept map[string]edge.Versions) error {
 	if len(text) > maxVersions {
 		return fmt.Errorf("they are %d bytes, more than %d", len(text), maxVersions)
 	}
-	return replaceSynced(v.path, text)
+	return boltfile.Replace(boltfile.RealDisk{}, v.path, text)
 }
 
 // gone removes a file that may not be there.

@@ -76,7 +76,7 @@ func TestVersions_Run(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newVersionsRig(t)
 			inTheWay := draftOf(filepath.Join(r.state, versionsName))
-			if err := os.Mkdir(inTheWay, 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
@@ -87,7 +87,7 @@ func TestVersions_Run(t *testing.T) {
 			if all := r.warnings.All(); len(all) != 1 || all[0].Code != codeVersions || all[0].Remedy == "" {
 				t.Errorf("warnings: got %+v, want %s", all, codeVersions)
 			}
-			if err := os.Remove(inTheWay); err != nil {
+			if err := os.RemoveAll(inTheWay); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(keepAgain)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/verdict"
 )
 
@@ -252,7 +253,7 @@ func (e errand) keep(folder, name string, text []byte) error {
 	if err := os.Rename(draft, e.in(folder, name+ending)); err != nil {
 		return err
 	}
-	return syncFolder(e.in(folder, ""))
+	return boltfile.RealDisk{}.SyncDir(e.in(folder, ""))
 }
 
 // move lets the file follow its verdict.
@@ -260,13 +261,5 @@ func (e errand) move(folder, name string) error {
 	if err := os.Rename(e.path(), e.in(folder, name)); err != nil {
 		return err
 	}
-	return errors.Join(syncFolder(e.in(folder, "")), syncFolder(e.trigger.Dir))
-}
-
-func syncFolder(at string) error {
-	folder, err := os.Open(at)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return errors.Join(boltfile.RealDisk{}.SyncDir(e.in(folder, "")), boltfile.RealDisk{}.SyncDir(e.trigger.Dir))
 }

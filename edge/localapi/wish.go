@@ -12,8 +12,8 @@ import (
 // The headers that ask for what parameters.timeout and priority ask for, and for
 // what they cannot.
 const (
-	HeaderDeadline = "X-Holdfast-Deadline" // a duration: 80ms
-	HeaderClass    = "X-Holdfast-Class"    // urgent, normal or batch
+	HeaderDeadline = oip.HeaderDeadline // a duration: 80ms
+	HeaderClass    = oip.HeaderClass    // urgent, normal or batch
 	HeaderTenant   = "X-Holdfast-Tenant"
 	HeaderTask     = "X-Holdfast-Task"    // in answers: the task's id on this node
 	HeaderOutcome  = "X-Holdfast-Outcome" // in answers: what became of a task that was sound

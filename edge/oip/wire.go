@@ -33,6 +33,12 @@ import (
 	"strings"
 )
 
+// What a node is told of a task, by callers and by other nodes.
+const (
+	HeaderDeadline = "X-Holdfast-Deadline" // how long an answer is of use: 80ms
+	HeaderClass    = "X-Holdfast-Class"    // urgent, normal or batch
+)
+
 // HeaderLengthField is the HTTP header of the binary tensor data extension: the
 // length in bytes of the JSON part that stands before raw tensor data.
 const HeaderLengthField = "Inference-Header-Content-Length"

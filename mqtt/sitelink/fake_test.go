@@ -117,7 +117,6 @@ func (b *board) list() map[string]edge.Warning {
 
 var (
 	_ sitelink.Tasks    = (*tasks)(nil)
-	_ sitelink.Models   = models(nil)
 	_ sitelink.Warnings = (*board)(nil)
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"holdfast/edge"
-	"holdfast/edge/oip"
+	"holdfast/edge/verdict"
 	"holdfast/mqtt"
 )
 
@@ -18,14 +18,6 @@ type Tasks interface {
 	// Infer blocks until the task has settled. The end of ctx means that its caller
 	// gave up.
 	Infer(ctx context.Context, t edge.Task) edge.Settlement
-}
-
-// Models knows what models take.
-type Models interface {
-	// Model tells what a model says of itself, whether an instance of it can take a
-	// task now, and whether any workload serves it at all. The metadata has no name
-	// while no instance has told it yet.
-	Model(name string) (meta oip.ModelMetadata, ready, known bool)
 }
 
 // Warnings is where lasting conditions are told.
@@ -56,7 +48,7 @@ type Options struct {
 	Former []string
 
 	Tasks  Tasks
-	Models Models
+	Models verdict.Models
 	// DefaultDeadline is the deadline of a trigger that names none; 0 means none. By
 	// default it is the class's own.
 	DefaultDeadline func(edge.Class) time.Duration

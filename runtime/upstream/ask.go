@@ -77,12 +77,6 @@ func (u *Upstream) request(ctx context.Context, method, path string, body []byte
 	return r, nil
 }
 
-// What another node reads: how long an answer is of use, and of which class the task is.
-const (
-	headerDeadline = "X-Holdfast-Deadline"
-	headerClass    = "X-Holdfast-Class"
-)
-
 func (u *Upstream) infer(ctx context.Context, t edge.Task, model string) (edge.Answer, error) {
 	path := "/v2/models/" + url.PathEscape(model)
 	if t.Version != "" {
@@ -98,9 +92,9 @@ func (u *Upstream) infer(ctx context.Context, t edge.Task, model string) (edge.A
 		r.Header.Set(oip.HeaderLengthField, strconv.Itoa(t.Input.HeaderLength))
 	}
 	if left := time.Until(t.Deadline); t.HasDeadline() && left > 0 {
-		r.Header.Set(headerDeadline, left.Round(time.Microsecond).String())
+		r.Header.Set(oip.HeaderDeadline, left.Round(time.Microsecond).String())
 	}
-	r.Header.Set(headerClass, t.Class.String())
+	r.Header.Set(oip.HeaderClass, t.Class.String())
 	resp, err := u.http.Do(r)
 	if err != nil {
 		return edge.Answer{}, u.unreached(ctx, err)

@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -69,7 +67,7 @@ type Upstream struct {
 
 // New checks the options. It connects nowhere.
 func New(o Options) (*Upstream, error) {
-	base, err := checkURL(o.URL)
+	base, err := edge.ServerBase(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
 	}
@@ -94,20 +92,6 @@ func New(o Options) (*Upstream, error) {
 		OnStateChange: func(_ string, _, to gobreaker.State) { u.turned(to) },
 	})
 	return u, nil
-}
-
-// checkURL gives the address without what would stand in the way of a path.
-func checkURL(text string) (string, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("address %.200q: %w: %w", text, edge.ErrInvalid, err)
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return "", fmt.Errorf("address %.200q must begin with https:// or http:// and name a host: %w", text, edge.ErrInvalid)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return "", fmt.Errorf("address %.200q must have neither user, ? nor #: %w", text, edge.ErrInvalid)
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v2"), nil
 }
 
 // maxIdle keeps connections for as many tasks as usually travel at once.
