@@ -141,6 +141,9 @@ func (s *show) cutOff(ctx context.Context) error {
 	}
 	s.fleet.wire.Mend()
 	mended := time.Now()
+	if err := s.awaitHistory(ctx, asked); err != nil {
+		return err
+	}
 	if err := s.awaitLink(ctx); err != nil {
 		return err
 	}
