@@ -25,7 +25,7 @@ const document = `{
  "limits": {"default": {"cpus": 0.5, "memory": "512Mi", "pids": 256}, "defaultRequest": {"cpus": 0.2, "memory": "256Mi"}},
  "security": {"images": {"pin": "digest", "allow": ["registry.example/line/*"]}, "privileged": "deny", "hostNetwork": "deny", "runAsRoot": "deny", "capabilities": ["NET_ADMIN"], "hostPaths": ["/dev/video0"], "secrets": ["site-db"], "hostPorts": ["0.0.0.0:8080"], "outward": "deny", "links": {"plant": ["line-3", "office"]}},
  "secrets": {"camera": {"sealed": "YWdlLWVuY3J5cHRpb24ub3JnL3YxCg=="}},
- "upstreams": {"hq": {"url": "https://infer.example", "ca": "-----BEGIN CERTIFICATE-----", "token": "camera", "timeout": "5s", "breaker": {"failures": 5, "open": "10s", "interval": "30s", "probes": 3}}},
+ "upstreams": {"hq": {"url": "https://infer.example", "ca": "-----BEGIN CERTIFICATE-----", "token": "camera", "timeout": "5s", "breaker": {"failures": 5, "open": "10s", "probes": 3}}},
  "routes": {"surface": {"upstream": "hq", "model": "surface-large", "mode": "local-else-upstream", "tenants": ["vision"]}},
  "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi", "maxBackoff": "10m"},
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},

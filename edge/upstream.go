@@ -22,7 +22,6 @@ type UpstreamPolicy struct {
 type BreakerPolicy struct {
 	Failures int      `json:"failures,omitempty"` // in a row
 	Open     Duration `json:"open,omitempty"`     // before it is looked whether it is back
-	Interval Duration `json:"interval,omitempty"` // after which other failures are forgotten
 	Probes   int      `json:"probes,omitempty"`   // good answers in a row
 }
 
@@ -53,7 +52,6 @@ func (p *Policy) checkRoutes(c *checker) {
 		c.count(u.Breaker.Failures, 0, 1000, at+".breaker.failures")
 		c.count(u.Breaker.Probes, 0, 1000, at+".breaker.probes")
 		c.span(u.Breaker.Open, longestDeadline, at+".breaker.open")
-		c.span(u.Breaker.Interval, longestDeadline, at+".breaker.interval")
 		if u.Token != "" {
 			_, held := p.Secrets[u.Token]
 			c.require(held || slices.Contains(p.Security.Secrets, u.Token), at+".token", "there is no secret "+quoteShort(u.Token)+" in secrets, nor in security.secrets")

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -37,30 +38,21 @@ func (a *Agent) ways(policy *edge.Policy) (map[string]upstream.Route, []upstream
 	}
 	for name, u := range policy.Upstreams {
 		upstreams = append(upstreams, upstream.Options{
-			Name: name, URL: u.URL, CA: u.CA, Token: a.token(u.Token), Timeout: time.Duration(u.Timeout),
-			Breaker: upstream.Breaker{
-				Failures: u.Breaker.Failures, Open: time.Duration(u.Breaker.Open),
-				Interval: time.Duration(u.Breaker.Interval), Probes: u.Breaker.Probes,
-			},
-			Changed: a.upstreamChanged,
+			Name: name, URL: u.URL, CA: u.CA, Token: u.Token, Timeout: time.Duration(u.Timeout),
+			Breaker: upstream.Breaker{Failures: u.Breaker.Failures, Open: time.Duration(u.Breaker.Open), Probes: u.Breaker.Probes},
+			Secret:  a.token, Changed: a.upstreamChanged, Dropped: a.upstreamDropped,
 		})
 	}
 	return routes, upstreams
 }
 
 // token is what an upstream is told to know the node by.
-func (a *Agent) token(name string) func() string {
-	if name == "" {
-		return nil
+func (a *Agent) token(name string) (string, error) {
+	value, err := a.keychain.find(name)
+	if err != nil {
+		return "", err
 	}
-	return func() string {
-		value, err := a.keychain.find(name)
-		if err != nil {
-			a.options.Log.Warn("token-not-read", "secret", name, "error", err.Error())
-			return ""
-		}
-		return string(value)
-	}
+	return strings.TrimRight(string(value), "\r\n"), nil // as editors end files
 }
 
 // reachable tells whether upstreams can be asked as a policy says, before it is kept. Whether they
@@ -87,3 +79,6 @@ func (a *Agent) upstreamChanged(r edge.UpstreamReport) {
 	a.chronicle.Add(edge.Event{Kind: edge.EventUpstreamBack, Subject: r.Name, Facts: map[string]string{"url": r.URL}})
 	a.warnings.Clear(codeUpstreamDown, r.Name)
 }
+
+// upstreamDropped: nobody finds out any more whether it is back.
+func (a *Agent) upstreamDropped(name string) { a.warnings.Clear(codeUpstreamDown, name) }

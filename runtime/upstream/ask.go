@@ -26,34 +26,33 @@ var errBreaker = errors.New("its breaker is open")
 // Ask has the upstream answer a task under the name its model has there. Why ctx ended says whose
 // fault it was: edge.ErrCancelled is nobody's, all else is the upstream's.
 func (u *Upstream) Ask(ctx context.Context, t edge.Task, model string) (edge.Answer, error) {
-	answer, err := u.attempt(ctx, t, model)
-	u.note(err)
-	return answer, err
-}
-
-func (u *Upstream) attempt(ctx context.Context, t edge.Task, model string) (edge.Answer, error) {
-	probing := u.breaker.State() != gobreaker.StateClosed
-	if probing && t.Class != edge.Batch {
-		return edge.Answer{}, u.spared()
-	}
-	done, err := u.breaker.Allow()
+	done, err := u.allow(t.Class)
 	if err != nil {
-		return edge.Answer{}, u.spared()
+		u.note(err)
+		return edge.Answer{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, u.options.Timeout, edge.ErrDeadline)
 	defer cancel()
 	answer, err := u.infer(ctx, t, model)
+	u.note(err) // first: who is told of a loss is told why
 	switch ours := errors.Is(err, edge.ErrCancelled); {
 	case !ours:
 		done(!isFault(err))
-	case probing:
+	case u.breaker.State() != gobreaker.StateClosed:
 		done(false) // the place of a probe must be given back, and nothing was found out
 	}
 	return answer, err
 }
 
-func (u *Upstream) spared() error {
-	return fmt.Errorf("upstream %q was not asked: %w: %w", u.options.Name, errBreaker, edge.ErrUnavailable)
+// allow asks the breaker for an attempt, which done ends.
+func (u *Upstream) allow(class edge.Class) (done func(good bool), err error) {
+	if class == edge.Batch || u.breaker.State() == gobreaker.StateClosed {
+		done, err = u.breaker.Allow()
+	}
+	if err != nil || done == nil {
+		return nil, fmt.Errorf("upstream %q was not asked: %w: %w", u.options.Name, errBreaker, edge.ErrUnavailable)
+	}
+	return done, nil
 }
 
 // isFault tells whether an error says something against the upstream. That it refuses an input, or has no
@@ -69,11 +68,14 @@ func (u *Upstream) request(ctx context.Context, method, path string, body []byte
 		return nil, fmt.Errorf("cannot ask upstream %q: %w: %w", u.options.Name, edge.ErrInvalid, err)
 	}
 	r.Header.Set("User-Agent", "holdfast")
-	if u.options.Token != nil {
-		if token := u.options.Token(); token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
+	if u.options.Token == "" {
+		return r, nil
 	}
+	token, err := u.options.Secret(u.options.Token)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask upstream %q without its token %q (%v): %w", u.options.Name, u.options.Token, err, edge.ErrUnavailable)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
 	return r, nil
 }
 

@@ -31,7 +31,7 @@ type table struct {
 	upstreams map[string]*entry
 }
 
-// entry is an upstream with what it was made from.
+// entry is an upstream with what it was made from: all of Options but who reads and is told.
 type entry struct {
 	made string
 	*Upstream
@@ -45,14 +45,15 @@ func NewRouter() *Router {
 }
 
 // Follow replaces the routes and the upstreams they lead to. An upstream that stays as it was keeps its
-// connections and what is known of it. An error names what is wrong, and nothing has changed then.
+// connections and what is known of it; of all others Dropped is told before anything of those in their
+// place. An error names what is wrong, and nothing has changed then.
 func (r *Router) Follow(routes map[string]Route, upstreams []Options) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.table.Load().upstreams
 	next := &table{routes: map[string]Route{}, upstreams: map[string]*entry{}}
 	for _, o := range upstreams {
-		made := fmt.Sprintf("%q %q %v %+v", o.URL, o.CA, o.Timeout, o.Breaker)
+		made := fmt.Sprintf("%q %q %q %v %+v", o.URL, o.CA, o.Token, o.Timeout, o.Breaker)
 		if old := known[o.Name]; old != nil && old.made == made {
 			next.upstreams[o.Name] = old
 			continue
@@ -71,6 +72,11 @@ func (r *Router) Follow(routes map[string]Route, upstreams []Options) error {
 			route.Model = model
 		}
 		next.routes[model] = route
+	}
+	for name, old := range known {
+		if next.upstreams[name] != old {
+			old.drop()
+		}
 	}
 	r.table.Store(next)
 	select {

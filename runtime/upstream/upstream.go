@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -23,15 +22,11 @@ import (
 type Breaker struct {
 	Failures int           // in a row that open it: 5
 	Open     time.Duration // before it is looked whether the upstream is back: 10 s
-	Interval time.Duration // after which failures that were not in a row are forgotten: 30 s
 	Probes   int           // good answers in a row that close it: 3
 }
 
 func (b Breaker) withDefaults() Breaker {
-	return Breaker{
-		Failures: cmp.Or(b.Failures, 5), Open: cmp.Or(b.Open, 10*time.Second),
-		Interval: cmp.Or(b.Interval, 30*time.Second), Probes: cmp.Or(b.Probes, 3),
-	}
+	return Breaker{Failures: cmp.Or(b.Failures, 5), Open: cmp.Or(b.Open, 10*time.Second), Probes: cmp.Or(b.Probes, 3)}
 }
 
 // Options are what New needs. Name and URL have no default.
@@ -39,15 +34,22 @@ type Options struct {
 	Name    string
 	URL     string        // up to before /v2
 	CA      string        // PEM of the authorities its certificate may be from; empty: the machine's
-	Token   func() string // sent as a bearer token, if it is not empty; nil: none
+	Token   string        // name of the secret that is sent as a bearer token; empty: none
 	Timeout time.Duration // of one attempt: 30 s
 	Breaker Breaker
 
+	// Secret reads Token, for each attempt anew. An upstream whose token cannot be read is
+	// not asked, as if it could not be reached.
+	Secret func(name string) (string, error)
+
 	// Dial opens connections; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	Log  *slog.Logger // nil: silent
 	// Changed is told when the upstream is lost or back; nil tells nobody.
 	Changed func(edge.UpstreamReport)
+	// Dropped is told when a router stops asking the upstream, or replaces it by another of
+	// its name, of which nothing has been told yet; Changed is told nothing afterwards.
+	// Neither may call the router. nil tells nobody.
+	Dropped func(name string)
 }
 
 const defaultTimeout = 30 * time.Second
@@ -60,6 +62,9 @@ type Upstream struct {
 	breaker *gobreaker.TwoStepCircuitBreaker
 	opened  chan struct{} // capacity 1: the breaker has opened
 
+	telling sync.Mutex // guards dropped; held while Changed and Dropped are told, one after the other
+	dropped bool
+
 	mu     sync.Mutex // guards the rest
 	report edge.UpstreamReport
 	told   edge.UpstreamState // to Changed, last
@@ -71,10 +76,10 @@ func New(o Options) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
 	}
-	o.Timeout, o.Breaker = cmp.Or(o.Timeout, defaultTimeout), o.Breaker.withDefaults()
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+	if o.Token != "" && o.Secret == nil {
+		return nil, fmt.Errorf("cannot use upstream %q: nobody reads its token: %w", o.Name, edge.ErrInvalid)
 	}
+	o.Timeout, o.Breaker = cmp.Or(o.Timeout, defaultTimeout), o.Breaker.withDefaults()
 	transport, err := transportOf(o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
@@ -87,7 +92,8 @@ func New(o Options) (*Upstream, error) {
 		report: edge.UpstreamReport{Name: o.Name, URL: base, State: edge.UpstreamUp},
 	}
 	u.breaker = gobreaker.NewTwoStepCircuitBreaker(gobreaker.Settings{
-		Name: o.Name, MaxRequests: uint32(o.Breaker.Probes), Interval: o.Breaker.Interval, Timeout: o.Breaker.Open,
+		Name: o.Name, MaxRequests: uint32(o.Breaker.Probes), Timeout: o.Breaker.Open,
+		Interval:      0, // never: failures in a row are so however far apart
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(o.Breaker.Failures) },
 		OnStateChange: func(_ string, _, to gobreaker.State) { u.turned(to) },
 	})
@@ -143,8 +149,26 @@ func (u *Upstream) turned(to gobreaker.State) {
 		default:
 		}
 	}
-	if news && u.options.Changed != nil {
+	if news {
+		u.tell(report)
+	}
+}
+
+func (u *Upstream) tell(report edge.UpstreamReport) {
+	u.telling.Lock()
+	defer u.telling.Unlock()
+	if u.options.Changed != nil && !u.dropped {
 		u.options.Changed(report)
+	}
+}
+
+// drop tells that the upstream is asked no more. Attempts under way may still end.
+func (u *Upstream) drop() {
+	u.telling.Lock()
+	defer u.telling.Unlock()
+	u.dropped = true
+	if u.options.Dropped != nil {
+		u.options.Dropped(u.options.Name)
 	}
 }
 
@@ -194,10 +218,10 @@ func (u *Upstream) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(probeWithin, u.options.Timeout))
 	defer cancel()
 	err = u.ready(ctx)
-	done(err == nil)
 	if err != nil {
-		u.note(err)
+		u.note(err) // first: who is told of a loss is told why
 	}
+	done(err == nil)
 	return err
 }
 

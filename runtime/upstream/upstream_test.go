@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,7 +80,7 @@ func TestUpstream_Answers(t *testing.T) {
 		body, _ = io.ReadAll(r.Body)
 		answering(w, r)
 	})
-	u := newUpstream(t, upstream.Options{URL: url + "/v2/", Token: func() string { return "secret" }})
+	u := newUpstream(t, upstream.Options{URL: url + "/v2/", Token: "plant", Secret: func(name string) (string, error) { return "secret of " + name, nil }})
 	asked := task(edge.Batch, time.Minute)
 	asked.Input = edge.Payload{Body: []byte("{}\x00\x01"), HeaderLength: 2}
 	answer, err := u.Ask(within(t, time.Minute), asked, "m large")
@@ -94,7 +95,7 @@ func TestUpstream_Answers(t *testing.T) {
 		t.Errorf("it was told of %v, %v", left, err)
 	}
 	for field, want := range map[string]string{
-		"Inference-Header-Content-Length": "2", "X-Holdfast-Class": "batch", "Authorization": "Bearer secret",
+		"Inference-Header-Content-Length": "2", "X-Holdfast-Class": "batch", "Authorization": "Bearer secret of plant",
 	} {
 		if got.Header.Get(field) != want {
 			t.Errorf("%s = %q, want %q", field, got.Header.Get(field), want)
@@ -240,8 +241,45 @@ func TestNew_Refuses(t *testing.T) {
 			t.Errorf("%q: got %v, want %v", url, err, edge.ErrInvalid)
 		}
 	}
-	if _, err := upstream.New(upstream.Options{Name: "hq", URL: "https://hq", CA: "no certificate"}); !errors.Is(err, edge.ErrInvalid) {
-		t.Errorf("got %v, want %v", err, edge.ErrInvalid)
+	for name, o := range map[string]upstream.Options{
+		"NoCertificates":      {URL: "https://hq", CA: "no certificate"},
+		"NobodyReadsItsToken": {URL: "https://hq", Token: "plant"},
+	} {
+		if _, err := upstream.New(o); !errors.Is(err, edge.ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", name, err, edge.ErrInvalid)
+		}
+	}
+}
+
+func TestUpstream_WithoutItsToken(t *testing.T) {
+	u := newUpstream(t, upstream.Options{
+		URL:   serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was asked without its token") }),
+		Token: "plant", Secret: func(string) (string, error) { return "", errors.New("nobody has it") },
+		Breaker: upstream.Breaker{Failures: 1},
+	})
+	_, err := u.Ask(within(t, time.Minute), task(edge.Normal, time.Minute), "m")
+	if !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(err.Error(), "nobody has it") {
+		t.Errorf("got %v, want %v and why", err, edge.ErrUnavailable)
+	}
+	if report := u.Report(); report.State != edge.UpstreamDown {
+		t.Errorf("got %+v, want it not to be counted on", report)
+	}
+}
+
+func TestUpstream_TellsWhyItIsLost(t *testing.T) {
+	said, lost := 0, make(chan string, 1)
+	u := newUpstream(t, upstream.Options{
+		URL: serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			said++
+			http.Error(w, fmt.Sprintf(`{"error":"failure %d"}`, said), http.StatusInternalServerError)
+		}),
+		Breaker: upstream.Breaker{Failures: 2, Open: time.Hour}, Changed: func(r edge.UpstreamReport) { lost <- r.LastError },
+	})
+	for range 2 {
+		_, _ = u.Ask(within(t, time.Minute), task(edge.Normal, time.Minute), "m")
+	}
+	if why := <-lost; !strings.Contains(why, "failure 2") {
+		t.Errorf("got %q, want the failure by which it was lost", why)
 	}
 }
 
@@ -377,6 +415,107 @@ func TestUpstream_Breaker(t *testing.T) {
 		<-ended
 		p.cut()
 	})
+}
+
+func TestUpstream_BreakerSeldomAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{t: t}
+		u, err := upstream.New(upstream.Options{Name: "hq", URL: "http://hq", Dial: p.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func() {
+			_, _ = u.Ask(within(t, time.Second), task(edge.Normal, time.Second), "m")
+			time.Sleep(time.Minute)
+		}
+		p.away.Store(true)
+		for range 4 {
+			ask()
+		}
+		if state := u.Report().State; state != edge.UpstreamUp {
+			t.Errorf("got %s after four failures, want %s", state, edge.UpstreamUp)
+		}
+		ask()
+		if state := u.Report().State; state != edge.UpstreamDown {
+			t.Errorf("got %s after five in a row, want %s however far apart", state, edge.UpstreamDown)
+		}
+	})
+}
+
+func TestRouter_Drops(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	tell := func(what string) { mu.Lock(); defer mu.Unlock(); told = append(told, what) }
+	asked, answer := make(chan string), make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Authorization")
+		<-answer
+		http.Error(w, "no", http.StatusInternalServerError)
+	})
+	r := upstream.NewRouter()
+	run(t, r)
+	follow := func(tokens map[string]string) {
+		t.Helper()
+		routes, all := map[string]upstream.Route{}, []upstream.Options(nil)
+		for name, token := range tokens {
+			routes[name] = upstream.Route{Upstream: name}
+			all = append(all, upstream.Options{
+				Name: name, URL: url, Token: token, Secret: func(name string) (string, error) { return "secret of " + name, nil },
+				Breaker: upstream.Breaker{Failures: 1, Open: time.Hour},
+				Changed: func(r edge.UpstreamReport) { tell(r.Name + " is " + string(r.State)) },
+				Dropped: func(name string) { tell(name + " dropped") },
+			})
+		}
+		if err := r.Follow(routes, all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(name string) (token string, ended chan error) {
+		ended = make(chan error, 1)
+		about := task(edge.Normal, time.Minute)
+		about.Model = name
+		ctx := within(t, time.Minute)
+		go func() { _, err := r.Ask(ctx, about); ended <- err }()
+		select {
+		case token = <-asked:
+		case err := <-ended:
+			t.Fatalf("%q was not asked: %v", name, err)
+		}
+		return token, ended
+	}
+	want := func(what ...string) {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Sort(told); !slices.Equal(told, what) {
+			t.Errorf("told %q, want %q", told, what)
+		}
+		told = nil
+	}
+	follow(map[string]string{"one": "first", "two": "first", "three": "first"})
+	want()
+	token, one := ask("one")
+	if token != "Bearer secret of first" {
+		t.Errorf("got %q", token)
+	}
+	_, two := ask("two")
+	_, three := ask("three")
+	follow(map[string]string{"one": "second", "three": "first"})
+	want("one dropped", "two dropped")
+	close(answer)
+	for _, ended := range []chan error{one, two, three} {
+		if err := <-ended; !errors.Is(err, edge.ErrModel) {
+			t.Errorf("got %v, want %v", err, edge.ErrModel)
+		}
+	}
+	want("three is " + string(edge.UpstreamDown)) // the others are nobody's any more
+	if token, one = ask("one"); token != "Bearer secret of second" {
+		t.Errorf("got %q by a router that was told of another token", token)
+	}
+	<-one
+	want("one is " + string(edge.UpstreamDown))
+	follow(nil)
+	want("one dropped", "three dropped")
 }
 
 func TestRouter_Follow(t *testing.T) {

@@ -1,0 +1,2 @@
+// Package oneshot runs tools.
+package oneshot
