@@ -96,9 +96,7 @@ func (p *Policy) Check() error {
 	p.checkSecrets(&c)
 	p.checkBehaviour(&c)
 	p.checkRoutes(&c)
-	for i, trigger := range p.Triggers {
-		trigger.check(&c, fmt.Sprintf("triggers[%d].", i))
-	}
+	p.checkTriggers(&c)
 	p.checkWorkloads(&c)
 	return c.err()
 }
@@ -174,8 +172,27 @@ func (p *Policy) checkBehaviour(c *checker) {
 	c.count(p.SLA.MaxReplicas, 0, maxReplicas, "sla.maxReplicas")
 }
 
+func (p *Policy) checkTriggers(c *checker) {
+	taken := map[string]bool{} // where what is written would be taken for another's
+	for _, t := range p.Triggers {
+		taken[t.Dir] = t.Dir != ""
+	}
+	for i, t := range p.Triggers {
+		at := fmt.Sprintf("triggers[%d].", i)
+		t.check(c, at)
+		c.require(!taken[t.Into], at+"into", quoteShort(t.Into)+" is another trigger's folder too; give each its own")
+		taken[t.Into] = t.Into != ""
+	}
+}
+
 func (t Trigger) check(c *checker, at string) {
-	c.require((t.MQTT == "") != (t.Dir == ""), strings.TrimSuffix(at, "."), "must have exactly one of mqtt and dir")
+	sources := 0
+	for _, source := range []string{t.MQTT, t.Dir, t.File, t.Input} {
+		if source != "" {
+			sources++
+		}
+	}
+	c.require(sources == 1, strings.TrimSuffix(at, "."), "must have exactly one of mqtt, dir, file and input")
 	c.require(t.MQTT == "" || isTopicFilter(t.MQTT), at+"mqtt", quoteShort(t.MQTT)+" is not a topic filter")
 	c.require(t.Dir == "" || isPlainPath(t.Dir), at+"dir", quoteShort(t.Dir)+" is not an absolute path without . and ..")
 	_, err := path.Match(t.Glob, "")
@@ -183,9 +200,30 @@ func (t Trigger) check(c *checker, at string) {
 	c.require(IsName(t.Model), at+"model", nameRule)
 	c.require(t.Tenant == "" || IsName(t.Tenant), at+"tenant", nameRule)
 	c.span(t.Deadline, longestDeadline, at+"deadline")
+	t.checkCron(c, at)
 	wild := wildcards(t.Reply) // each stands for what the one of mqtt has matched
 	c.require(t.Reply == "" || isTopicFilter(t.Reply) && (wild == "" || wild == wildcards(t.MQTT)), at+"reply", quoteShort(t.Reply)+" is not a topic")
 }
+
+// checkCron holds what goes by the clock together. Whether the times are times is
+// package timetable's to say.
+func (t Trigger) checkCron(c *checker, at string) {
+	timed := t.IsTimed()
+	c.require(t.File == "" || isPlainPath(t.File), at+"file", quoteShort(t.File)+" is not an absolute path without . and ..")
+	c.require(len(t.Input) <= maxTriggerInput, at+"input", fmt.Sprintf("has more than %d bytes; let it be a file", maxTriggerInput))
+	c.require(!timed || t.Cron != "", at+"cron", "is needed beside file or input: it says when")
+	c.require(t.Cron == "" || t.MQTT == "", at+"cron", "cannot hold back messages; it goes with dir, file or input")
+	c.require(len(t.Cron) <= 256, at+"cron", "has more than 256 bytes")
+	c.require(!timed || isPlainPath(t.Into), at+"into", "must be an absolute path without . and ..: the folder for the verdicts")
+	c.require(timed || t.Into == "", at+"into", "is for file and input; the verdicts of a folder's files lie in its done and failed")
+	c.require(t.Keep >= 0 && t.Keep <= maxKeep && (timed || t.Keep == 0), at+"keep", fmt.Sprintf("must be 1 to %d, beside into", maxKeep))
+	c.require(!timed || t.Reply == "", at+"reply", "is for messages; the verdicts go into a folder")
+}
+
+const (
+	maxTriggerInput = 4 << 10
+	maxKeep         = 10_000
+)
 
 // wildcards are those of a topic filter, in order.
 func wildcards(filter string) string {

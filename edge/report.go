@@ -25,12 +25,14 @@ type Status struct {
 	Vitals     Vitals           `json:"vitals"`
 }
 
-// InboxReport is what has become of files in watched folders.
+// InboxReport is what has become of files in watched folders, and of what is asked by the
+// clock.
 type InboxReport struct {
 	Folders int               `json:"folders"`
-	Inside  int               `json:"inside"` // being answered
-	Again   uint64            `json:"again"`  // times a file stayed, as there was no room for it
-	Files   map[string]uint64 `json:"files"`  // that have left, by outcome
+	Timed   int               `json:"timed,omitempty"` // triggers that go by the clock alone
+	Inside  int               `json:"inside"`          // being answered
+	Again   uint64            `json:"again"`           // times a file stayed, as there was no room for it
+	Files   map[string]uint64 `json:"files"`           // that have left, by outcome
 }
 
 // PolicyReport is what governs the node.

@@ -166,17 +166,40 @@ type SLAPolicy struct {
 	MaxReplicas    int      `json:"maxReplicas,omitempty"`
 }
 
-// Trigger makes tasks out of what arrives on a topic or in a folder.
+// Trigger makes tasks out of what arrives on a topic or in a folder, or of a file or an
+// input by the clock.
 type Trigger struct {
-	MQTT     string   `json:"mqtt,omitempty"` // topic filter on the site's broker
-	Dir      string   `json:"dir,omitempty"`  // watched folder
-	Glob     string   `json:"glob,omitempty"` // which files of the folder; empty: all
+	MQTT     string   `json:"mqtt,omitempty"`  // topic filter on the site's broker
+	Dir      string   `json:"dir,omitempty"`   // watched folder
+	Glob     string   `json:"glob,omitempty"`  // which files of the folder; empty: all
+	File     string   `json:"file,omitempty"`  // read at each time of Cron
+	Input    string   `json:"input,omitempty"` // asked at each time of Cron, as it stands
+	Cron     string   `json:"cron,omitempty"`  // when; of a folder: when its files are taken
+	Into     string   `json:"into,omitempty"`  // folder for the verdicts of File and Input
+	Keep     int      `json:"keep,omitempty"`  // verdicts there, the newest; 0: DefaultKeep
 	Model    string   `json:"model"`
 	Class    Class    `json:"class"`            // normal when it is not said
 	Tenant   string   `json:"tenant,omitempty"` // whose tasks they are; empty: DefaultTenant's
 	Deadline Duration `json:"deadline,omitempty"`
 	Reply    string   `json:"reply,omitempty"` // topic for the answers
 }
+
+// DefaultKeep is how many verdicts of a timetable are kept.
+const DefaultKeep = 100
+
+// Source names what sets the trigger off.
+func (t Trigger) Source() string {
+	switch {
+	case t.Dir != "" && t.Glob != "":
+		return strings.TrimSuffix(t.Dir, "/") + "/" + t.Glob
+	case t.Input != "":
+		return "input for " + t.Model
+	}
+	return t.MQTT + t.Dir + t.File
+}
+
+// IsTimed tells whether the clock alone sets it off.
+func (t Trigger) IsTimed() bool { return t.File != "" || t.Input != "" }
 
 // setDefaults: the zero class is urgent, which nobody gets by saying nothing.
 func (t *Trigger) setDefaults() { t.Class = Normal }

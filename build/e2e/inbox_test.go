@@ -22,13 +22,18 @@ func TestInbox_Killed(t *testing.T) {
 	n := newNode(t, "policy.trial=1s")
 	n.begin(digitsService(1))
 	n.awaitReady("digits", 1)
-	dir := t.TempDir()
+	dir, looks := t.TempDir(), t.TempDir()
+	looked := filepath.Join(t.TempDir(), "latest.json")
 	n.apply(n.desk.sign(draft{version: 2, services: []string{digitsService(1)}, sections: []string{
-		fmt.Sprintf("triggers: [{dir: %q, glob: '*.json', model: digits, class: batch, deadline: 20s}]", dir),
+		fmt.Sprintf("triggers: [{dir: %q, glob: '*.json', model: digits, class: batch, deadline: 20s}, {file: %q, cron: '@every 1s', into: %q, model: digits}]",
+			dir, looked, looks),
 	}})).want(t, cli.ExitOK)
 	n.awaitProven(2) // three kills before would take it back
 	inputs, err := samples()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(looked, inputs[files].request.Body, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	put := func(i int) {
@@ -83,7 +88,19 @@ func TestInbox_Killed(t *testing.T) {
 	if err != nil || len(entries) != 2*files || answered() != files || wrong > 2 {
 		t.Errorf("%d files lie there, %d verdicts, %d of them wrong (%v); want %d, %d, and two at most", len(entries), answered(), wrong, err, 2*files, files)
 	}
-	n.verb("status").want(t, cli.ExitOK, "inbox 1 folders")
+	n.verb("status").want(t, cli.ExitOK, "inbox 1 folders", "1 timetables")
+	var asked []string
+	n.await("a file to be looked at every second", func(context.Context) (err error) {
+		if asked, err = filepath.Glob(filepath.Join(looks, "latest.json.*.json")); err == nil && len(asked) < 3 {
+			err = fmt.Errorf("it was, %d times", len(asked))
+		}
+		return err
+	})
+	for _, path := range asked {
+		if !saysLabel(t, path, inputs[files].label) {
+			t.Errorf("%s is wrong", path)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "bad.json"), []byte("hello"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -60,14 +60,15 @@ func Plan() Rules {
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
 			"edge/verdict":           {"edge", "edge/oip"},
-			"edge/inbox":             pure("edge/boltfile", "edge/verdict"),
+			"edge/inbox":             pure("edge/boltfile", "edge/timetable", "edge/verdict"),
+			"edge/timetable":         {"edge"},
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside
 			"edge/host":              pure(),
 			"edge/config":            pure(),
 			"edge/compose":           pure(),
-			"edge/fleet":             pure("edge/compose"),       // the operator's hall: there a policy's Compose projects are read
-			"edge/fleet/desk":        pure("edge/fleet", "mqtt"), // the operator's side of the link
+			"edge/fleet":             pure("edge/compose", "edge/timetable"), // the operator's hall: there a policy's Compose projects are read
+			"edge/fleet/desk":        pure("edge/fleet", "mqtt"),             // the operator's side of the link
 			"policycache":            pure("edge/boltfile"),
 			"scheduler":              pure(),
 			"scheduler/sim":          pure("scheduler"),
@@ -123,6 +124,7 @@ func homes() map[string]Home {
 		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
+		"github.com/robfig/cron/v3":               {Folders: []string{"edge/timetable"}},
 		"github.com/sony/gobreaker":               {Folders: []string{"runtime/upstream"}},
 		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "runtime/containerd/salvage"}, Tests: true}, // our files, and containerd's own
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},

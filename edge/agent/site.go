@@ -63,13 +63,14 @@ func (a *Agent) buildInbox(c config.Config) (err error) {
 	return err
 }
 
-// inboxReport is what has become of files; nil where no folder is watched.
+// inboxReport is what has become of files; nil where no folder is watched
+// and nothing asked by the clock.
 func (a *Agent) inboxReport() *edge.InboxReport {
 	s := a.inbox.Status()
-	if s.Folders == 0 {
+	if s.Folders+s.Timed == 0 {
 		return nil
 	}
-	report := &edge.InboxReport{Folders: s.Folders, Inside: s.Inside, Again: s.Again, Files: map[string]uint64{"unfit": s.Unfit}}
+	report := &edge.InboxReport{Folders: s.Folders, Timed: s.Timed, Inside: s.Inside, Again: s.Again, Files: map[string]uint64{"unfit": s.Unfit}}
 	for _, outcome := range edge.Outcomes {
 		report.Files[outcome.String()] = s.Outcomes[outcome]
 	}

@@ -222,11 +222,14 @@ func classNames(classes []edge.Class) string {
 
 func policyTriggerRows(policy *edge.Policy) (rows [][]string) {
 	for _, t := range policy.Triggers {
-		from := t.MQTT
-		if t.Dir != "" {
-			from = strings.TrimSuffix(t.Dir, "/") + "/" + cmp.Or(t.Glob, "*")
+		from := t.Source()
+		if t.Dir != "" && t.Glob == "" {
+			from = strings.TrimSuffix(t.Dir, "/") + "/*"
 		}
-		rows = append(rows, []string{from, t.Model, t.Class.String(), unlessZero(t.Deadline), t.Reply})
+		if t.Cron != "" {
+			from += " at " + t.Cron
+		}
+		rows = append(rows, []string{from, t.Model, t.Class.String(), unlessZero(t.Deadline), t.Reply + t.Into})
 	}
 	return rows
 }

@@ -70,6 +70,9 @@ func upstreamWords(u edge.UpstreamReport, now time.Time) string {
 // inboxWords says what has become of files in watched folders.
 func inboxWords(r edge.InboxReport) string {
 	words := fmt.Sprintf("inbox %d folders  %d being answered", r.Folders, r.Inside)
+	if r.Timed > 0 {
+		words += fmt.Sprintf("  %d timetables", r.Timed)
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
 		if n := r.Files[name]; n > 0 {
 			words += fmt.Sprintf("  %d %s", n, name)

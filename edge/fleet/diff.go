@@ -90,16 +90,18 @@ func section(tree map[string]any, name string) map[string]any {
 func triggers(policy *edge.Policy) map[string]any {
 	entries := map[string]any{}
 	for _, t := range policy.Triggers {
-		name := t.MQTT + t.Dir
-		if t.Glob != "" {
-			name += "/" + t.Glob
-		}
+		name := t.Source()
 		values := map[string]any{"class": t.Class.String(), "model": t.Model}
 		if t.Deadline != 0 {
 			values["deadline"] = t.Deadline.String()
 		}
-		if t.Reply != "" {
-			values["reply"] = t.Reply
+		for key, value := range map[string]string{"reply": t.Reply, "cron": t.Cron, "into": t.Into, "input": t.Input} {
+			if value != "" {
+				values[key] = value
+			}
+		}
+		if t.Keep != 0 {
+			values["keep"] = t.Keep
 		}
 		for unique, n := name, 2; ; n++ {
 			if _, taken := entries[unique]; !taken {

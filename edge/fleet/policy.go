@@ -10,6 +10,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/compose"
+	"holdfast/edge/timetable"
 	"holdfast/edge/trust"
 )
 
@@ -261,6 +262,9 @@ func (b *builder) checkModels(policy *edge.Policy) {
 		}
 	}
 	for i, trigger := range policy.Triggers {
+		if _, err := timetable.Parse(trigger.Cron); trigger.Cron != "" && err != nil {
+			b.add("triggers["+itoa(i)+"].cron", err.Error(), edge.HintOf(err))
+		}
 		if _, served := serving[trigger.Model]; !served && trigger.Model != "" {
 			b.note("triggers["+itoa(i)+"].model", "no workload of this policy serves the model "+quote(trigger.Model), "look for a slip in its name")
 		}

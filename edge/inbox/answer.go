@@ -65,7 +65,7 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status.Inside--
-	e.file.inside = false
+	e.turn.inside = false
 	select {
 	case b.left <- struct{}{}:
 	default:
@@ -73,16 +73,24 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 	switch {
 	case errors.Is(err, errLater):
 		b.status.Again++
-		e.file.tries++
-		e.file.next = time.Now().Add(pauseAfter(e.file.tries))
+		e.turn.again()
 	case err != nil:
-		e.file.tries++
-		e.file.next = time.Now().Add(pauseAfter(e.file.tries))
-		b.reportLocked(e.trigger.Dir, err)
+		e.turn.again()
+		b.reportLocked(place(e.trigger), err)
+	case e.round != nil:
+		e.turn.tries = 0
+		b.clearLocked(place(e.trigger))
+		b.status.Outcomes[outcome]++
 	default:
 		delete(b.known, e.path())
 		b.status.Outcomes[outcome]++
 	}
+}
+
+// again puts the next try off.
+func (t *turn) again() {
+	t.tries++
+	t.next = time.Now().Add(pauseAfter(t.tries))
 }
 
 // errLater: the file stays where it is.
@@ -94,10 +102,17 @@ func pauseAfter(tries int) time.Duration {
 }
 
 func (b *Inbox) settle(ctx context.Context, e errand) (edge.Outcome, error) {
+	if e.round != nil {
+		return b.settleRound(ctx, e.round)
+	}
 	if folder, name := e.unfinished(); folder != "" { // by a process that ended in between
 		return edge.Completed, e.move(folder, name)
 	}
-	v, err := b.ask(ctx, e)
+	content, err := b.read(e.path())
+	if err != nil {
+		return 0, err
+	}
+	v, err := b.ask(ctx, e.trigger, content, e.name)
 	if err != nil {
 		return v.Outcome, err
 	}
@@ -109,7 +124,7 @@ func (b *Inbox) settle(ctx context.Context, e errand) (edge.Outcome, error) {
 	if err != nil {
 		return v.Outcome, err
 	}
-	if err := e.keep(folder, name, append(v.Encode(mostVerdict), '\n')); err != nil {
+	if err := keep(e.in(folder, ""), name+ending, append(v.Encode(mostVerdict), '\n')); err != nil {
 		return v.Outcome, err
 	}
 	return v.Outcome, e.move(folder, name)
@@ -118,14 +133,9 @@ func (b *Inbox) settle(ctx context.Context, e errand) (edge.Outcome, error) {
 // mostVerdict is no bound that an answer meets.
 const mostVerdict = 1 << 30
 
-// ask turns the file into a task and waits for its end.
-func (b *Inbox) ask(ctx context.Context, e errand) (verdict.Verdict, error) {
-	t := e.trigger
-	v := verdict.Verdict{Trigger: t.Dir, File: e.name, Model: t.Model, Class: t.Class}
-	content, err := b.read(e)
-	if err != nil {
-		return v, err
-	}
+// ask turns the content into a task and waits for its end.
+func (b *Inbox) ask(ctx context.Context, t edge.Trigger, content []byte, name string) (verdict.Verdict, error) {
+	v := verdict.Verdict{Trigger: t.Source(), File: name, Model: t.Model, Class: t.Class}
 	if int64(len(content)) > b.options.MaxBytes {
 		v.Outcome, v.Reason = edge.Refused, verdict.ReasonTooLarge
 		v.Detail = fmt.Sprintf("the file has more than %d bytes", b.options.MaxBytes)
@@ -169,8 +179,8 @@ func isLater(err error) bool {
 }
 
 // read follows no link, whatever became of the file since it was listed.
-func (b *Inbox) read(e errand) ([]byte, error) {
-	f, err := os.OpenFile(e.path(), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func (b *Inbox) read(at string) ([]byte, error) {
+	f, err := os.OpenFile(at, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -237,11 +247,11 @@ func exists(at string) bool {
 }
 
 // keep puts the verdict on the disk: whole or not at all.
-func (e errand) keep(folder, name string, text []byte) error {
-	if err := os.MkdirAll(e.in(folder, ""), 0o755); err != nil {
+func keep(folder, name string, text []byte) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	draft := e.in(folder, "."+name+ending)
+	draft := filepath.Join(folder, "."+name)
 	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return err
@@ -250,10 +260,10 @@ func (e errand) keep(folder, name string, text []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(draft, e.in(folder, name+ending)); err != nil {
+	if err := os.Rename(draft, filepath.Join(folder, name)); err != nil {
 		return err
 	}
-	return boltfile.RealDisk{}.SyncDir(e.in(folder, ""))
+	return boltfile.RealDisk{}.SyncDir(folder)
 }
 
 // move lets the file follow its verdict.

@@ -1,5 +1,5 @@
-// Package inbox makes tasks of files that come into watched folders, as the policy's triggers say, and keeps
-// what became of each beside it.
+// Package inbox makes tasks of files that come into watched folders, and of what is asked by
+// the clock, as the policy's triggers say, and keeps what became of each.
 //
 // # Promises
 //
@@ -9,6 +9,8 @@
 //   - What is answered goes to done/, what cannot be to failed/, each with its verdict as NAME.json. A name that is
 //     taken there gets a number; nothing is overwritten.
 //   - What the node has no room for just now stays, and is tried again later.
+//   - With a timetable it is taken once a time of it has come since it arrived. What goes by the clock alone has a
+//     verdict for each time, and one for all those that passed while no process ran.
 //   - Links, folders and names that begin with a dot are left alone. So is what is larger than MaxBytes: it goes to failed/.
 //
 // # Concurrency

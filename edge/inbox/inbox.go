@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/timetable"
 	"holdfast/edge/verdict"
 )
 
@@ -39,12 +41,15 @@ type Options struct {
 	Every           time.Duration // between two looks: 500 ms
 	Most            int           // files inside at once: 4
 	MaxBytes        int64         // of a file: 64 MiB
-	Log             *slog.Logger  // nil: silent
+	// Arrived is when a file came into its folder; nil: when its entry last changed.
+	Arrived func(fs.FileInfo) time.Time
+	Log     *slog.Logger // nil: silent
 }
 
 // Status is what has become of files since the start.
 type Status struct {
 	Folders  int
+	Timed    int                        // triggers that go by the clock alone
 	Inside   int                        // being answered
 	Outcomes [len(edge.Outcomes)]uint64 // of files that have left
 	Unfit    uint64                     // of those, what could not be asked
@@ -58,7 +63,8 @@ type Inbox struct {
 	left    chan struct{} // capacity 1: a file has left
 
 	mu       sync.Mutex // guards the rest
-	triggers []edge.Trigger
+	triggers []source
+	rounds   map[edge.Trigger]*round
 	known    map[string]*file // by path
 	settled  []errand         // that the last look found, in their order
 	warned   map[string]bool  // folders
@@ -66,14 +72,25 @@ type Inbox struct {
 	number   uint64
 }
 
+// source is a trigger with its times, if it has any.
+type source struct {
+	edge.Trigger
+	times *timetable.Timetable
+}
+
+// turn is how a file, or a trigger that goes by the clock, stands.
+type turn struct {
+	inside bool
+	tries  int
+	next   time.Time // it may be tried again
+}
+
 // file is one that has been seen.
 type file struct {
+	turn
 	size     int64
 	modified time.Time
 	since    time.Time // it has been like that
-	inside   bool
-	tries    int
-	next     time.Time // it may be tried again
 }
 
 // New checks the options.
@@ -88,22 +105,55 @@ func New(o Options) (*Inbox, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Arrived == nil {
+		o.Arrived = changed
+	}
 	if o.DefaultDeadline == nil {
 		o.DefaultDeadline = func(edge.Class) time.Duration { return 0 }
 	}
-	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), known: map[string]*file{}, warned: map[string]bool{}}, nil
+	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), rounds: map[edge.Trigger]*round{}, known: map[string]*file{}, warned: map[string]bool{}}, nil
 }
 
 // Triggers puts other triggers in force. What is inside is answered as it was taken.
 func (b *Inbox) Triggers(triggers []edge.Trigger) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.triggers = slices.DeleteFunc(slices.Clone(triggers), func(t edge.Trigger) bool { return t.Dir == "" })
-	for folder := range b.warned {
-		if !slices.ContainsFunc(b.triggers, func(t edge.Trigger) bool { return t.Dir == folder }) {
-			b.clearLocked(folder)
+	b.triggers = nil
+	rounds := map[edge.Trigger]*round{}
+	wanted := map[string]bool{}
+	for _, t := range triggers {
+		if t.Dir == "" && !t.IsTimed() {
+			continue
+		}
+		wanted[place(t)] = true
+		times, err := times(t)
+		b.reportLocked(place(t), err)
+		switch {
+		case err != nil:
+		case t.IsTimed():
+			rounds[t] = cmp.Or(b.rounds[t], &round{source: source{t, times}, since: time.Now()})
+		default:
+			b.triggers = append(b.triggers, source{t, times})
 		}
 	}
+	b.rounds = rounds
+	for at := range b.warned {
+		if !wanted[at] {
+			b.clearLocked(at)
+		}
+	}
+}
+
+// place is what a warning of a trigger is about.
+func place(t edge.Trigger) string { return cmp.Or(t.Dir, t.Into) }
+
+// times are those a trigger goes by; nil: none.
+func times(t edge.Trigger) (*timetable.Timetable, error) {
+	if t.Cron == "" {
+		return nil, nil
+	}
+	times, err := timetable.Parse(t.Cron)
+	return &times, err
 }
 
 // Status is the inbox as it is.
@@ -111,7 +161,7 @@ func (b *Inbox) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.status
-	s.Folders = len(b.triggers)
+	s.Folders, s.Timed = len(b.triggers), len(b.rounds)
 	return s
 }
 
@@ -135,11 +185,12 @@ func (b *Inbox) Run(ctx context.Context) error {
 	}
 }
 
-// errand is a file to be answered.
+// errand is a file to be answered, or what is due by the clock.
 type errand struct {
 	trigger edge.Trigger
 	name    string
-	file    *file
+	turn    *turn
+	round   *round // nil: it is a file of a folder
 }
 
 func (e errand) path() string { return path.Join(e.trigger.Dir, e.name) }
@@ -151,7 +202,7 @@ func (b *Inbox) take() (taken []errand) {
 	for len(b.settled) > 0 && b.status.Inside < b.options.Most {
 		e := b.settled[0]
 		b.settled = b.settled[1:]
-		e.file.inside = true
+		e.turn.inside = true
 		b.status.Inside++
 		taken = append(taken, e)
 	}
@@ -166,22 +217,37 @@ func (b *Inbox) look(now time.Time) {
 	seen := map[string]bool{}
 	var settled []errand
 	for _, t := range triggers {
-		found, err := list(t)
+		found, err := list(t.Trigger)
 		b.mu.Lock()
 		b.reportLocked(t.Dir, err)
 		for _, f := range found {
-			e := errand{trigger: t, name: f.Name()}
+			e := errand{trigger: t.Trigger, name: f.Name()}
 			if seen[e.path()] { // a trigger before has it
 				continue
 			}
 			seen[e.path()] = true
-			if e.file = b.noteLocked(e.path(), f.Size(), f.ModTime(), now); e.file != nil {
+			known := b.noteLocked(e.path(), f.Size(), f.ModTime(), now)
+			if known != nil && t.isOpen(b.options.Arrived(f), known.since, now) {
+				e.turn = &known.turn
 				settled = append(settled, e)
 			}
 		}
 		b.mu.Unlock()
 	}
-	b.forget(seen, settled)
+	b.forget(seen, append(settled, b.due(now)...))
+}
+
+// isOpen tells whether a file is taken now: at once, or when a time of the timetable has
+// come since it arrived. That its arrival is read from the file makes up for times at
+// which the node was off. What seems to have come from the future came when it was seen.
+func (s source) isOpen(arrived, seen, now time.Time) bool {
+	if s.times == nil {
+		return true
+	}
+	if arrived.After(now) {
+		arrived = seen
+	}
+	return s.times.IsDue(arrived, now)
 }
 
 // settledAfter is for how many looks a file must not have changed.
@@ -204,7 +270,7 @@ func (b *Inbox) noteLocked(at string, size int64, modified, now time.Time) *file
 func (b *Inbox) forget(seen map[string]bool, settled []errand) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.settled = slices.DeleteFunc(settled, func(e errand) bool { return e.file.inside }) // since it was listed
+	b.settled = slices.DeleteFunc(settled, func(e errand) bool { return e.turn.inside }) // since it was listed
 	for at, f := range b.known {
 		if !seen[at] && !f.inside {
 			delete(b.known, at)
@@ -220,7 +286,7 @@ func (b *Inbox) reportLocked(folder string, err error) {
 	b.warned[folder] = true
 	b.options.Warnings.Raise(edge.Warning{
 		Code: WarningFolder, Subject: folder, Detail: err.Error(),
-		Remedy: "make the folder, and let the agent write there (the unit's ReadWritePaths); it is looked at again",
+		Remedy: cmp.Or(edge.HintOf(err), "make the folder, and let the agent write there (the unit's ReadWritePaths); it is looked at again"),
 	})
 }
 
