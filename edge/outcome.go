@@ -70,6 +70,11 @@ type Settlement struct {
 	Queue    time.Duration // from arrival to start; to settlement when it never started
 	Compute  time.Duration // from start to answer; 0 when it never started
 	Estimate time.Duration // what the plan counted with when it was admitted
+
+	// Of what is Completed: why the answer came by Answer.Route, where the model has a route, and
+	// why by Answer.Model, where that is not the task's.
+	RouteWhy   Why
+	VariantWhy Why
 }
 
 // Slack is what was left to the deadline when the task settled, negative when it

@@ -36,6 +36,29 @@ const (
 	AnsweredUpstream = "upstream"
 )
 
+// Why says why an answer came the way it did, or by the model it did. It is for programs, too: the words
+// stay as they are.
+type Why string
+
+// Why an answer came by its route. None is said of a model without one.
+const (
+	WhyRoute           Why = "route"            // it is what its route asks first
+	WhyNoTime          Why = "no-time"          // the node had no time for it
+	WhyNotServed       Why = "not-served"       // the node had no instance for it
+	WhyUpstreamDown    Why = "upstream-down"    // the upstream could not be reached, or is left alone
+	WhyUpstreamFailed  Why = "upstream-failed"  // it answered with an error, or with what is no answer
+	WhyUpstreamRefused Why = "upstream-refused" // it had no room for it, or did not take the input
+	WhyUpstreamSlow    Why = "upstream-slow"    // it took longer than it does otherwise
+	WhyDeadlineNear    Why = "deadline-near"    // longer could not be waited for it
+	WhyTooManyAsked    Why = "too-many-asked"   // as many tasks as may be were asked of upstreams already
+	WhyTenant          Why = "tenant"           // the route is not its tenant's
+	WhyOffline         Why = "offline"          // the policy's rules for a node without its fleet
+)
+
+// WhyLoad is why a smaller variant answered: the plan had not time enough for the larger one. Otherwise it is
+// WhyOffline, or WhyRoute where the route names another model.
+const WhyLoad Why = "load"
+
 // String names the mode as people and documents write it.
 func (r RouteMode) String() string {
 	if int(r) < len(routeNames) {

@@ -94,7 +94,7 @@ func (c *core) dispatch(now instant) {
 		e := c.queue.entries()[pos]
 		c.queue.remove(pos)
 		for e.frees() > 0 && now+instant(e.size.figure.plan) > e.deadline {
-			e.item.become(e.size.smaller)
+			e.item.become(e.size.smaller, edge.WhyLoad)
 			e.size = e.item.size
 		}
 		if c.rule.lastStart(&e) < now {

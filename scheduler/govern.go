@@ -24,7 +24,8 @@ func (c *core) govern(now instant, rules *Rules) {
 	for _, it := range slices.Concat(c.runners, c.parked) {
 		it.tenant = c.tenants.of(it.task.Tenant)
 	}
-	c.travels.routes, c.preferSmall = rules.Routes, rules.PreferSmall
+	c.travels.follow(rules)
+	c.preferSmall = rules.PreferSmall
 	c.reassess()
 	c.evictDenied(now)
 	c.evictDeniedAway(now)

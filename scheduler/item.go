@@ -60,8 +60,12 @@ type item struct {
 	asked    bool // of the upstream, once
 	asking   bool // an attempt is under way
 	abroad   bool // it was answered by the upstream
+	probe    bool // the attempt finds out whether the upstream still takes too long
 	departed instant
 	until    instant       // when it is not held any longer
+	here     edge.Why      // why the node is to answer it
+	there    edge.Why      // why the upstream was asked
+	smaller  edge.Why      // why by a smaller variant
 	fell     *edge.Refusal // what the node said to a task that is away
 
 	settlement edge.Settlement // valid once settled

@@ -20,7 +20,7 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return &edge.Refusal{Reason: edge.ReasonDraining, Detail: "the node takes no new tasks"}
 	case !it.tenant.allows(&it.task): // before anything is told about the model
 		return c.tenants.denied(it.tenant, &it.task)
-	case c.travels.route(&it.task) == edge.RouteUpstream:
+	case c.travels.mode(&it.task) == edge.RouteUpstream:
 		return upstreamAlone(it)
 	case m == nil || m.pool == nil:
 		return &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: fmt.Sprintf("no workload serves %q", it.task.Model)}
@@ -35,7 +35,7 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 	}
 	it.model, it.size = m, it.sizeOf(m)
 	for c.preferSmall && it.size.smaller != nil && it.size.smaller.pool.lanes > 0 {
-		it.become(it.size.smaller)
+		it.become(it.size.smaller, edge.WhyOffline)
 	}
 	it.outside = it.tenant.exceeds(now, it.size.figure.plan)
 	it.firm = c.firm[it.task.Class] && !it.outside

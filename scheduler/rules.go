@@ -21,6 +21,8 @@ type Rules struct {
 	Tenants map[string]TenantRule
 	// Routes of models by name; those that are not named are local.
 	Routes map[string]RouteRule
+	// LocalOnly has all tasks answered here, whatever Routes say: the node is cut off.
+	LocalOnly bool
 	// PreferSmall has tasks answered by the smallest variant of their model from the start; one
 	// that names a version is answered by that.
 	PreferSmall bool
@@ -29,6 +31,7 @@ type Rules struct {
 // RouteRule is where the tasks of a model are answered.
 type RouteRule struct {
 	Mode    edge.RouteMode
+	To      string   // where it leads; how long answers take from there is learnt anew when it changes
 	Tenants []string // whose tasks may leave the node; empty: all. Those of others are local
 }
 
@@ -73,7 +76,7 @@ func RulesOf(p *edge.Policy) Rules {
 		r.Tenants[name] = TenantRule{CPU: said.CPU, Rate: said.Rate, Burst: said.Burst, Models: said.Models, Classes: said.Classes}
 	}
 	for model, said := range p.Routes {
-		r.Routes[model] = RouteRule{Mode: said.Mode, Tenants: said.Tenants}
+		r.Routes[model] = RouteRule{Mode: said.Mode, To: p.Upstreams[said.Upstream].URL + " " + said.Model, Tenants: said.Tenants}
 	}
 	return r
 }

@@ -39,10 +39,13 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 		s.Queue = time.Duration(at - it.arrived)
 	}
 	if it.asking && outcome == edge.Completed && !it.abroad {
-		c.travels.took(it, at)
+		c.travels.took(it, at-it.departed)
 	}
 	if it.phase == away {
 		c.travels.away--
+	}
+	if outcome == edge.Completed {
+		c.explainWay(it)
 	}
 	it.phase = settled
 	delete(c.open, it.task.ID)

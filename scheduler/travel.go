@@ -30,12 +30,13 @@ type Remote interface {
 
 // travels is what the core knows of all that do.
 type travels struct {
-	routes   map[string]RouteRule
-	most     int                // attempts at once; 0: nothing can be asked of anybody
-	trips    map[string]*window // how long attempts took, by model
-	attempts int                // under way, also for tasks that have settled
-	held     int
-	away     int
+	routes    map[string]RouteRule
+	localOnly bool
+	most      int              // attempts at once; 0: nothing can be asked of anybody
+	trips     map[string]*trip // by model, of those with a route
+	attempts  int              // under way, also for tasks that have settled
+	held      int
+	away      int
 }
 
 // defaultAttempts bounds the attempts under way where Options do not say: of each the input is kept.
@@ -53,48 +54,28 @@ func (it *item) recallAhead() instant {
 	return max(recallAhead, (it.deadline-it.arrived)/8)
 }
 
-// How long a held task waits for its attempt: a quarter more than nineteen of twenty took, and a quarter
-// of its own time while too few have been seen. An upstream that does not answer costs
-// the node idle time no longer than that, and one that answers late is asked in vain, but harms nobody.
-const (
-	patientPercent = 95
-	fewTrips       = 4
-)
-
-func (t *travels) patience(model string, left instant) instant {
-	if w := t.trips[model]; w != nil && w.count >= fewTrips {
-		usual := instant(w.quantile(patientPercent))
-		return usual + usual/4
+// route is where the task may be answered, and why only here where a route leads elsewhere.
+func (t *travels) route(task *edge.Task) (mode edge.RouteMode, why edge.Why) {
+	rule, routed := t.routes[task.Model]
+	switch tenant := cmp.Or(task.Tenant, edge.DefaultTenant); {
+	case !routed:
+		return edge.RouteLocal, ""
+	case t.localOnly:
+		return edge.RouteLocal, edge.WhyOffline
+	case len(rule.Tenants) > 0 && !slices.Contains(rule.Tenants, tenant):
+		return edge.RouteLocal, edge.WhyTenant
 	}
-	return left / 4
+	return rule.Mode, edge.WhyRoute
 }
 
-// took remembers how long an attempt took; where the node answered first, how long it had taken by then.
-func (t *travels) took(it *item, at instant) {
-	w := t.trips[it.task.Model]
-	if w == nil {
-		if t.trips == nil {
-			t.trips = map[string]*window{}
-		}
-		w = &window{}
-		t.trips[it.task.Model] = w
-	}
-	w.add(time.Duration(at - it.departed))
-}
-
-// route is where the task may be answered.
-func (t *travels) route(task *edge.Task) edge.RouteMode {
-	rule := t.routes[task.Model]
-	tenant := cmp.Or(task.Tenant, edge.DefaultTenant)
-	if len(rule.Tenants) > 0 && !slices.Contains(rule.Tenants, tenant) {
-		return edge.RouteLocal
-	}
-	return rule.Mode
+func (t *travels) mode(task *edge.Task) edge.RouteMode {
+	mode, _ := t.route(task)
+	return mode
 }
 
 // mayAsk tells whether the task can be asked of the upstream now.
 func (c *core) mayAsk(it *item) bool {
-	return !it.asked && c.travels.attempts < c.travels.most && c.travels.route(&it.task).Travels()
+	return !it.asked && c.travels.attempts < c.travels.most && c.travels.mode(&it.task).Travels()
 }
 
 // elsewhere decides about a task that the node itself does not take in: nil has it asked
@@ -105,7 +86,7 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 	default: // it is nobody's to answer
 		return refusal
 	}
-	route := c.travels.route(&it.task)
+	route := c.travels.mode(&it.task)
 	wait := it.tenant.wait(now)
 	switch {
 	case !route.Travels():
@@ -121,6 +102,9 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 		}
 	case c.travels.attempts >= c.travels.most:
 		return refusal
+	case c.tooFar(now, it):
+		refusal.Detail += fmt.Sprintf("; and its upstream takes %v", rounded(c.travels.trips[it.task.Model].usual()))
+		return refusal
 	}
 	return nil
 }
@@ -130,18 +114,25 @@ func upstreamAlone(it *item) *edge.Refusal {
 	return &edge.Refusal{Reason: edge.ReasonModelNotReady, Detail: fmt.Sprintf("the route of %q leads to its upstream alone", it.task.Model)}
 }
 
-// hold has a task that was let in be asked of the upstream first.
+// hold has a task that was let in be asked of the upstream first, where its route says so.
 func (c *core) hold(now instant, it *item) {
-	if c.travels.route(&it.task) == edge.RouteUpstreamElseLocal && c.mayAsk(it) {
+	mode, why := c.travels.route(&it.task)
+	it.here = why
+	switch {
+	case mode != edge.RouteUpstreamElseLocal:
+	case !c.mayAsk(it):
+		it.here = edge.WhyTooManyAsked
+	default:
 		it.held = true
 		c.travels.held++
-		c.ask(now, it)
+		c.ask(now, it, why)
 		it.until = now + c.travels.patience(it.task.Model, min(it.deadline-now, instant(maxCost)))
 	}
 }
 
-func (c *core) ask(now instant, it *item) {
-	it.asked, it.asking, it.departed = true, true, now
+func (c *core) ask(now instant, it *item, why edge.Why) {
+	it.asked, it.asking, it.departed, it.there = true, true, now, why
+	c.travels.depart(now, it)
 	c.travels.attempts++
 	c.out = append(c.out, decision{ask, it})
 }
@@ -157,7 +148,7 @@ func (c *core) goAway(now instant, it *item, refusal *edge.Refusal) {
 	it.phase, it.fell = away, refusal
 	c.travels.away++
 	if !it.asking {
-		c.ask(now, it)
+		c.ask(now, it, c.whyAway(it, refusal))
 	}
 }
 
@@ -169,7 +160,8 @@ func (c *core) unhold(it *item) {
 }
 
 // letGo has a held task take its turn like any other.
-func (c *core) letGo(it *item) {
+func (c *core) letGo(it *item, why edge.Why) {
+	it.here = why
 	e := it.entry()
 	c.queue.entries()[c.queue.position(&e)].held = false
 	c.unhold(it)
@@ -177,7 +169,7 @@ func (c *core) letGo(it *item) {
 
 // leave takes leave of a task that has lost its place in the queue.
 func (c *core) leave(now instant, it *item, refusal *edge.Refusal) {
-	if it.asking || c.mayAsk(it) {
+	if it.asking || c.mayAsk(it) && !c.tooFar(now, it) {
 		c.goAway(now, it, refusal)
 		return
 	}
@@ -188,9 +180,7 @@ func (c *core) leave(now instant, it *item, refusal *edge.Refusal) {
 func (c *core) returned(now instant, it *item, at instant, answer edge.Answer, err error) {
 	c.travels.attempts--
 	it.asking = false
-	if err == nil && it.phase != settled {
-		c.travels.took(it, at)
-	}
+	c.travels.back(it, at, err)
 	switch {
 	case it.phase == settled:
 	case err == nil && at <= it.deadline:
@@ -200,7 +190,7 @@ func (c *core) returned(now instant, it *item, at instant, answer edge.Answer, e
 	case it.phase == away:
 		c.strand(at, it, err)
 	case it.held:
-		c.letGo(it)
+		c.letGo(it, whyFailed(err))
 	}
 	c.settleDown(now)
 }
@@ -220,7 +210,7 @@ func (c *core) answered(at instant, it *item, answer edge.Answer) {
 func (c *core) strand(at instant, it *item, err error) {
 	refusal, isRefusal := edge.AsRefusal(err)
 	switch {
-	case it.fell != nil && c.travels.route(&it.task) != edge.RouteUpstream:
+	case it.fell != nil && c.travels.mode(&it.task) != edge.RouteUpstream:
 		told := *it.fell
 		told.Detail += fmt.Sprintf("; and the upstream did not answer: %v", err)
 		c.settle(at, it, edge.Evicted, &told)
@@ -238,91 +228,6 @@ func (it *item) whyRecalled() error {
 		return edge.ErrDeadline
 	}
 	return edge.ErrCancelled
-}
-
-// recalls gathers which held tasks it is time for, while a plan is walked in its order: to begin one later
-// delays all that follow, so the least slack from it on counts.
-type recalls struct {
-	held []*item
-	late []*item // whose attempt takes too long
-	due  int
-	// ahead is the slack that is kept; with several held, what the most careful asks for.
-	ahead instant
-	next  instant // when to look again
-}
-
-func (r *recalls) begin() {
-	clear(r.held)
-	clear(r.late)
-	r.held, r.late, r.due, r.ahead, r.next = r.held[:0], r.late[:0], 0, recallAhead, forever
-}
-
-// pass goes over an entry of the plan with its slack.
-func (r *recalls) pass(now instant, e *entry, slack instant) {
-	if e.held && e.item.until <= now {
-		r.late = append(r.late, e.item)
-	} else if e.held {
-		r.held = append(r.held, e.item)
-		r.next = min(r.next, e.item.until)
-		r.ahead = max(r.ahead, e.item.recallAhead())
-		slack -= instant(e.size.figure.cost(true) - e.cost()) // nothing else makes up for a slow run
-	}
-	switch {
-	case len(r.held) == 0:
-	case slack <= r.ahead:
-		r.due = len(r.held)
-	default:
-		r.next = min(r.next, now+slack-r.ahead)
-	}
-}
-
-// recall lets go what must not be held any longer where nothing can be suspended, and returns when
-// to look again.
-func (p *plan) recall(now instant, r *recalls) instant {
-	c := p.core
-	if c.travels.held == 0 {
-		return forever
-	}
-	r.begin()
-	p.base.begin(now, c.runners)
-	entries := c.queue.entries()
-	for i := range entries {
-		if e := &entries[i]; !e.idles() {
-			r.pass(now, e, e.deadline-p.placeBase(i))
-		}
-	}
-	return c.letGoDue(r)
-}
-
-// recall does the same where it can, by the marks of the last walk.
-func (o *outlook) recall(now instant, r *recalls) instant {
-	if o.core.travels.held == 0 {
-		return forever
-	}
-	r.begin()
-	m, far, sum := o.merged(), now+o.farthest(), instant(0)
-	for e := m.next(); e != nil && e.deadline < far; e = m.next() {
-		if e.out || e.ghost || e.idles() {
-			continue
-		}
-		left, cost := e.deadline-now, instant(e.work())
-		n, taken := o.slots(left)
-		if n <= 0 {
-			n, taken = 1, left
-		}
-		r.pass(now, e, (n*(left-cost)-sum-taken)/n)
-		sum += cost
-	}
-	return o.core.letGoDue(r)
-}
-
-func (c *core) letGoDue(r *recalls) instant {
-	for _, due := range [...][]*item{r.held[:r.due], r.late} {
-		for _, it := range due {
-			c.letGo(it)
-		}
-	}
-	return r.next
 }
 
 // evictDeniedAway tells those that are away and not allowed any more.

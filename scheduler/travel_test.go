@@ -35,7 +35,7 @@ func travelling(t *testing.T, slots, room int, mode edge.RouteMode, remote func(
 // expects has the core know how long attempts take.
 func (d *drive) expects(model string, took time.Duration) {
 	for range fewTrips {
-		d.core.travels.took(&item{task: edge.Task{Model: model}, departed: d.now - instant(took)}, d.now)
+		d.core.travels.took(&item{task: edge.Task{Model: model}, departed: d.now}, instant(took))
 	}
 }
 

@@ -109,7 +109,7 @@ func (c *core) keepSteps(newcomer *item) {
 	for _, m := range c.marked {
 		switch e := m.entry; {
 		case e.item == newcomer:
-			newcomer.become(e.size)
+			newcomer.become(e.size, edge.WhyLoad)
 		case !e.out:
 			c.steps = append(c.steps, step{e.item, e.size})
 		}
@@ -122,14 +122,14 @@ func (c *core) takeSteps() {
 	for _, s := range c.steps {
 		e := s.item.entry()
 		at := c.queue.position(&e)
-		s.item.become(s.to)
+		s.item.become(s.to, edge.WhyLoad)
 		c.queue.entries()[at].size = s.to
 	}
 	clear(c.steps)
 	c.steps = c.steps[:0]
 }
 
-func (it *item) become(s *size) { it.model, it.size = s.model, s }
+func (it *item) become(s *size, why edge.Why) { it.model, it.size, it.smaller = s.model, s, why }
 
 // order is the task as it is executed: by the model it is answered by.
 func (it *item) order() edge.Task {

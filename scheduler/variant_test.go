@@ -30,6 +30,9 @@ func TestCore_Degrade(t *testing.T) {
 			}
 			d.run()
 			assertOutcome(t, it, edge.Completed)
+			if why := it.settlement.VariantWhy; (why == edge.WhyLoad) != (want != "large") || want == "large" && why != "" {
+				t.Errorf("with %v it was answered by %q because of %q", within, want, why)
+			}
 		}
 		d := laddered(t, room)
 		d.mustSubmit("runs", "m", edge.Urgent, 11*ms)
@@ -50,6 +53,9 @@ func TestCore_Degrade(t *testing.T) {
 				t.Errorf("they run as %q and %q, want the smallest, and the one whose version is named", plenty.order().Model, named.order().Model)
 			}
 			d.run()
+			if plenty.settlement.VariantWhy != edge.WhyOffline || named.settlement.VariantWhy != "" {
+				t.Errorf("because of %q and %q, want the first for the node is cut off", plenty.settlement.VariantWhy, named.settlement.VariantWhy)
+			}
 		})
 		t.Run(fmt.Sprint("WhoWouldGoFirstStepsDown", room), func(t *testing.T) {
 			d := laddered(t, room)

@@ -35,9 +35,7 @@ func (p *partition) spread(rules scheduler.Rules) {
 	p.rules = rules
 	if p.cut && p.policy != nil {
 		rules.PreferSmall = p.policy.Offline.Variants == edge.VariantsPreferSmall
-		if p.policy.Offline.Routes == edge.RoutesLocal {
-			rules.Routes = nil
-		}
+		rules.LocalOnly = p.policy.Offline.Routes == edge.RoutesLocal
 	}
 	p.govern(rules)
 }
