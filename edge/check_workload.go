@@ -70,6 +70,7 @@ func (w Workload) check(c *checker, at string) {
 	if w.Serve != nil {
 		w.Serve.check(c, at+".serve.")
 	}
+	w.checkOneShot(c, at+".")
 }
 
 func (w Workload) checkRequest(c *checker, at string) {
@@ -124,7 +125,7 @@ func (s *Serve) check(c *checker, at string) {
 	for i, name := range s.Variants {
 		c.require(IsName(name), fmt.Sprintf("%svariants[%d]", at, i), nameRule)
 	}
-	c.require(s.Endpoint != "", at+"endpoint", "is missing")
+	c.require(s.Endpoint != "" || s.OneShot != nil, at+"endpoint", "is missing")
 	c.count(s.Concurrency, 0, 1024, at+"concurrency")
 	c.duration(s.Cost, at+"cost")
 	c.duration(s.Timeout, at+"timeout")

@@ -44,6 +44,7 @@ func (p *Policy) checkDependencies(c *checker) {
 			c.require(slices.Contains(Conditions(), on.When), at+".when", quoteShort(string(on.When))+" is not one of its conditions")
 			c.require(other == nil || on.When != WhenCompleted || other.Restart != RestartAlways, at+".when",
 				quoteShort(on.Name)+" is restarted always, so it never completes")
+			c.require(other == nil || !other.IsOneShot(), at+".name", quoteShort(on.Name)+" is a one-shot tool, which is never there for longer than a task")
 		}
 	}
 	if circle := DependencyCircle(p.Workloads); circle != nil {

@@ -127,7 +127,7 @@ type Serve struct {
 	// Endpoint is where the server listens, as the container sees it:
 	// unix:///run/model/model.sock. The folder of the socket is a mount of the
 	// instance's own.
-	Endpoint string `json:"endpoint"`
+	Endpoint string `json:"endpoint,omitempty"`
 	// Cost is the service time to count with until there is a measured one.
 	Cost time.Duration `json:"cost,omitempty"`
 	// Concurrency is how many tasks one instance answers at once.
@@ -140,6 +140,8 @@ type Serve struct {
 	Fixed bool `json:"fixed,omitempty"`
 	// Exact: its tasks are answered by the model they ask for, and never by a variant.
 	Exact bool `json:"exact,omitempty"`
+	// OneShot: it is no server, and each task is a container of its own.
+	OneShot *OneShot `json:"oneShot,omitempty"`
 }
 
 // Models lists every model the workload answers, the main one first.
@@ -190,6 +192,14 @@ type shape struct {
 	Endpoint    string        `json:"endpoint,omitempty"`
 	Concurrency int           `json:"concurrency,omitempty"`
 	Timeout     time.Duration `json:"timeout,omitempty"`
+
+	OneShot *oneShotShape `json:"oneShot,omitempty"`
+}
+
+// oneShotShape is where a tool finds its input and leaves its output.
+type oneShotShape struct {
+	Input  string `json:"input,omitempty"`
+	Output string `json:"output,omitempty"`
 }
 
 // netShape is who an instance is to others.
@@ -218,7 +228,10 @@ func (w Workload) SpecHash() string {
 	if w.Connected() {
 		s.Network = &netShape{w.App, w.Name, w.Networks, w.Outward, w.Links}
 	}
-	if w.Serve != nil {
+	switch {
+	case w.IsOneShot():
+		s.OneShot = &oneShotShape{w.Serve.OneShot.Input, w.Serve.OneShot.Output}
+	case w.Serve != nil:
 		s.Models, s.Endpoint = w.Serve.Models(), w.Serve.Endpoint
 		s.Concurrency, s.Timeout = w.Serve.Concurrency, w.Serve.Timeout
 	}

@@ -58,9 +58,6 @@ func (l *loop) pursue(w *workload, spec edge.Workload) {
 			seat.retry(l.now)
 			if seat.inst != nil {
 				l.respec(seat.inst, spec)
-				if spec.Serve != nil {
-					seat.inst.ep.fix(spec.Serve.Fixed)
-				}
 			}
 		}
 	}
@@ -73,10 +70,13 @@ func (l *loop) pursue(w *workload, spec edge.Workload) {
 }
 
 // respec puts in force at once what does not need another instance: when to restart it,
-// how long to wait for it, what to ask it.
+// how long to wait for it, what to ask it, whether it may be halted.
 func (l *loop) respec(inst *instance, spec edge.Workload) {
 	other := !inst.spec.Probes.Equal(spec.Probes)
 	inst.spec = spec
+	if spec.Serve != nil {
+		inst.ep.fix(spec.Serve.Fixed)
+	}
 	if other && (inst.phase == phaseStarting || inst.phase == phaseReady || inst.phase == phaseUnready) {
 		l.ask(inst)
 		l.admit(inst, "")
@@ -203,6 +203,8 @@ func checkWorkload(w edge.Workload) error {
 		return fmt.Errorf("stop grace is %v", w.StopGrace)
 	case w.Serve == nil:
 		return nil
+	case w.IsOneShot():
+		return errors.New("one-shot tools are not run here")
 	case slices.Contains(w.Serve.Models(), ""):
 		return errors.New("a served model has no name")
 	case w.Serve.Concurrency < 0 || w.Serve.Timeout < 0 || w.Serve.ReadyWithin < 0 || w.Serve.Cost < 0:

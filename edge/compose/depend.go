@@ -90,6 +90,8 @@ func (f *file) checkDependencies(services []service, workloads []edge.Workload) 
 				f.add(on.at, quote(on.name)+" is none of the services of the file", "name one, or remove it")
 			case on.condition == string(edge.WhenCompleted) && workloads[i].Restart == edge.RestartAlways:
 				f.add(on.at, quote(on.name)+" is restarted always, so it never completes", `write restart: "no" or on-failure there, or wait for another condition`)
+			case workloads[i].IsOneShot():
+				f.add(on.at, quote(on.name)+" is a one-shot tool, which is never there for longer than a task", "remove it")
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func honoured() rule {
 	extension := map[string]rule{
 		"model": {}, "variants": {}, "endpoint": {}, "cost": {}, "concurrency": {}, "timeout": {}, "readyWithin": {}, "runAsRoot": {},
 		"tenant": {}, "preemptible": {}, "degrade": {},
-		canaryKey: {below: map[string]rule{"share": {}, "tasks": {}, "for": {}, "slower": {}}},
+		oneShotKey: {empty: true, below: map[string]rule{"input": {shape: text}, "output": {shape: text}, "warm": {shape: whole}}},
+		canaryKey:  {below: map[string]rule{"share": {}, "tasks": {}, "for": {}, "slower": {}}},
 	}
 	for _, name := range probeNames() {
 		extension[name] = rule{below: map[string]rule{

@@ -164,7 +164,9 @@ func promised(t *testing.T, w edge.Workload) {
 		t.Errorf("got %+v as root", w)
 	case w.Limits.CPUs < 0 || w.Limits.Memory < 0 || w.Limits.Pids < 0 || w.Replicas < 0 || w.StopGrace <= 0:
 		t.Errorf("got %+v with a limit below nothing", w)
-	case w.Serve != nil && (w.Serve.Model == "" || !strings.HasPrefix(w.Serve.Endpoint, "unix:///")):
+	case w.IsOneShot() && w.CheckOneShot() != nil:
+		t.Errorf("got %+v that is one-shot and cannot be: %v", w, w.CheckOneShot())
+	case w.Serve != nil && !w.IsOneShot() && (w.Serve.Model == "" || !strings.HasPrefix(w.Serve.Endpoint, "unix:///")):
 		t.Errorf("got %+v that cannot be asked", w.Serve)
 	}
 	if _, err := json.Marshal(w); err != nil {

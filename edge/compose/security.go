@@ -71,7 +71,7 @@ func (s service) checkSecurityOpt() {
 
 // checkMounts sees to it that no tmpfs and no bind hides the folder of the socket.
 func (s service) checkMounts(w edge.Workload) {
-	if w.Serve == nil {
+	if w.Serve == nil || w.IsOneShot() {
 		return
 	}
 	socket := strings.TrimPrefix(w.Serve.Endpoint, "unix://")

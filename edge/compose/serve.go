@@ -28,12 +28,15 @@ func (s service) extension() (serve *edge.Serve, runAsRoot bool) {
 	x := extension{s, values}
 	runAsRoot = x.truth("runAsRoot")
 	if values["model"] == nil {
-		for _, key := range []string{"variants", "endpoint", "cost", "concurrency", "timeout", "readyWithin", "preemptible", "degrade"} {
-			if values[key] != nil {
+		for _, key := range []string{"variants", "endpoint", "cost", "concurrency", "timeout", "readyWithin", "preemptible", "degrade", oneShotKey} {
+			if s.at.at(extensionKey, key) != nil {
 				x.problem(key, "needs a model", "name it with x-holdfast.model")
 			}
 		}
 		return nil, runAsRoot
+	}
+	if tool := x.oneShot(); tool != nil {
+		return &edge.Serve{Model: x.model(), Cost: x.duration("cost"), Timeout: x.duration("timeout"), OneShot: tool}, runAsRoot
 	}
 	return &edge.Serve{
 		Model: x.model(), Variants: x.variants(), Endpoint: x.endpoint(),

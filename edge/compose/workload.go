@@ -47,7 +47,7 @@ func (s service) workload(app string) edge.Workload {
 	w.Security.CapAdd = s.capabilities()
 	w.Security.WritableRoot = s.at.at("read_only") != nil && !s.config.ReadOnly
 	w.User = s.user(w.Security.RunAsRoot)
-	w.Restart = s.restart(w.Serve != nil)
+	w.Restart = s.restart(w.Serve != nil && !w.IsOneShot())
 	w.Security.HostNetwork, w.Security.Privileged = s.hostNetwork(), s.config.Privileged
 	s.checkSecurityOpt()
 	s.checkMounts(w)
