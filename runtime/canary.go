@@ -44,6 +44,7 @@ func (l *loop) tryWith(w *workload) {
 	}
 	if c.gauge == nil || c.terms != terms {
 		s := l.s
+		c.since = time.Time{} // what is counted by them begins anew
 		c.gauge = &gauge{enough: uint64(terms.Tasks), due: func() { s.inbox.post(func(*loop) {}) }}
 	}
 	c.spec, c.terms = w.declared, terms
@@ -148,7 +149,7 @@ func (l *loop) judgeCanary(w *workload, u edge.Update) {
 	case passing:
 		l.passCanary(w)
 	default:
-		l.at(later(l.now, earlier(until, l.now.Add(showEvery))))
+		l.at(earlier(until, l.now.Add(showEvery)))
 	}
 }
 

@@ -84,6 +84,9 @@ func (h *house) wantDigits(image string, replicas int) {
 	if view.Ready != replicas || len(view.Instances) != replicas {
 		h.t.Errorf("got %s, want %d ready", describe(view), replicas)
 	}
+	if meta, ready, _ := h.sup.Model("digits"); !ready || !slices.Equal(meta.Versions, []string{image}) {
+		h.t.Errorf("got a model of versions %v, ready %t, want what %s says of itself", meta.Versions, ready, image)
+	}
 }
 
 func TestCanary_Share(t *testing.T) {
@@ -253,6 +256,38 @@ func TestCanary_Decided(t *testing.T) {
 			settle(time.Minute)
 			h.wantDigits("registry.test/digits:2", 2)
 			h.wantEvents(edge.EventCanaryPassed, 1)
+		})
+	})
+}
+
+// TestCanary_OtherTerms brings the version that is being tried by other terms.
+func TestCanary_OtherTerms(t *testing.T) {
+	t.Run("TimeBeginsAnew", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			h := tried(t, d, digitsAs("2", 1, edge.Canary{Share: 10, For: 10 * time.Minute}))
+			settle(9 * time.Minute)
+			h.sup.Apply([]edge.Workload{digitsAs("2", 1, edge.Canary{Share: 20, For: 10 * time.Minute})})
+			settle(9 * time.Minute)
+			h.wantEvents(edge.EventCanaryPassed, 0)
+			settle(2 * time.Minute)
+			h.wantEvents(edge.EventCanaryPassed, 1)
+			h.wantDigits("registry.test/digits:2", 1)
+		})
+	})
+	t.Run("NoneAreGoneOnFrom", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			w := digitsAs("2", 2, edge.Canary{Share: 10, For: time.Hour})
+			h := tried(t, d, w)
+			canary := h.view("shop/digits").Instances[2].ID
+			w.Update.Canary = nil
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Minute)
+			h.wantDigits("registry.test/digits:2", 2)
+			if got := d.Running(); !slices.Contains(got, canary) || len(got) != 2 {
+				t.Errorf("got %v, want two and %s among them", got, canary)
+			}
+			h.wantEvents(edge.EventUpdatePromoted, 1)
+			h.wantEvents(edge.EventCanaryPassed, 0)
 		})
 	})
 }

@@ -103,8 +103,8 @@ func (l *loop) warnOfLoop(seat *seat, inst *instance) {
 	id := inst.ID
 	l.spawn(func(ctx context.Context) {
 		said := lastWords(ctx, logs, id)
-		l.post(func(*loop) {
-			if seat.last == inst { // or there is a later one
+		l.post(func(l *loop) {
+			if seat.last == inst && seat.record.looping(l.now) { // or there is a later one, or it is over
 				seat.loop = why + said
 			}
 		})

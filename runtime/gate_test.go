@@ -324,6 +324,34 @@ func TestProbes_Change(t *testing.T) {
 	})
 }
 
+// TestProbes_ChangeMeanwhile: an instance that stood in for another version is asked what
+// the workload asks by now.
+func TestProbes_ChangeMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		well := &health{}
+		d.Command = well.command
+		d.StartError = func(w edge.Workload) error {
+			if w.Image == broken {
+				return errors.New("there is no such image")
+			}
+			return nil
+		}
+		well.set("a", true)
+		h := newHouse(t, d)
+		h.sup.Apply([]edge.Workload{probed(edge.Probes{Readiness: by("a")})})
+		settle(time.Minute)
+		h.wantState("shop/till", edge.InstanceStarting)
+		other := probed(edge.Probes{Readiness: by("a")})
+		other.Image = broken
+		h.sup.Apply([]edge.Workload{other})
+		settle(time.Minute)
+		h.sup.Apply([]edge.Workload{probed(edge.Probes{})})
+		settle(time.Minute)
+		h.wantState("shop/till", edge.InstanceReady)
+		h.wantEvents(edge.EventInstanceStarted, 1)
+	})
+}
+
 // TestProbes_Ways asks by HTTP and TCP.
 func TestProbes_Ways(t *testing.T) {
 	for name, c := range map[string]struct {

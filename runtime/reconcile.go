@@ -68,12 +68,12 @@ func (l *loop) whyRetired(w *workload, inst *instance) string {
 	switch {
 	case !w.desired:
 		return "its workload is no longer wanted"
+	case inst.SpecHash == w.hash:
+		return "more instances than replicas"
 	case inst.SpecHash == w.declaredHash:
 		return "its version was taken back"
-	case inst.SpecHash != w.hash:
-		return "replaced by a new version"
 	default:
-		return "more instances than replicas"
+		return "replaced by a new version"
 	}
 }
 
@@ -152,12 +152,11 @@ func (l *loop) adopt(w *workload, seat *seat, inst *instance) {
 	w.cleared = true // it has been started
 	w.pool.probation(inst.ep, false)
 	l.refresh(w, inst)
-	asked := inst.spec.Probes
-	inst.spec = w.spec
-	if !asked.Equal(w.spec.Probes) {
-		l.ask(inst)
-	}
 	l.event(edge.EventInstanceAdopted, inst, "it runs what is wanted", factsOf(inst.Instance))
+	if inst.phase == phaseReady && inst.described != nil {
+		w.metas = inst.described // in the place of what another version said
+	}
+	l.respec(inst, w.spec)
 }
 
 // factsOf is what is told of an instance that runs: what it is, and where it is reached.

@@ -145,6 +145,13 @@ func TestSupervisor_Apply(t *testing.T) {
 				h.wantRunning(replicas)
 			}
 			h.wantEvents(edge.EventInstanceExited, 0)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			for _, e := range h.events {
+				if e.Kind == edge.EventInstanceStopped && e.Cause != "more instances than replicas" {
+					t.Errorf("stopped since %q, and nothing but its number was changed", e.Cause)
+				}
+			}
 		})
 	})
 	t.Run("UpdateStartsFirst", func(t *testing.T) {

@@ -77,6 +77,7 @@ func (l *loop) choose(w *workload) {
 		l.pursue(w, target)
 		l.tryWith(w)
 	default:
+		l.endCanary(w) // there may have been one, by other terms
 		l.pursue(w, w.declared)
 		l.beginTrial(w)
 	}
@@ -94,7 +95,7 @@ func (l *loop) target(w *workload) (edge.Workload, error) {
 	spec.Replicas = w.declared.Replicas
 	for _, other := range l.workloads {
 		for _, model := range spec.Serve.Models() {
-			if other != w && other.desired && slices.Contains(other.declared.Serve.Models(), model) {
+			if other != w && slices.Contains(other.declared.Serve.Models(), model) {
 				return spec, fmt.Errorf("workload %q serves its model %q by now", other.key, model)
 			}
 		}
@@ -246,4 +247,5 @@ func (l *loop) forgetVersions(w *workload) {
 		l.unkept = true
 	}
 	w.kept, w.goodHash, w.refused = edge.Versions{}, "", ""
+	w.declared, w.declaredHash = edge.Workload{}, ""
 }

@@ -462,6 +462,31 @@ func TestVersions_FailureAction(t *testing.T) {
 	})
 }
 
+// TestVersions_ModelGivenAway: a version is not gone back to whose model another workload has
+// taken, in whatever order the next agent hears of them.
+func TestVersions_ModelGivenAway(t *testing.T) {
+	good, failed, heir := modelServer("digits", 1), modelServer("digits", 1), modelServer("numbers", 1)
+	failed.Serve.Model, heir.Serve.Model = "letters", "digits"
+	for range 16 {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = honest
+			h := &house{t: t, driver: d}
+			h.begin(map[string]edge.Versions{"shop/digits": {Good: &good, Failed: []edge.FailedVersion{{Hash: failed.SpecHash(), Why: "it failed"}}}})
+			t.Cleanup(h.end)
+			h.sup.Apply([]edge.Workload{failed, heir})
+			settle(time.Minute)
+			for _, model := range []string{"digits", "letters"} {
+				if _, err := h.sup.Execute(t.Context(), task(model, "{}")); err != nil {
+					t.Errorf("%s: got %v, want an answer", model, err)
+				}
+			}
+			if got := h.view("shop/digits").Workload.Serve.Model; got != "letters" {
+				t.Errorf("got model %q served twice", got)
+			}
+		})
+	}
+}
+
 // TestVersions_NoneKnown wants a version before which none was good to be kept trying.
 func TestVersions_NoneKnown(t *testing.T) {
 	bubble(t, func(t *testing.T, d *fake.Driver) {
