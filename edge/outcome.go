@@ -77,6 +77,14 @@ type Settlement struct {
 	VariantWhy Why
 }
 
+// Variant is the model that answered, when it is not the one that was asked for.
+func (s Settlement) Variant() string {
+	if s.Answer.Model == s.Task.Model {
+		return ""
+	}
+	return s.Answer.Model
+}
+
 // Slack is what was left to the deadline when the task settled, negative when it
 // had passed; without a deadline it is 0.
 func (s Settlement) Slack() time.Duration {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
-	"holdfast/edge/boltfile"
 	"holdfast/edge/verdict"
 )
 
@@ -27,8 +25,11 @@ const (
 	ending       = ".json" // of verdicts
 )
 
-// mostListed bounds one look at a folder.
-const mostListed = 10_000
+// mostListed bounds what one look at a folder finds, and mostLooked what else may lie there.
+const (
+	mostListed = 10_000
+	mostLooked = 100_000
+)
 
 // list is what of a folder may be taken, the oldest first.
 func list(t edge.Trigger) ([]fs.FileInfo, error) {
@@ -37,17 +38,22 @@ func list(t edge.Trigger) ([]fs.FileInfo, error) {
 		return nil, err
 	}
 	defer folder.Close()
-	entries, err := folder.ReadDir(mostListed)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
 	var found []fs.FileInfo
-	for _, entry := range entries {
-		if fits, _ := path.Match(t.Glob, entry.Name()); !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".") || t.Glob != "" && !fits {
-			continue
+	for looked := 0; looked < mostLooked && len(found) < mostListed; looked += mostListed {
+		entries, err := folder.ReadDir(mostListed)
+		for _, entry := range entries {
+			if fits, _ := path.Match(t.Glob, entry.Name()); !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".") || t.Glob != "" && !fits {
+				continue
+			}
+			if info, err := entry.Info(); err == nil { // or it has just gone
+				found = append(found, info)
+			}
 		}
-		if info, err := entry.Info(); err == nil { // or it has just gone
-			found = append(found, info)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	slices.SortFunc(found, func(a, b fs.FileInfo) int {
@@ -74,9 +80,17 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 	case errors.Is(err, errLater):
 		b.status.Again++
 		e.turn.again()
-	case err != nil:
+		if e.seen != nil {
+			e.seen.failed = nil
+		}
+	case errors.Is(err, errOther):
+		delete(b.known, e.path())
+	case err != nil && e.round != nil:
 		e.turn.again()
 		b.reportLocked(place(e.trigger), err)
+	case err != nil:
+		e.turn.again()
+		e.seen.failed = err // the next look tells
 	case e.round != nil:
 		e.turn.tries = 0
 		b.clearLocked(place(e.trigger))
@@ -93,8 +107,12 @@ func (t *turn) again() {
 	t.next = time.Now().Add(pauseAfter(t.tries))
 }
 
-// errLater: the file stays where it is.
-var errLater = errors.New("there is no room for it now")
+var (
+	// errLater: the file stays where it is.
+	errLater = errors.New("there is no room for it now")
+	// errOther: it is not the file that was seen any more, or there is none.
+	errOther = errors.New("it has changed since it was seen")
+)
 
 // pauseAfter is when a file is tried again: after half a second, then twice that, up to a minute.
 func pauseAfter(tries int) time.Duration {
@@ -105,29 +123,7 @@ func (b *Inbox) settle(ctx context.Context, e errand) (edge.Outcome, error) {
 	if e.round != nil {
 		return b.settleRound(ctx, e.round)
 	}
-	if folder, name := e.unfinished(); folder != "" { // by a process that ended in between
-		return edge.Completed, e.move(folder, name)
-	}
-	content, err := b.read(e.path())
-	if err != nil {
-		return 0, err
-	}
-	v, err := b.ask(ctx, e.trigger, content, e.name)
-	if err != nil {
-		return v.Outcome, err
-	}
-	folder := failedFolder
-	if v.Outcome == edge.Completed {
-		folder = doneFolder
-	}
-	name, err := e.freeName(folder)
-	if err != nil {
-		return v.Outcome, err
-	}
-	if err := keep(e.in(folder, ""), name+ending, append(v.Encode(mostVerdict), '\n')); err != nil {
-		return v.Outcome, err
-	}
-	return v.Outcome, e.move(folder, name)
+	return b.settleFile(ctx, e)
 }
 
 // mostVerdict is no bound that an answer meets.
@@ -135,13 +131,13 @@ const mostVerdict = 1 << 30
 
 // ask turns the content into a task and waits for its end.
 func (b *Inbox) ask(ctx context.Context, t edge.Trigger, content []byte, name string) (verdict.Verdict, error) {
-	v := verdict.Verdict{Trigger: t.Source(), File: name, Model: t.Model, Class: t.Class}
+	v := verdict.Verdict{Trigger: t.Source(), File: name, Model: t.Model, Class: t.Class, Digest: verdict.Digest(content)}
 	if int64(len(content)) > b.options.MaxBytes {
 		v.Outcome, v.Reason = edge.Refused, verdict.ReasonTooLarge
 		v.Detail = fmt.Sprintf("the file has more than %d bytes", b.options.MaxBytes)
 		return v, nil
 	}
-	v.ID = verdict.Digest(content)
+	v.ID = v.Digest
 	within := time.Duration(t.Deadline)
 	if within == 0 {
 		within = b.options.DefaultDeadline(t.Class)
@@ -180,12 +176,23 @@ func isLater(err error) bool {
 
 // read follows no link, whatever became of the file since it was listed.
 func (b *Inbox) read(at string) ([]byte, error) {
+	content, _, err := b.readAs(at)
+	return content, err
+}
+
+// readAs also tells which file it was.
+func (b *Inbox) readAs(at string) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(at, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, b.options.MaxBytes+1))
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, b.options.MaxBytes+1))
+	return content, info, err
 }
 
 func (b *Inbox) unfit() {
@@ -199,77 +206,4 @@ func (b *Inbox) nextID() string {
 	defer b.mu.Unlock()
 	b.number++
 	return fmt.Sprintf("%s-%d", b.prefix, b.number)
-}
-
-func (e errand) in(folder, name string) string { return filepath.Join(e.trigger.Dir, folder, name) }
-
-// numbered is the name with a number before its ending; the first has none.
-func (e errand) numbered(n int) string {
-	if n == 1 {
-		return e.name
-	}
-	extension := filepath.Ext(e.name)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(e.name, extension), n, extension)
-}
-
-// mostNamesakes is how many files of one name are told apart.
-const mostNamesakes = 10_000
-
-// unfinished finds a verdict whose file has not followed it yet. Where both are there they are a namesake's.
-func (e errand) unfinished() (folder, name string) {
-	for _, folder := range []string{doneFolder, failedFolder} {
-		for n := 1; n <= mostNamesakes; n++ {
-			name := e.numbered(n)
-			if !exists(e.in(folder, name+ending)) {
-				break
-			}
-			if !exists(e.in(folder, name)) {
-				return folder, name
-			}
-		}
-	}
-	return "", ""
-}
-
-// freeName is one that nothing of the folder has.
-func (e errand) freeName(folder string) (string, error) {
-	for n := 1; n <= mostNamesakes; n++ {
-		if name := e.numbered(n); !exists(e.in(folder, name)) && !exists(e.in(folder, name+ending)) {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("there are %d files named %q in %q already: %w", mostNamesakes, e.name, folder, edge.ErrExists)
-}
-
-func exists(at string) bool {
-	_, err := os.Lstat(at)
-	return err == nil
-}
-
-// keep puts the verdict on the disk: whole or not at all.
-func keep(folder, name string, text []byte) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	draft := filepath.Join(folder, "."+name)
-	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(draft, filepath.Join(folder, name)); err != nil {
-		return err
-	}
-	return boltfile.RealDisk{}.SyncDir(folder)
-}
-
-// move lets the file follow its verdict.
-func (e errand) move(folder, name string) error {
-	if err := os.Rename(e.path(), e.in(folder, name)); err != nil {
-		return err
-	}
-	return errors.Join(boltfile.RealDisk{}.SyncDir(e.in(folder, "")), boltfile.RealDisk{}.SyncDir(e.trigger.Dir))
 }

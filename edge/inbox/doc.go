@@ -6,6 +6,7 @@
 //   - A file is taken when it has stopped changing, the oldest first, and answered once: its verdict is on the disk
 //     before the file leaves the folder, and a file whose verdict is there is not asked about again, whatever
 //     ends the process in between.
+//   - What comes into the place of a file while that is answered is a task of its own, and stays for its turn.
 //   - What is answered goes to done/, what cannot be to failed/, each with its verdict as NAME.json. A name that is
 //     taken there gets a number; nothing is overwritten.
 //   - What the node has no room for just now stays, and is tried again later.

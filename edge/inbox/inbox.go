@@ -67,6 +67,7 @@ type Inbox struct {
 	rounds   map[edge.Trigger]*round
 	known    map[string]*file // by path
 	settled  []errand         // that the last look found, in their order
+	claimed  map[string]bool  // paths that those inside are about to take
 	warned   map[string]bool  // folders
 	status   Status
 	number   uint64
@@ -91,6 +92,7 @@ type file struct {
 	size     int64
 	modified time.Time
 	since    time.Time // it has been like that
+	failed   error     // why it is still here, though there was room
 }
 
 // New checks the options.
@@ -111,7 +113,7 @@ func New(o Options) (*Inbox, error) {
 	if o.DefaultDeadline == nil {
 		o.DefaultDeadline = func(edge.Class) time.Duration { return 0 }
 	}
-	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), rounds: map[edge.Trigger]*round{}, known: map[string]*file{}, warned: map[string]bool{}}, nil
+	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), rounds: map[edge.Trigger]*round{}, known: map[string]*file{}, claimed: map[string]bool{}, warned: map[string]bool{}}, nil
 }
 
 // Triggers puts other triggers in force. What is inside is answered as it was taken.
@@ -190,7 +192,8 @@ type errand struct {
 	trigger edge.Trigger
 	name    string
 	turn    *turn
-	round   *round // nil: it is a file of a folder
+	seen    *file  // nil: it is no file of a folder
+	round   *round // nil: it is one
 }
 
 func (e errand) path() string { return path.Join(e.trigger.Dir, e.name) }
@@ -217,9 +220,8 @@ func (b *Inbox) look(now time.Time) {
 	seen := map[string]bool{}
 	var settled []errand
 	for _, t := range triggers {
-		found, err := list(t.Trigger)
+		found, trouble := list(t.Trigger)
 		b.mu.Lock()
-		b.reportLocked(t.Dir, err)
 		for _, f := range found {
 			e := errand{trigger: t.Trigger, name: f.Name()}
 			if seen[e.path()] { // a trigger before has it
@@ -227,11 +229,15 @@ func (b *Inbox) look(now time.Time) {
 			}
 			seen[e.path()] = true
 			known := b.noteLocked(e.path(), f.Size(), f.ModTime(), now)
+			if trouble == nil {
+				trouble = b.known[e.path()].failed
+			}
 			if known != nil && t.isOpen(b.options.Arrived(f), known.since, now) {
-				e.turn = &known.turn
+				e.turn, e.seen = &known.turn, known
 				settled = append(settled, e)
 			}
 		}
+		b.reportLocked(t.Dir, trouble)
 		b.mu.Unlock()
 	}
 	b.forget(seen, append(settled, b.due(now)...))

@@ -288,6 +288,7 @@ func TestInbox_Crashes(t *testing.T) {
 				for _, name := range c.left {
 					s.put(name, "\x02")
 				}
+				s.tell("a.raw", c.left)
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
 				if asked, _ := s.tasks.all(); len(asked) != c.asked {

@@ -25,10 +25,18 @@ type Verdict struct {
 	Trigger   string       `json:"trigger"` // its filter, or its folder
 	Topic     string       `json:"topic,omitempty"`
 	File      string       `json:"file,omitempty"`
+	Digest    string       `json:"digest,omitempty"` // of the file, which it was when it was last modified
+	Modified  time.Time    `json:"modified,omitzero"`
 	Model     string       `json:"model"`
-	Variant   string       `json:"variant,omitempty"` // the model that really answered, when it is another
 	Outcome   edge.Outcome `json:"outcome"`
 	Class     edge.Class   `json:"class"`
+
+	// Of an answer: by which way it came and why, and by which model and version.
+	Route      string   `json:"route,omitempty"`
+	RouteWhy   edge.Why `json:"routeWhy,omitempty"`
+	Variant    string   `json:"variant,omitempty"` // the model that really answered, when it is another
+	VariantWhy edge.Why `json:"variantWhy,omitempty"`
+	Version    string   `json:"version,omitempty"`
 
 	DeadlineMS  Millis `json:"deadlineMs,omitempty"` // from the arrival of the message
 	QueueUS     int64  `json:"queueUs"`
@@ -76,8 +84,9 @@ func (v *Verdict) Settle(s edge.Settlement) {
 		slack, met := s.Slack().Microseconds(), s.Slack() >= 0
 		v.SlackUS, v.DeadlineMet = &slack, &met
 	}
-	if model := s.Answer.Model; model != "" && model != s.Task.Model {
-		v.Variant = model
+	v.Route, v.RouteWhy, v.Version = s.Answer.Route, s.RouteWhy, s.Answer.Version
+	if v.Variant = s.Variant(); v.Variant != "" {
+		v.VariantWhy = s.VariantWhy
 	}
 	v.answer(s.Answer.Payload)
 }
