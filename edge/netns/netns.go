@@ -10,7 +10,7 @@
 //
 // # Concurrency
 //
-// Do may be called from any goroutine; each call costs a thread while it lasts.
+// Do and Dial may be called from any goroutine; each call costs a thread while it lasts.
 //
 // # Failure
 //
@@ -23,9 +23,12 @@
 package netns
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	goruntime "runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +52,28 @@ func Do(pid uint32, number uint64, do func() error) error {
 	done := make(chan error)
 	go func() { done <- within(pid, number, do) }()
 	return <-done
+}
+
+// Dial connects to a port of the loopback there, of either kind, since a server may listen
+// on one alone.
+func Dial(ctx context.Context, pid uint32, number uint64, port int) (conn net.Conn, err error) {
+	err = Do(pid, number, func() (err error) {
+		conn, err = dialLoopback(ctx, strconv.Itoa(port))
+		return err
+	})
+	return conn, err
+}
+
+func dialLoopback(ctx context.Context, port string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort(edge.Loopback, port))
+	if err == nil || ctx.Err() != nil || !errors.Is(err, unix.ECONNREFUSED) {
+		return conn, err
+	}
+	if conn, other := dialer.DialContext(ctx, "tcp6", net.JoinHostPort("::1", port)); other == nil {
+		return conn, nil
+	}
+	return nil, err
 }
 
 func within(pid uint32, number uint64, do func() error) error {

@@ -1,11 +1,14 @@
 package netns_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -83,6 +86,72 @@ func TestDo(t *testing.T) {
 		}
 		if err := netns.Do(nobody, 0, func() error { return nil }); !errors.Is(err, edge.ErrNotFound) {
 			t.Errorf("got %v, want edge.ErrNotFound", err)
+		}
+	})
+}
+
+// listening starts a server in the network of a process, and returns its port.
+func listening(t *testing.T, there uint32, network, host string) int {
+	t.Helper()
+	var listener net.Listener
+	err := netns.Do(there, 0, func() (err error) {
+		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot raise loopback: %w: %s", err, out)
+		}
+		listener, err = net.Listen(network, net.JoinHostPort(host, "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	_, text, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func TestDial(t *testing.T) {
+	there := alone(t)
+	number, err := netns.Of(there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for network, host := range map[string]string{"tcp4": "127.0.0.1", "tcp6": "::1"} {
+		t.Run(network, func(t *testing.T) {
+			port := listening(t, there, network, host)
+			conn, err := netns.Dial(t.Context(), there, number, port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+			if conn, err := netns.Dial(t.Context(), uint32(os.Getpid()), 0, port); err == nil {
+				conn.Close()
+				t.Error("reached from the host as well, so nothing is shown")
+			}
+		})
+	}
+	t.Run("NobodyListens", func(t *testing.T) {
+		port := listening(t, there, "tcp4", "127.0.0.2")
+		if _, err := netns.Dial(t.Context(), there, number, port); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("got %v, want %v", err, unix.ECONNREFUSED)
+		}
+	})
+	t.Run("NobodyWaits", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := netns.Dial(ctx, there, number, 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+	})
+	t.Run("AnotherNetwork", func(t *testing.T) {
+		if _, err := netns.Dial(t.Context(), uint32(os.Getpid()), number, 1); !errors.Is(err, edge.ErrNotFound) {
+			t.Errorf("got %v, want %v", err, edge.ErrNotFound)
 		}
 	})
 }

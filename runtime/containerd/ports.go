@@ -242,10 +242,3 @@ func (d *Driver) mended() {
 
 // Relay is the process that answers for instances; 0: there is none.
 func (d *Driver) Relay() int { return d.ports.relay.PID() }
-
-// Published lists the addresses of the node that are answered for instances.
-func (d *Driver) Published() []string {
-	d.ports.mu.Lock()
-	defer d.ports.mu.Unlock()
-	return slices.Clone(d.ports.served)
-}

@@ -2,7 +2,6 @@ package containerd_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -96,9 +95,6 @@ func TestDriver_Ports(t *testing.T) {
 		want := []edge.Port{{Port: port, Target: 7000}}
 		if got := n.instance(t, "old").Ports; !slices.Equal(got, want) || !slices.Equal(old.Ports, want) {
 			t.Errorf("got %v and %v, want %v", got, old.Ports, want)
-		}
-		if got, want := n.Published(), []string{fmt.Sprintf("127.0.0.1:%d", port)}; !slices.Equal(got, want) {
-			t.Errorf("got %v, want %v", got, want)
 		}
 	})
 	t.Run("NoNetworkForThat", func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,8 +25,6 @@ const Verb = "relay"
 type Client struct {
 	folder  string
 	command []string
-
-	mu sync.Mutex // one list after the other: an older one must not come last
 }
 
 // New returns a client. The command is the one that calls Main; nil stands for this
@@ -47,23 +44,20 @@ const (
 )
 
 // Set makes routes all that is listened on, and returns why some could not be had. With
-// none, a relay that runs ends.
+// none, a relay that runs ends. Of two calls at once either may come last.
 func (c *Client) Set(ctx context.Context, routes []Route) (problems map[string]string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	own, err := program()
 	if err != nil {
 		return nil, err
 	}
 	said, err := c.ask(ctx, request{own, routes})
-	if away := isAway(err); err == nil && !said.Outdated || !away && err != nil || away && len(routes) == 0 {
-		if away {
-			err = nil
-		}
-		return said.Problems, err
-	}
-	if len(routes) == 0 {
+	switch away := isAway(err); {
+	case away && len(routes) == 0:
 		return nil, nil
+	case err != nil && !away:
+		return nil, err
+	case err == nil && !said.Outdated:
+		return said.Problems, nil
 	}
 	if err := c.start(ctx); err != nil {
 		return nil, err

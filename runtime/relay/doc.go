@@ -22,8 +22,8 @@
 //
 // # Concurrency
 //
-// Client.Set may be called from any goroutine. Run alone starts goroutines, and returns
-// after all of them.
+// Client may be used from any goroutine, though who cares which list comes last calls Set
+// one after the other. Run alone starts goroutines, and returns after all of them.
 //
 // # Failure
 //

@@ -119,7 +119,7 @@ func inherit(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	r := &relay{folder: folder, program: own, lock: lock, control: listener, ports: map[string]*port{}, open: newConnections()}
+	r := &relay{folder: folder, program: own, lock: lock, control: listener, ports: map[string]*port{}, open: newConnections(maxConnections), grace: endWithin}
 	if r.socket, err = r.identity(); err != nil {
 		return fmt.Errorf("cannot find own socket: %w", err)
 	}

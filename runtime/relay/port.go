@@ -166,7 +166,7 @@ type connections struct {
 	count   atomic.Int64
 }
 
-func newConnections() *connections { return &connections{free: make(chan struct{}, maxConnections)} }
+func newConnections(most int) *connections { return &connections{free: make(chan struct{}, most)} }
 
 func (c *connections) acquire() { c.free <- struct{}{} }
 func (c *connections) release() { <-c.free }

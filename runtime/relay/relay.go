@@ -22,12 +22,13 @@ type relay struct {
 	ports   map[string]*port
 	open    *connections
 	serving sync.WaitGroup // of the ports
+	grace   time.Duration  // of connections that nothing is left to serve
 }
 
 const (
 	// lookEvery is how often it is looked for whether the folder is still there.
 	lookEvery = 2 * time.Second
-	// endWithin is how long connections have that nothing is left to serve.
+	// endWithin is the grace of a real one.
 	endWithin = 5 * time.Second
 )
 
@@ -42,11 +43,11 @@ func (r *relay) run(ctx context.Context) error {
 	patient := r.obey(ctx)
 	stop()
 	watch.Wait()
-	r.serving.Wait()
 	if !patient {
-		timer := time.AfterFunc(endWithin, cancel)
+		timer := time.AfterFunc(r.grace, cancel)
 		defer timer.Stop()
 	}
+	r.serving.Wait() // one of them may wait for a place, which is free when a connection ends
 	r.open.running.Wait()
 	return nil
 }

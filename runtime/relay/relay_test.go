@@ -392,6 +392,48 @@ func TestRelay_Ends(t *testing.T) {
 	})
 }
 
+// TestRelay_EndsWhenFull: when it is to end while all places are taken, it does.
+func TestRelay_EndsWhenFull(t *testing.T) {
+	folder := t.TempDir()
+	run, err := relay.Small(folder, 1, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	instance := start(t, "one")
+	address := free(t)
+	client := relay.New(folder, nil)
+	if problems, err := client.Set(t.Context(), []relay.Route{{Listen: address, Targets: []relay.Target{instance.target}}}); err != nil || len(problems) > 0 {
+		t.Fatalf("got %v, %v", problems, err)
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	said := bufio.NewReader(conn)
+	if line, err := said.ReadString('\n'); err != nil || line != "one\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if _, err := client.Set(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not end")
+	}
+	if _, err := said.ReadByte(); err == nil {
+		t.Error("what was open is open still")
+	}
+}
+
 // TestRelay_Replaced: a newer program takes the ports over and leaves alone what is open.
 func TestRelay_Replaced(t *testing.T) {
 	b, one, address := newBench(t), start(t, "one"), free(t)

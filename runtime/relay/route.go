@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
 	"holdfast/edge/netns"
@@ -63,20 +60,9 @@ func program() (string, error) {
 	return fmt.Sprintf("%d-%d-%d", stat.Dev, stat.Ino, info.ModTime().UnixNano()), nil
 }
 
-// dial connects to a port of the target's own loopback, of either kind, since a server
-// may listen on one alone.
-func (t Target) dial(ctx context.Context) (conn net.Conn, err error) {
-	err = netns.Do(t.PID, t.Network, func() error {
-		var dialer net.Dialer
-		port := strconv.Itoa(t.Port)
-		if conn, err = dialer.DialContext(ctx, "tcp4", net.JoinHostPort(edge.Loopback, port)); errors.Is(err, unix.ECONNREFUSED) {
-			if other, otherErr := dialer.DialContext(ctx, "tcp6", net.JoinHostPort("::1", port)); otherErr == nil {
-				conn, err = other, nil
-			}
-		}
-		return err
-	})
-	return conn, err
+// dial connects to a port of the target's own loopback.
+func (t Target) dial(ctx context.Context) (net.Conn, error) {
+	return netns.Dial(ctx, t.PID, t.Network, t.Port)
 }
 
 // reachable tells why a target cannot be entered at all. One that is gone is no problem:
