@@ -213,7 +213,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		DefaultDeadline: a.defaultDeadline,
 		Log:             a.options.Log,
 		Inference:       inference{a.scheduler},
-		Models:          a.supervisor,
+		Models:          models{a.supervisor, a.router},
 		Node:            node{a},
 		Events:          a.chronicle,
 		Images:          admitImages{images{a.driver, a, "local API"}},

@@ -27,7 +27,7 @@ func (a *Agent) buildSite(c config.Config) (err error) {
 			// A frame or two of a small camera; what is larger belongs in a folder.
 			Tuning: mqtt.Tuning{MaxFrame: 1 << 20},
 		},
-		Tasks: inference{a.scheduler}, Models: a.supervisor, DefaultDeadline: a.defaultDeadline,
+		Tasks: inference{a.scheduler}, Models: models{a.supervisor, a.router}, DefaultDeadline: a.defaultDeadline,
 		Warnings: a.warnings, Log: a.options.Log,
 	})
 	if err != nil {
@@ -54,7 +54,7 @@ func (a *Agent) triggered(tell func([]edge.Trigger)) {
 // buildInbox makes what watches folders; the policy says which.
 func (a *Agent) buildInbox(c config.Config) (err error) {
 	a.inbox, err = inbox.New(inbox.Options{
-		Tasks: inference{a.scheduler}, Models: a.supervisor, Warnings: a.warnings,
+		Tasks: inference{a.scheduler}, Models: models{a.supervisor, a.router}, Warnings: a.warnings,
 		DefaultDeadline: a.defaultDeadline, MaxBytes: int64(c.API.MaxBody), Log: a.options.Log,
 	})
 	if err == nil {

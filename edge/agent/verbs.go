@@ -24,6 +24,7 @@ import (
 type verbs struct {
 	governor   *governor
 	supervisor *runtime.Supervisor
+	models     models
 	scheduler  *scheduler.Scheduler
 	deadline   func(edge.Class) time.Duration // of a task that names none
 	chronicle  *chronicle
@@ -52,7 +53,7 @@ type hands interface {
 // fleet; reboot starts the machine anew, and is nil where that is not allowed.
 func (a *Agent) newVerbs(refresh, reboot func(context.Context) error) *verbs {
 	return &verbs{
-		governor: a.governor, supervisor: a.supervisor, scheduler: a.scheduler,
+		governor: a.governor, supervisor: a.supervisor, models: models{a.supervisor, a.router}, scheduler: a.scheduler,
 		deadline: a.defaultDeadline, chronicle: a.chronicle,
 		hands: a.driver, images: governedImages{a}, folder: a.imageFolder(),
 		stocked: a.stock.Holds, gone: a.tellGone,

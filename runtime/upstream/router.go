@@ -3,12 +3,14 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"holdfast/edge"
+	"holdfast/edge/oip"
 )
 
 // Route leads the tasks of a model to an upstream.
@@ -95,6 +97,24 @@ func (r *Router) Ask(ctx context.Context, t edge.Task) (edge.Answer, error) {
 	}
 	return now.upstreams[route.Upstream].Ask(ctx, t, route.Model)
 }
+
+// Model is what a routed model's upstream says of it, under the name it has here, and whether the
+// upstream is asked now. known: a route leads there.
+func (r *Router) Model(name string) (meta oip.ModelMetadata, up, known bool) {
+	now := r.table.Load()
+	route, known := now.routes[name]
+	if !known {
+		return meta, false, false
+	}
+	meta, up = now.upstreams[route.Upstream].Model(route.Model)
+	if meta.Name != "" {
+		meta.Name = name
+	}
+	return meta, up, true
+}
+
+// Models are the routed ones, by name.
+func (r *Router) Models() []string { return slices.Sorted(maps.Keys(r.table.Load().routes)) }
 
 // Reports are all upstreams, by name.
 func (r *Router) Reports() []edge.UpstreamReport {

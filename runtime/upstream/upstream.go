@@ -61,6 +61,7 @@ type Upstream struct {
 	http    *http.Client
 	breaker *gobreaker.TwoStepCircuitBreaker
 	opened  chan struct{} // capacity 1: the breaker has opened
+	curious chan struct{} // capacity 1: somebody wants to know a model
 
 	telling sync.Mutex // guards dropped; held while Changed and Dropped are told, one after the other
 	dropped bool
@@ -68,6 +69,7 @@ type Upstream struct {
 	mu     sync.Mutex // guards the rest
 	report edge.UpstreamReport
 	told   edge.UpstreamState // to Changed, last
+	models map[string]description
 }
 
 // New checks the options. It connects nowhere.
@@ -85,7 +87,7 @@ func New(o Options) (*Upstream, error) {
 		return nil, fmt.Errorf("cannot use upstream %q: %w", o.Name, err)
 	}
 	u := &Upstream{
-		options: o, base: base, opened: make(chan struct{}, 1), told: edge.UpstreamUp,
+		options: o, base: base, opened: make(chan struct{}, 1), curious: make(chan struct{}, 1), models: map[string]description{}, told: edge.UpstreamUp,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // the route names one place
 		}},
@@ -188,7 +190,8 @@ func (u *Upstream) note(err error) {
 	}
 }
 
-// Run looks whether the upstream is back while its breaker is open, until ctx ends.
+// Run looks whether the upstream is back while its breaker is open, and asks what its models
+// are, until ctx ends.
 func (u *Upstream) Run(ctx context.Context) error {
 	defer u.http.CloseIdleConnections()
 	for {
@@ -196,6 +199,8 @@ func (u *Upstream) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-u.opened:
+		case <-u.curious:
+			u.describe(ctx)
 		}
 		for ctx.Err() == nil && u.breaker.State() != gobreaker.StateClosed {
 			if u.breaker.State() == gobreaker.StateHalfOpen && u.probe(ctx) == nil {

@@ -288,7 +288,8 @@ type pipes struct {
 	t     *testing.T
 	away  atomic.Bool
 	asked atomic.Int64
-	ready atomic.Int64 // questions for its health
+	ready atomic.Int64     // questions for its health
+	other http.HandlerFunc // for all else; nil: a good answer
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -312,6 +313,10 @@ func (p *pipes) serve(conn net.Conn) {
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v2/health/ready" {
 			p.ready.Add(1)
+			return
+		}
+		if p.other != nil {
+			p.other(w, r)
 			return
 		}
 		p.asked.Add(1)
