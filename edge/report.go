@@ -124,6 +124,9 @@ type QueueReport struct {
 	Suspensions uint64 `json:"suspensions,omitempty"`
 }
 
+// Open is how many tasks have not ended.
+func (r QueueReport) Open() int { return r.Running + r.Waiting + r.Away }
+
 // ClassReport counts the tasks of one class.
 type ClassReport struct {
 	Class     Class             `json:"class"`
@@ -174,6 +177,13 @@ type TaskView struct {
 	Estimate time.Duration `json:"estimateNs"`
 	Instance string        `json:"instance,omitempty"`
 	Reason   string        `json:"reason,omitempty"` // why it was refused, evicted or failed
+
+	// Of an answer: by which way it came, and by which model when it is not Model.
+	Route      string `json:"route,omitempty"`
+	RouteWhy   Why    `json:"routeWhy,omitempty"`
+	Variant    string `json:"variant,omitempty"`
+	VariantWhy Why    `json:"variantWhy,omitempty"`
+	Version    string `json:"version,omitempty"`
 }
 
 // WorkloadView is a workload and its instances as lists show them. Workload is what is to
@@ -184,6 +194,18 @@ type WorkloadView struct {
 	Adjusted  bool           `json:"adjusted,omitempty"` // a command, and not the policy, says how many replicas it has
 	Update    *UpdateView    `json:"update,omitempty"`   // nil: it is as it is wanted
 	Instances []InstanceView `json:"instances"`
+	// OneShot is the pool of a tool; its Instances are those at work.
+	OneShot *OneShotView `json:"oneShot,omitempty"`
+}
+
+// OneShotView is what stands ready for the tasks of a tool.
+type OneShotView struct {
+	Warm   int    `json:"warm"`   // stand ready
+	Busy   int    `json:"busy"`   // tasks at work
+	Target int    `json:"target"` // are to stand ready, by how tasks came lately
+	Most   int    `json:"most"`   // may stand ready
+	Runs   uint64 `json:"runs"`   // tasks since the agent started
+	Cold   uint64 `json:"cold"`   // of which none stood ready
 }
 
 // InstanceView is an instance and what the supervisor makes of it.

@@ -38,6 +38,19 @@ func TestTravel_HeldOutsideThePlan(t *testing.T) {
 	})
 }
 
+// TestQueueReport_Open: what is away has not ended.
+func TestQueueReport_Open(t *testing.T) {
+	d := travelling(t, 1, 4, edge.RouteUpstream, upIn(30*ms))
+	d.mustSubmit("a", "elsewhere", edge.Normal, 100*ms)
+	if got := d.core.reportQueue(); got.Open() != 1 {
+		t.Errorf("%d are open of %+v, want 1", got.Open(), got)
+	}
+	d.run()
+	if got := d.core.reportQueue(); got.Open() != 0 {
+		t.Errorf("%d are open of %+v, want none", got.Open(), got)
+	}
+}
+
 // TestTravel_TooFar: what the node has no time for is asked of an upstream that has time for nine of ten, and of
 // one that has not only to find out whether it has by now.
 func TestTravel_TooFar(t *testing.T) {

@@ -62,6 +62,8 @@ func viewOf(s edge.Settlement) edge.TaskView {
 		Arrived: s.Task.Arrived, Deadline: s.Task.Deadline,
 		Queue: s.Queue, Compute: s.Compute, Slack: s.Slack(), Estimate: s.Estimate,
 		Instance: s.Answer.Instance,
+		Route:    s.Answer.Route, RouteWhy: s.RouteWhy,
+		Variant: s.Variant(), VariantWhy: s.VariantWhy, Version: s.Answer.Version,
 	}
 	if s.Err != nil {
 		view.Reason = explain(s)
@@ -75,7 +77,7 @@ func explain(s edge.Settlement) string {
 	switch {
 	case isRefusal:
 		return refusal.Error()
-	case s.Outcome == edge.Missed && errors.Is(s.Err, edge.ErrDeadline):
+	case s.Outcome == edge.Missed && s.Compute > 0 && errors.Is(s.Err, edge.ErrDeadline):
 		return fmt.Sprintf("started after %v and was still running at its deadline; %v was foreseen",
 			s.Queue.Round(time.Microsecond), s.Estimate.Round(time.Microsecond))
 	default:

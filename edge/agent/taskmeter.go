@@ -20,6 +20,8 @@ type taskRecord struct {
 	ID         string `json:"id"`
 	Model      string `json:"model"`
 	Answered   string `json:"answeredBy,omitempty"` // the variant, if another model than the one asked for
+	Route      string `json:"route,omitempty"`      // of an answer
+	RouteWhy   string `json:"routeWhy,omitempty"`   // where the model has a route
 	Class      string `json:"class"`
 	Tenant     string `json:"tenant,omitempty"`
 	Outcome    string `json:"outcome"`
@@ -51,7 +53,8 @@ type settled struct {
 	task               edge.Task
 	outcome            edge.Outcome
 	err                error
-	answeredBy         string
+	answeredBy, route  string
+	why                edge.Why
 	at                 time.Time
 	queue, compute     time.Duration
 	estimate, leftOver time.Duration
@@ -65,7 +68,7 @@ func (m *taskMeter) add(s edge.Settlement) {
 	task := s.Task
 	task.Input = edge.Payload{} // as large as a picture
 	m.single = append(m.single, settled{
-		task: task, outcome: s.Outcome, err: s.Err, answeredBy: s.Answer.Model, at: s.At,
+		task: task, outcome: s.Outcome, err: s.Err, answeredBy: s.Variant(), route: s.Answer.Route, why: s.RouteWhy, at: s.At,
 		queue: s.Queue, compute: s.Compute, estimate: s.Estimate, leftOver: s.Slack(),
 	})
 }
@@ -102,18 +105,16 @@ func (m *taskMeter) take(now time.Time, end bool) (single []taskRecord, rest *ta
 func (s *settled) record(now time.Time) taskRecord {
 	r := taskRecord{
 		ID: s.task.ID, Model: s.task.Model, Class: s.task.Class.String(), Tenant: s.task.Tenant,
+		Answered: s.answeredBy, Route: s.route, RouteWhy: string(s.why),
 		Outcome: s.outcome.String(), AgeMs: now.Sub(s.at).Milliseconds(),
 		QueueUs: s.queue.Microseconds(), ComputeUs: s.compute.Microseconds(), EstimateUs: s.estimate.Microseconds(),
-	}
-	if s.answeredBy != s.task.Model {
-		r.Answered = s.answeredBy
 	}
 	if s.task.HasDeadline() {
 		slack := s.leftOver.Microseconds()
 		r.SlackUs = &slack
 	}
 	if s.err != nil {
-		r.Reason = explain(edge.Settlement{Task: s.task, Outcome: s.outcome, Err: s.err, Queue: s.queue, Estimate: s.estimate})
+		r.Reason = explain(edge.Settlement{Task: s.task, Outcome: s.outcome, Err: s.err, Queue: s.queue, Compute: s.compute, Estimate: s.estimate})
 	}
 	return r
 }

@@ -48,10 +48,7 @@ func (v *verbs) drain(ctx context.Context, o order) (any, error) {
 	}
 }
 
-func (v *verbs) tasksLeft() int {
-	report := v.scheduler.Snapshot().Report
-	return report.Running + report.Waiting
-}
+func (v *verbs) tasksLeft() int { return v.scheduler.Snapshot().Report.Open() }
 
 // undrain lets tasks in again.
 func (v *verbs) undrain(_ context.Context, o order) (any, error) {
@@ -65,15 +62,18 @@ func (v *verbs) undrain(_ context.Context, o order) (any, error) {
 // inferResult is what became of one task, with the model's answer as the Open Inference
 // Protocol has it.
 type inferResult struct {
-	Outcome   edge.Outcome    `json:"outcome"`
-	Task      string          `json:"task"`
-	QueueUS   int64           `json:"queue_us"`
-	ComputeUS int64           `json:"compute_us"`
-	SlackUS   int64           `json:"slack_us"`
-	Variant   string          `json:"variant,omitempty"` // the model that answered, when another did
-	Route     string          `json:"route,omitempty"`
-	Response  json.RawMessage `json:"response,omitempty"`
-	Truncated bool            `json:"truncated,omitempty"` // the answer is too long for a reply
+	Outcome    edge.Outcome    `json:"outcome"`
+	Task       string          `json:"task"`
+	QueueUS    int64           `json:"queue_us"`
+	ComputeUS  int64           `json:"compute_us"`
+	SlackUS    int64           `json:"slack_us"`
+	Route      string          `json:"route,omitempty"`
+	RouteWhy   edge.Why        `json:"route_why,omitempty"`
+	Variant    string          `json:"variant,omitempty"` // the model that answered, when another did
+	VariantWhy edge.Why        `json:"variant_why,omitempty"`
+	Version    string          `json:"version,omitempty"`
+	Response   json.RawMessage `json:"response,omitempty"`
+	Truncated  bool            `json:"truncated,omitempty"` // the answer is too long for a reply
 }
 
 // infer runs one task as the local API does. The deadline counts from when the command
@@ -91,10 +91,8 @@ func (v *verbs) infer(ctx context.Context, o order) (any, error) {
 	result := inferResult{
 		Outcome: settled.Outcome, Task: task.ID,
 		QueueUS: settled.Queue.Microseconds(), ComputeUS: settled.Compute.Microseconds(), SlackUS: settled.Slack().Microseconds(),
-		Route: settled.Answer.Route,
-	}
-	if model := settled.Answer.Model; model != task.Model {
-		result.Variant = model
+		Route: settled.Answer.Route, RouteWhy: settled.RouteWhy,
+		Variant: settled.Variant(), VariantWhy: settled.VariantWhy, Version: settled.Answer.Version,
 	}
 	if settled.Outcome != edge.Completed {
 		return result, unanswered(settled)
@@ -126,11 +124,11 @@ func (v *verbs) taskOf(o order, args inferArgs) (edge.Task, error) {
 		ID: "command-" + o.ID, Model: args.Model, Tenant: args.Tenant, Class: edge.Normal, Arrived: time.Now(),
 		Input: edge.Payload{Body: args.Request},
 	}
-	meta, _, known := v.supervisor.Model(args.Model)
+	meta, _, known := v.models.Model(args.Model)
 	if !known {
 		return task, &edge.Refusal{
 			Reason: edge.ReasonUnknownModel,
-			Detail: fmt.Sprintf("no workload serves model %.120q; this node serves %s", args.Model, someOf(v.supervisor.Models())),
+			Detail: fmt.Sprintf("no workload serves model %.120q; this node serves %s", args.Model, someOf(v.models.Models())),
 		}
 	}
 	req, err := oip.ParseRequest(args.Request, 0)

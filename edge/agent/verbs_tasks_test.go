@@ -22,7 +22,7 @@ func TestVerbs_Infer(t *testing.T) {
 	r.awaitRunning(t, "line/digits", 1)
 	r.awaitRunning(t, "line/large", 1)
 	got, err := r.do(t, edge.VerbInfer, asking(`,"class":"urgent","tenant":"vision","deadlineMs":5000`))
-	want(t, got, err, `"outcome":"completed"`, `"task":"command-c1"`, `"response":{`, `"data":[72]`)
+	want(t, got, err, `"outcome":"completed"`, `"task":"command-c1"`, `"route":"local"`, `"response":{`, `"data":[72]`)
 	for name, c := range map[string]struct {
 		args, reason, text string
 	}{

@@ -21,6 +21,7 @@ import (
 	"holdfast/edge/trust"
 	"holdfast/runtime"
 	"holdfast/runtime/fake"
+	"holdfast/runtime/upstream"
 	"holdfast/scheduler"
 )
 
@@ -134,6 +135,7 @@ func newVerbRigWith(t *testing.T, model http.HandlerFunc, workloads ...edge.Work
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.models = models{r.supervisor, upstream.NewRouter()}
 	r.scheduler, err = scheduler.New(scheduler.Options{Slots: 2, Executor: r.supervisor})
 	if err != nil {
 		t.Fatal(err)

@@ -97,10 +97,22 @@ func answerWords(p oip.Parameters) string {
 		return coarse(time.Duration(n) * time.Microsecond)
 	}
 	class, _ := p.Text("class")
-	route, _ := p.Text("route")
 	verdict := "no deadline"
 	if met, ok := p.Bool("deadline_met"); ok {
 		verdict = map[bool]string{true: "on time, " + micros("slack_us") + " left", false: "late"}[met]
 	}
-	return fmt.Sprintf("%s: %s (waited %s, computed %s, %s)", class, verdict, micros("queue_us"), micros("compute_us"), route)
+	return fmt.Sprintf("%s: %s (waited %s, computed %s, %s)", class, verdict, micros("queue_us"), micros("compute_us"), wayWords(p))
+}
+
+// wayWords says by which way the answer came and by which model, and why.
+func wayWords(p oip.Parameters) string {
+	words, _ := p.Text("route")
+	for _, part := range [...]struct{ before, name string }{
+		{": ", "route_why"}, {", by ", "variant"}, {": ", "variant_why"}, {", version ", "version"},
+	} {
+		if text, said := p.Text(part.name); said && text != "" {
+			words += part.before + printable(text)
+		}
+	}
+	return words
 }

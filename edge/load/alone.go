@@ -69,13 +69,13 @@ func (g *Generator) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if status.Scheduler.Running+status.Scheduler.Waiting == 0 {
+		if status.Scheduler.Open() == 0 {
 			return nil
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the node still has %d tasks after %v: %w", status.Scheduler.Running+status.Scheduler.Waiting, patience, ctx.Err())
+			return fmt.Errorf("the node still has %d tasks after %v: %w", status.Scheduler.Open(), patience, ctx.Err())
 		}
 	}
 }

@@ -34,6 +34,10 @@ type Result struct {
 	OnTime  bool
 	Route   string
 	Variant string // the model that answered, when it is not the one asked
+	Version string // of the model that answered, where it is known
+
+	RouteWhy   edge.Why // where the model has a route
+	VariantWhy edge.Why // of a variant
 }
 
 // Infer runs one task and returns its answer. A task that was not admitted or
@@ -98,12 +102,19 @@ func resultOf(p edge.Payload) (Result, error) {
 	result.Task, _ = notes.Text("task")
 	result.Route, _ = notes.Text("route")
 	result.Variant, _ = notes.Text("variant")
+	result.Version, _ = notes.Text("version")
+	result.RouteWhy, result.VariantWhy = why(notes, "route_why"), why(notes, "variant_why")
 	result.OnTime, _ = notes.Bool("deadline_met")
 	class, _ := notes.Text("class")
 	if result.Class, err = edge.ParseClass(class); err != nil {
 		return Result{}, fmt.Errorf("cannot read answer's class: %w", err)
 	}
 	return result, nil
+}
+
+func why(p oip.Parameters, name string) edge.Why {
+	text, _ := p.Text(name)
+	return edge.Why(text)
 }
 
 func micros(p oip.Parameters, name string) time.Duration {

@@ -171,11 +171,14 @@ func annotations(settled edge.Settlement) oip.Notes {
 	if settled.Task.HasDeadline() {
 		notes.Int("slack_us", settled.Slack().Microseconds())
 	}
-	if settled.Answer.Route != "" {
-		notes.Text("route", settled.Answer.Route)
-	}
-	if model := settled.Answer.Model; model != "" && model != settled.Task.Model {
-		notes.Text("variant", model)
+	for _, note := range [...]struct{ name, text string }{
+		{"route", settled.Answer.Route}, {"route_why", string(settled.RouteWhy)},
+		{"variant", settled.Variant()}, {"variant_why", string(settled.VariantWhy)},
+		{"version", settled.Answer.Version},
+	} {
+		if note.text != "" {
+			notes.Text(note.name, note.text)
+		}
 	}
 	return notes
 }

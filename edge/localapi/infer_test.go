@@ -107,6 +107,29 @@ func TestServer_Infer(t *testing.T) {
 	}
 }
 
+// TestServer_Infer_Way: every answer says by which way it came, by which model and version, and why.
+func TestServer_Infer_Way(t *testing.T) {
+	n := newNode()
+	n.infer = func(_ context.Context, t edge.Task) edge.Settlement {
+		s := completed(t, sum(3))
+		s.Answer.Model, s.Answer.Version, s.Answer.Route = "digits-small", "7", edge.AnsweredLocally
+		s.RouteWhy, s.VariantWhy = edge.WhyUpstreamDown, edge.WhyLoad
+		return s
+	}
+	got, err := start(t, n).client(t).Infer(t.Context(), "digits", edge.Payload{Body: []byte(question)}, localapi.InferOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Route != "local" || got.RouteWhy != edge.WhyUpstreamDown || got.Variant != "digits-small" || got.VariantWhy != edge.WhyLoad || got.Version != "7" {
+		t.Errorf("got %+v", got)
+	}
+	for _, note := range []string{`"route":"local"`, `"route_why":"upstream-down"`, `"variant":"digits-small"`, `"variant_why":"load"`, `"version":"7"`} {
+		if !strings.Contains(string(got.Payload.Body), note) {
+			t.Errorf("the answer %s does not say %s", got.Payload.Body, note)
+		}
+	}
+}
+
 func TestServer_Infer_Binary(t *testing.T) {
 	n := newNode()
 	n.infer = func(_ context.Context, task edge.Task) edge.Settlement {
