@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,16 +60,17 @@ func newRouted(t *testing.T) *routed {
 	return r
 }
 
-// route has the policy lead digits up the road, or nowhere.
-func (r *routed) route(mode string) {
+// far is the model that only the other node has, of an upstream with a breaker of its own.
+const far = "far"
+
+// route has the policy lead digits to an address, and far too, in the way that is the control.
+func (r *routed) route(mode, url, more string) {
 	r.t.Helper()
-	p := draft{version: r.next, services: []string{digitsService(1)}}
-	if mode != "local" {
-		p.sections = []string{
-			fmt.Sprintf("upstreams: {hq: {url: %q, timeout: 5s, breaker: {failures: 3, open: 400ms, probes: 1}}}", "http://"+r.road.Address()),
-			fmt.Sprintf("routes: {digits: {upstream: hq, mode: %s}}", mode),
-		}
-	}
+	server := fmt.Sprintf("{url: %q, timeout: 5s, breaker: {failures: 3, open: 400ms, probes: 1}%s}", url, more)
+	p := draft{version: r.next, services: []string{digitsService(1)}, sections: []string{
+		fmt.Sprintf("upstreams: {hq: %s, hq-alone: %s}", server, server),
+		fmt.Sprintf("routes: {digits: {upstream: hq, mode: %s}, far: {upstream: hq-alone, model: digits, mode: upstream}}", mode),
+	}}
 	r.next++
 	r.apply(r.desk.sign(p)).want(r.t, cli.ExitOK)
 }
@@ -83,6 +85,7 @@ func (r *routed) weather(w stand.Weather) {
 // trip is what became of a stream of tasks.
 type trip struct {
 	asked, onTime, upstream int
+	first                   bool // the first was on time
 	wrong                   []error
 }
 
@@ -93,12 +96,19 @@ const (
 )
 
 // travel asks one task after another at fixed instants, whatever becomes of those before.
-func (r *routed) travel(during func(i int)) (got trip) {
+func (r *routed) travel(during func(i int)) trip {
+	r.t.Helper()
+	return r.travelAs(during, "digits")[0]
+}
+
+// travelAs asks every model at each instant.
+func (r *routed) travelAs(during func(i int), models ...string) []trip {
 	r.t.Helper()
 	inputs, err := samples()
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	got := make([]trip, len(models))
 	var mu sync.Mutex
 	var sent sync.WaitGroup
 	ticker := time.NewTicker(tripPause)
@@ -108,42 +118,72 @@ func (r *routed) travel(during func(i int)) (got trip) {
 		if during != nil {
 			during(i)
 		}
-		sent.Go(func() {
-			result, err := askDigits(context.Background(), r.Client(), inputs[i%len(inputs)], localapi.InferOptions{Deadline: tripWithin})
-			var wrong wrongAnswer
-			mu.Lock()
-			defer mu.Unlock()
-			got.asked++
-			switch {
-			case errors.As(err, &wrong): // the model is right in 449 of 450 cases
-				got.onTime++
-			case err != nil:
-				got.wrong = append(got.wrong, err)
-			case result.OnTime:
-				got.onTime++
-			}
-			if result.Route == edge.AnsweredUpstream {
-				got.upstream++
-			}
-		})
+		for k, model := range models {
+			sent.Go(func() {
+				result, err := askAs(context.Background(), r.Client(), model, inputs[i%len(inputs)], localapi.InferOptions{Deadline: tripWithin})
+				mu.Lock()
+				defer mu.Unlock()
+				got[k].add(i, result, err)
+			})
+		}
 	}
 	sent.Wait()
 	return got
 }
 
-// awaitUpstream returns once the upstream is asked again, or is not.
-func (r *routed) awaitUpstream(state edge.UpstreamState) {
+func (g *trip) add(i int, result localapi.Result, err error) {
+	var wrong wrongAnswer
+	g.asked++
+	switch {
+	case errors.As(err, &wrong): // the model is right in 449 of 450 cases
+		g.onTime++
+	case err != nil:
+		g.wrong = append(g.wrong, err)
+	case result.OnTime:
+		g.onTime++
+		g.first = g.first || i == 0
+	}
+	if result.Route == edge.AnsweredUpstream {
+		g.upstream++
+	}
+}
+
+// awaitUpstreams returns once all are asked again, or none is.
+func (r *routed) awaitUpstreams(state edge.UpstreamState) {
 	r.t.Helper()
-	r.await("the upstream to be "+string(state), func(ctx context.Context) error {
+	r.await("the upstreams to be "+string(state), func(ctx context.Context) error {
 		status, err := r.Client().Status(ctx)
 		if err != nil {
 			return err
 		}
-		if len(status.Upstreams) != 1 || status.Upstreams[0].State != state {
-			return fmt.Errorf("it says %+v", status.Upstreams)
+		other := func(u edge.UpstreamReport) bool { return u.State != state }
+		if len(status.Upstreams) != 2 || slices.ContainsFunc(status.Upstreams, other) {
+			return fmt.Errorf("they say %+v", status.Upstreams)
 		}
 		return nil
 	})
+}
+
+// heals has the weather become fine, and wants the upstreams back by the second probe.
+func (r *routed) heals(mend func()) {
+	r.t.Helper()
+	lost := time.Now()
+	mend()
+	r.awaitUpstreams(edge.UpstreamUp)
+	r.t.Logf("back %v after the road was", time.Since(lost).Round(time.Millisecond))
+}
+
+// suffers sends tasks in bad weather, and wants those with a local route as much on time as
+// they are alone. Beside them go tasks without one.
+func (r *routed) suffers(alone trip, during func(i int)) (got trip) {
+	r.t.Helper()
+	both := r.travelAs(during, "digits", far)
+	got = both[0]
+	r.t.Logf("%d of %d on time, %d answered upstream; without a local route %d on time", got.onTime, got.asked, got.upstream, both[1].onTime)
+	if float64(got.onTime) < 0.99*float64(alone.onTime) || got.asked != tripTasks || !got.first {
+		r.t.Errorf("%d were on time (the first: %v), %d are without an upstream: %v", got.onTime, got.first, alone.onTime, errors.Join(got.wrong...))
+	}
+	return got
 }
 
 // TestRoute_Faults sends tasks to another node over a road on which everything goes wrong in turn. What has a local
@@ -152,7 +192,7 @@ func TestRoute_Faults(t *testing.T) {
 	r := newRouted(t)
 	alone := r.travel(nil)
 	t.Logf("local alone: %d of %d on time", alone.onTime, alone.asked)
-	r.route("upstream-else-local")
+	r.route("upstream-else-local", "http://"+r.road.Address(), "")
 	faults := []struct {
 		name    string
 		weather stand.Weather
@@ -172,30 +212,23 @@ func TestRoute_Faults(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			r := &routed{node: r.in(t), hq: r.hq, road: r.road}
-			r.weather(stand.Weather{})
-			r.awaitUpstream(edge.UpstreamUp)
 			r.ask(patient) // a connection is there
 			r.weather(f.weather)
-			got := r.travel(func(i int) {
+			got := r.suffers(alone, func(i int) {
 				if f.flaps && i%8 == 0 {
 					r.weather(stand.Weather{Hole: i%16 == 0})
 				}
 			})
-			t.Logf("%d of %d on time, %d answered upstream", got.onTime, got.asked, got.upstream)
-			if float64(got.onTime) < 0.99*float64(alone.onTime) || got.asked != tripTasks {
-				t.Errorf("%d were on time, %d are without an upstream: %v", got.onTime, alone.onTime, errors.Join(got.wrong...))
-			}
+			r.heals(func() { r.weather(stand.Weather{}) })
 			if f.travels != (got.upstream > 0) {
 				t.Errorf("%d were answered upstream", got.upstream)
 			}
 		})
 	}
-	r.weather(stand.Weather{})
-	r.awaitUpstream(edge.UpstreamUp)
 	if back := r.travel(nil); back.upstream == 0 || back.onTime != tripTasks {
 		t.Errorf("after all that %+v: it has not returned to its upstream", back)
 	}
-	r.verb("status").want(t, cli.ExitOK, "upstream hq up", "http://"+r.road.Address())
+	r.verb("status").want(t, cli.ExitOK, "upstream hq up", "upstream hq-alone up", "http://"+r.road.Address())
 	kinds := map[edge.EventKind]int{}
 	for _, e := range r.events(0) {
 		kinds[e.Kind]++
@@ -208,7 +241,7 @@ func TestRoute_Faults(t *testing.T) {
 // TestRoute_UpstreamAlone is the control: without a local route the same faults cost tasks.
 func TestRoute_UpstreamAlone(t *testing.T) {
 	r := newRouted(t)
-	r.route("upstream")
+	r.route("upstream", "http://"+r.road.Address(), "")
 	if fine := r.travel(nil); fine.upstream != tripTasks {
 		t.Errorf("%+v, want all of %d answered upstream", fine, tripTasks)
 	}
@@ -218,7 +251,7 @@ func TestRoute_UpstreamAlone(t *testing.T) {
 	}
 	r.awaitWarning("upstream-down", "hq")
 	r.weather(stand.Weather{})
-	r.awaitUpstream(edge.UpstreamUp)
+	r.awaitUpstreams(edge.UpstreamUp)
 	r.awaitNoWarnings()
 	r.ask(patient)
 }

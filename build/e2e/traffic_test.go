@@ -66,7 +66,12 @@ func (w wrongAnswer) Error() string { return fmt.Sprintf("answered %d, want %d",
 
 // askDigits has one sample answered and holds the answer against the oracle.
 func askDigits(ctx context.Context, client *localapi.Client, s sample, o localapi.InferOptions) (localapi.Result, error) {
-	result, err := client.Infer(ctx, "digits", s.request, o)
+	return askAs(ctx, client, "digits", s, o)
+}
+
+// askAs asks a model that reads digits, whatever it is called.
+func askAs(ctx context.Context, client *localapi.Client, model string, s sample, o localapi.InferOptions) (localapi.Result, error) {
+	result, err := client.Infer(ctx, model, s.request, o)
 	if err != nil {
 		return result, err
 	}
