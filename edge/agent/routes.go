@@ -39,8 +39,8 @@ func (a *Agent) ways(policy *edge.Policy) (map[string]upstream.Route, []upstream
 	for name, u := range policy.Upstreams {
 		upstreams = append(upstreams, upstream.Options{
 			Name: name, URL: u.URL, CA: u.CA, Token: u.Token, Timeout: time.Duration(u.Timeout),
-			Breaker: upstream.Breaker{Failures: u.Breaker.Failures, Open: time.Duration(u.Breaker.Open), Probes: u.Breaker.Probes},
-			Secret:  a.token, Changed: a.upstreamChanged, Dropped: a.upstreamDropped,
+			Breaker:    upstream.Breaker{Failures: u.Breaker.Failures, Open: time.Duration(u.Breaker.Open), Probes: u.Breaker.Probes},
+			ClockFloor: a.clockFloor, Secret: a.token, Changed: a.upstreamChanged, Dropped: a.upstreamDropped,
 		})
 	}
 	return routes, upstreams

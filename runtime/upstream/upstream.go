@@ -42,6 +42,9 @@ type Options struct {
 	// not asked, as if it could not be reached.
 	Secret func(name string) (string, error)
 
+	// ClockFloor is a time that has certainly passed: certificates are judged by it where the
+	// machine's clock is behind. nil: the machine's clock.
+	ClockFloor func() time.Time
 	// Dial opens connections; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Changed is told when the upstream is lost or back; nil tells nobody.
@@ -112,7 +115,7 @@ func transportOf(o Options) (*http.Transport, error) {
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     90 * time.Second,
 		TLSHandshakeTimeout: o.Timeout,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, Time: later(o.ClockFloor)},
 
 		MaxResponseHeaderBytes: 64 << 10,
 	}
@@ -124,6 +127,17 @@ func transportOf(o Options) (*http.Transport, error) {
 		transport.TLSClientConfig.RootCAs = pool
 	}
 	return transport, nil
+}
+
+// later is the clock, or the floor while that is ahead.
+func later(floor func() time.Time) func() time.Time {
+	return func() time.Time {
+		now := time.Now()
+		if floor == nil || now.After(floor()) {
+			return now
+		}
+		return floor()
+	}
 }
 
 // Report is the upstream at this moment.

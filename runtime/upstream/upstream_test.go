@@ -221,6 +221,13 @@ func TestUpstream_Trusts(t *testing.T) {
 	if _, err := u.Ask(within(t, time.Minute), task(edge.Normal, time.Minute), "m"); err != nil {
 		t.Error(err)
 	}
+	t.Run("ByTheClocksFloor", func(t *testing.T) {
+		floor := func() time.Time { return s.Certificate().NotAfter.Add(time.Hour) }
+		u := newUpstream(t, upstream.Options{URL: s.URL, CA: ca, ClockFloor: floor})
+		if _, err := u.Ask(within(t, time.Minute), task(edge.Normal, time.Minute), "m"); !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("got %v, want %v", err, edge.ErrUnavailable)
+		}
+	})
 	t.Run("NotAVersionThatIsBroken", func(t *testing.T) {
 		old := httptest.NewUnstartedServer(http.HandlerFunc(answering))
 		old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11} //nolint:gosec // to be refused
