@@ -199,6 +199,29 @@ func TestDriver_MemoryOfAll(t *testing.T) {
 	}
 }
 
+func TestFirst(t *testing.T) {
+	folder := t.TempDir()
+	const pid = "1" // whose score is 0
+	for group, used := range map[string]int{"a-1": 3000, "@vision/b-1": 5000, "@vision/b-2": 9000, "@office/c-1": 7000, "@empty": 0} {
+		if err := os.MkdirAll(filepath.Join(folder, group), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if used == 0 {
+			continue
+		}
+		for name, text := range map[string]string{"memory.current": strconv.Itoa(used), "memory.stat": "inactive_file 1000\n", "cgroup.procs": pid + "\n"} {
+			if err := os.WriteFile(filepath.Join(folder, group, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for below, want := range map[string]string{"": "b-2", "@vision": "b-2", "@office": "c-1", "@empty": ""} {
+		if got := containerd.FirstBelow("cgroup2", filepath.Join(folder, below), 1<<20); got != want {
+			t.Errorf("%q: got %q, want %q", below, got, want)
+		}
+	}
+}
+
 func TestBoundMemory(t *testing.T) {
 	for name, c := range map[string]struct{ version, limit, usage, none string }{
 		"First":  {"cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", "-1"},

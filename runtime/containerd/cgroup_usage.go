@@ -71,21 +71,29 @@ func workingSet(version, folder string) int64 {
 // first finds the instance below a cgroup whose end would give back most, by the reckoning
 // of the kernel: a thousandth of the memory in question counts as much as one of the score.
 func first(version, folder string, most int64) string {
-	name, worst := "", int64(0)
+	id, _ := worst(version, folder, most)
+	return id
+}
+
+// worst finds the instance of the greatest badness, and that, in a cgroup and in those of
+// tenants below it.
+func worst(version, folder string, most int64) (id string, by int64) {
 	entries, _ := os.ReadDir(folder) // gone: none
 	for _, entry := range entries {
-		below := filepath.Join(folder, entry.Name())
+		name, below := entry.Name(), filepath.Join(folder, entry.Name())
+		bad := int64(0)
 		switch {
 		case !entry.IsDir():
-		case strings.HasPrefix(entry.Name(), tenantMark):
-			if id := first(version, below, most); id != "" && badness(version, filepath.Join(below, id), most) > worst {
-				name, worst = id, badness(version, filepath.Join(below, id), most)
-			}
-		case badness(version, below, most) > worst:
-			name, worst = entry.Name(), badness(version, below, most)
+		case strings.HasPrefix(name, tenantMark):
+			name, bad = worst(version, below, most)
+		default:
+			bad = badness(version, below, most)
+		}
+		if bad > by {
+			id, by = name, bad
 		}
 	}
-	return name
+	return id, by
 }
 
 func badness(version, folder string, most int64) int64 {

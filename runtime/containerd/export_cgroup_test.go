@@ -30,3 +30,6 @@ func DiskWeightsBelow(root, version, folder string) error {
 
 // WeighsDisk tells whether the kernel takes weights of the disk.
 func (d *Driver) WeighsDisk() bool { return d.weighsDisk() }
+
+// FirstBelow is the instance of a folder that the kernel ends first.
+func FirstBelow(version, folder string, most int64) string { return first(version, folder, most) }

@@ -3,6 +3,8 @@ package containerd
 import (
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/edge"
 )
 
@@ -32,3 +34,11 @@ func HeardOf(raw []byte) (count int, err error) {
 
 // Message is one message as it is sent, with an attribute.
 func Message(kind uint16, value string) []byte { return message{kind, 0, text(1, value)}.encode(1) }
+
+// RemoveBridge takes a bridge away.
+func RemoveBridge(name string) error { return removeBridge(name) }
+
+// TakeAddress takes its address back from a bridge.
+func TakeAddress(bridge string, subnet netip.Prefix) error {
+	return giveAddress(bridge, subnet, unix.RTM_DELADDR)
+}

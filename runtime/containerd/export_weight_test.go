@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/containerd/typeurl/v2"
+
+	"holdfast/edge"
 )
 
 // Weight is what the kernel says the instance weighs, and the file that says it.
@@ -35,4 +37,27 @@ func CPUFolders(groups, mounts, id string) (paths []string) {
 		paths = append(paths, filepath.Clean(own.path))
 	}
 	return paths
+}
+
+// WeighLate weighs an instance, whose cgroup is a folder in its tenant's, when it has ended
+// since it was found.
+func WeighLate(id, folder string, class edge.Class) error {
+	var among crowds
+	f := new(freezer)
+	s := freezers{of: map[string]*freezer{id: f}}
+	f.scale.id = id
+	f.scale.place(ownCgroup{"cgroup2", folder}, perCore)
+	f.scale.crowd = among.at(f.scale.file, f.scale.most)
+	if err := f.scale.writeLocked(atRest); err != nil {
+		return err
+	}
+	s.forget(id)
+	if err := f.scale.weigh(class); err != nil {
+		return err
+	}
+	beside := new(scale)
+	beside.id = "beside"
+	beside.place(ownCgroup{"cgroup2", filepath.Join(filepath.Dir(folder), beside.id)}, perCore)
+	beside.crowd = among.at(beside.file, beside.most)
+	return beside.writeLocked(atRest)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,12 +116,36 @@ func (d *Driver) retire(n network) error {
 	return os.RemoveAll(d.bookOf(n)) // which address was given last
 }
 
+// deviceSocket is one by which devices of the agent's network are asked for and changed.
+func deviceSocket() (int, error) {
+	return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+}
+
+// device is the number of a network device, 0 where there is none of that name: what could
+// not be found out is no sign that it is gone.
+func device(name string) (uint32, error) {
+	socket, err := deviceSocket()
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(socket)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, err
+	}
+	err = unix.IoctlIfreq(socket, unix.SIOCGIFINDEX, request)
+	if errors.Is(err, unix.ENODEV) {
+		return 0, nil
+	}
+	return request.Uint32(), err
+}
+
 // removeBridge takes a bridge down and away.
 func removeBridge(name string) error {
-	if _, err := net.InterfaceByName(name); err != nil {
-		return nil // nothing can be said against what is not there
+	if number, err := device(name); number == 0 || err != nil {
+		return err // nothing can be said against what is not there
 	}
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	socket, err := deviceSocket()
 	if err != nil {
 		return err
 	}

@@ -154,11 +154,14 @@ func rightsError(err error) error {
 // giveAddress gives a bridge the first address of its subnet, which instances take as
 // their way out, or takes it back.
 func giveAddress(bridge string, subnet netip.Prefix, kind uint16) error {
-	device, err := net.InterfaceByName(bridge)
+	number, err := device(bridge)
+	switch {
+	case err == nil && number == 0 && kind == unix.RTM_DELADDR:
+		return nil // with the bridge its address has gone
+	case err == nil && number == 0:
+		err = unix.ENODEV
+	}
 	if err != nil {
-		if kind == unix.RTM_DELADDR {
-			return nil // with the bridge its address has gone
-		}
 		return fmt.Errorf("cannot find bridge %q: %w", bridge, err)
 	}
 	flags := uint16(unix.NLM_F_ACK)
@@ -166,7 +169,7 @@ func giveAddress(bridge string, subnet netip.Prefix, kind uint16) error {
 		flags |= unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	}
 	first := subnet.Addr().Next().AsSlice()
-	body := append([]byte{unix.AF_INET, byte(subnet.Bits()), 0, unix.RT_SCOPE_UNIVERSE}, native32(uint32(device.Index))...)
+	body := append([]byte{unix.AF_INET, byte(subnet.Bits()), 0, unix.RT_SCOPE_UNIVERSE}, native32(number)...)
 	body = append(append(body, attribute(unix.IFA_LOCAL, first)...), attribute(unix.IFA_ADDRESS, first)...)
 	err = converse(unix.NETLINK_ROUTE, []message{{kind, flags, body}}, acknowledged(1))
 	if err == nil || kind == unix.RTM_DELADDR && errors.Is(err, unix.EADDRNOTAVAIL) {

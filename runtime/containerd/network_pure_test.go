@@ -2,10 +2,17 @@ package containerd_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
 	"holdfast/runtime/containerd"
@@ -30,6 +37,51 @@ func TestRouteInto(t *testing.T) {
 			t.Errorf("%s: got %q, %t, want %q", test.subnet, got, found, test.want)
 		}
 	}
+}
+
+// TestRemoveBridge: a bridge of which nothing can be found out, for want of files, is not
+// taken to be gone.
+func TestRemoveBridge(t *testing.T) {
+	const nobody = "hf-nobody"
+	if err := containerd.RemoveBridge(nobody); err != nil {
+		t.Errorf("got %v of a bridge that is not there", err)
+	}
+	subnet := netip.MustParsePrefix("10.200.7.0/24")
+	if err := containerd.TakeAddress(nobody, subnet); err != nil {
+		t.Errorf("got %v of a bridge that is not there", err)
+	}
+	bridge := newBridge(t)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	removed, taken := containerd.RemoveBridge(bridge), containerd.TakeAddress(bridge, subnet)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if removed == nil || taken == nil {
+		t.Errorf("got %v and %v, want that nothing could be found out", removed, taken)
+	}
+	if err := errors.Join(containerd.TakeAddress(bridge, subnet), containerd.RemoveBridge(bridge)); err != nil {
+		t.Errorf("with files again: got %v", err)
+	}
+	if _, err := net.InterfaceByName(bridge); err == nil {
+		t.Error("the bridge is there still")
+	}
+}
+
+// newBridge makes a bridge of the machine, which goes with the test.
+func newBridge(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("hft%d", os.Getpid())
+	if out, err := exec.Command("ip", "link", "add", name, "type", "bridge").CombinedOutput(); err != nil {
+		t.Fatalf("cannot make a bridge: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", name).Run() }) // it should have gone
+	return name
 }
 
 func TestOutsideResolvers(t *testing.T) {

@@ -3,6 +3,7 @@ package containerd_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,6 +141,8 @@ func (n *node) wantNothing(t *testing.T) {
 // nothing else.
 func TestDriver_Sweep(t *testing.T) {
 	n, other := newNode(t), newNode(t)
+	n.opts.AskEvery = 50 * time.Millisecond
+	n.Driver = n.again(t)
 	neighbour, stranger := n.start(t, behave("sleep"), "neighbour"), other.start(t, behave("sleep"), "stranger")
 	n.orphan(t, "stray")
 	foreign := other.orphan(t, "foreign")
@@ -150,7 +153,17 @@ func TestDriver_Sweep(t *testing.T) {
 	swept := func(n *node, id string) func() bool {
 		return func() bool { return len(n.running(id)) == 0 && len(n.files(id)) == 0 }
 	}
-	n.sweepUntil(t, swept(n, "stray"))
+	if err := n.Weigh(t.Context(), "stray", edge.Urgent); err != nil {
+		t.Errorf("got %v of an instance that it has started, want it weighed", err)
+	}
+	watch := watchingBy(t, n.Driver)
+	gone := func() bool {
+		return swept(n, "stray")() && errors.Is(n.Weigh(t.Context(), "stray", edge.Batch), edge.ErrNotFound)
+	}
+	if err := await(t.Context(), gone); err != nil {
+		t.Errorf("waited for all to go that is left or known of it: %v: %v", err, n.leavings(t.Context()))
+	}
+	watch()
 	if !strings.Contains(n.log.String(), `msg="leftovers removed" instance=stray reason="it has no container"`) {
 		t.Errorf("got the log\n%s\nwant to read what was swept away", n.log)
 	}
@@ -197,7 +210,12 @@ func (n *node) sweepUntil(t *testing.T, is func() bool) {
 // watching follows the daemon until end is called.
 func (n *node) watching(t *testing.T) (end func()) {
 	t.Helper()
-	driver, ended := n.again(t), make(chan error, 1)
+	return watchingBy(t, n.again(t))
+}
+
+func watchingBy(t *testing.T, driver *containerd.Driver) (end func()) {
+	t.Helper()
+	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- driver.Watch(ctx, func(edge.DaemonReport) {}) }()
 	return func() {

@@ -97,10 +97,12 @@ func (d *Driver) sweepAway(ctx context.Context, c *client.Client, id string) err
 	if err := d.settle(ctx, id, why, 0); err != nil {
 		return err
 	}
+	d.freezers.forget(id)
 	d.leavePorts(ctx, c, id)
 	if err := errors.Join(d.leaveNetworks(ctx, c, id), d.removeFiles(id)); err != nil {
 		return err
 	}
+	d.leaveTenants()
 	d.log.Info("leftovers removed", "instance", id, "reason", why)
 	return nil
 }

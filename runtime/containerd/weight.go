@@ -186,6 +186,7 @@ func (s *scale) leave() {
 	defer s.mu.Unlock()
 	if s.crowd != nil {
 		s.crowd.weigh(s.id, 0)
+		s.crowd = nil // whoever has just found it weighs it once more
 	}
 }
 

@@ -98,6 +98,27 @@ func TestDriver_Weigh(t *testing.T) {
 	})
 }
 
+// TestDriver_WeighLate: what weighs an instance that has just ended does not make its tenant
+// weigh more for ever.
+func TestDriver_WeighLate(t *testing.T) {
+	tenant := filepath.Join(t.TempDir(), "@vision")
+	for _, folder := range []string{"", "a-1", "beside"} {
+		if err := os.MkdirAll(filepath.Join(tenant, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tenant, folder, "cpu.weight"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := containerd.WeighLate("a-1", filepath.Join(tenant, "a-1"), edge.Urgent); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(tenant, "cpu.weight"))
+	if got := strings.TrimRight(string(text), "0"); err != nil || got != "1" || len(text) < 3 { // files are not cut off here, as the kernel does
+		t.Errorf("the tenant weighs %q, %v, want 100 for the one that is left", text, err)
+	}
+}
+
 func TestCPUFolders(t *testing.T) {
 	const v1, v2 = "/sys/fs/cgroup/cpu/holdfast/a-1", "/sys/fs/cgroup/unified/holdfast/a-1"
 	for name, c := range map[string]struct {

@@ -115,7 +115,7 @@ func (o Options) killGroups(ctx context.Context, id string) error {
 	if o.CgroupParent == "" {
 		return nil
 	}
-	tops := []string{filepath.Join("/sys/fs/cgroup", o.CgroupParent, id)}
+	var tops []string
 	for _, below := range [...]string{id, filepath.Join("@*", id)} { // an instance's own, or in its tenant's
 		for _, hierarchy := range [...]string{"", "*"} {
 			found, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", hierarchy, o.CgroupParent, below))
