@@ -46,21 +46,33 @@ func (d *Driver) enclose(w edge.Workload, id string) enclosure {
 	defer d.bounds.mu.Unlock()
 	_ = d.confine(d.opts.CgroupParent, d.most(), true)
 	if name == "" {
-		return enclosure{d.cgroupPath(id), func() {}}
+		group := d.cgroupPath(id)
+		return enclosure{group, func() { d.enclosed(group, w) }}
 	}
-	group := filepath.Join("/", d.opts.CgroupParent, tenantMark+name)
-	_ = d.confine(group, most, true)
+	tenant := filepath.Join("/", d.opts.CgroupParent, tenantMark+name)
+	_ = d.confine(tenant, most, true)
 	if d.bounds.starting == nil {
 		d.bounds.starting = map[string]int{}
 	}
-	d.bounds.starting[group]++
-	return enclosure{filepath.Join(group, id), func() {
+	d.bounds.starting[tenant]++
+	group := filepath.Join(tenant, id)
+	return enclosure{group, func() {
+		d.enclosed(group, w)
 		d.bounds.mu.Lock()
 		defer d.bounds.mu.Unlock()
-		if d.bounds.starting[group]--; d.bounds.starting[group] == 0 {
-			delete(d.bounds.starting, group)
+		if d.bounds.starting[tenant]--; d.bounds.starting[tenant] == 0 {
+			delete(d.bounds.starting, tenant)
 		}
 	}}
+}
+
+// enclosed adds to an instance's cgroup what the runtime leaves out, and to those above it
+// what it has set aside.
+func (d *Driver) enclosed(group string, w edge.Workload) {
+	weighDisk(group, uint64(w.IOWeight))
+	d.bounds.mu.Lock()
+	defer d.bounds.mu.Unlock()
+	d.protectLocked()
 }
 
 // share is the tenant whose cgroup an instance of the workload stands in, and how much
@@ -104,16 +116,19 @@ func (d *Driver) Confine() error {
 		}
 		failed = append(failed, d.confine(group, most, false))
 	}
+	d.protectLocked()
 	return errors.Join(failed...)
 }
 
-// leaveTenants removes the cgroups of tenants in which nothing is any more.
+// leaveTenants removes the cgroups of tenants in which nothing is any more, and what
+// instances that are gone had set aside from those that stay.
 func (d *Driver) leaveTenants() {
 	d.bounds.mu.Lock()
 	defer d.bounds.mu.Unlock()
 	for _, group := range d.tenantGroups() {
 		d.dropLocked(group)
 	}
+	d.protectLocked()
 }
 
 // tenantGroups lists the tenants' cgroups there are in any hierarchy.

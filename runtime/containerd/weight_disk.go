@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"holdfast/edge"
@@ -29,6 +30,20 @@ func (d *Driver) weighsDisk() bool {
 		return len(weightFiles(home, filepath.Join(home.path, d.opts.CgroupParent))) > 0
 	}
 	return false
+}
+
+// weighDisk writes the weight of the second version's own controller where the runtime has
+// written that of bfq: it takes the latter wherever bfq is loaded, whatever disk it schedules.
+func weighDisk(group string, weight uint64) {
+	for _, home := range hierarchies("blkio") {
+		folder := filepath.Join(home.path, group)
+		if weight == 0 || home.version != "cgroup2" || len(weightFiles(home, folder)) < 2 {
+			continue
+		}
+		// The scale from 10 to 1,000 on that from 1 to 10,000, as the runtime has it.
+		most := 1 + (weight-10)*9_999/990
+		_ = writeExisting(filepath.Join(folder, "io.weight"), "default "+strconv.FormatUint(most, 10)) // or it has the weight that all have
+	}
 }
 
 func weightFiles(home ownCgroup, folder string) []string {

@@ -1,0 +1,4 @@
+package containerd
+
+// Protect is protect.
+func Protect(folder string) uint64 { return protect(folder) }
