@@ -144,6 +144,13 @@ integration: ## Run the tests that start a real containerd, one package at a tim
 soak: ## Repeat the unit tests in random order, then fuzz every target (SOAK_COUNT=20 FUZZTIME=1m)
 	@$(sort-packages); TAGS=$(TAGS) build/soak/soak.sh $$unit
 
+.PHONY: vm
+vm: ## Run the driver's tests and the service's in an emulated machine with systemd and cgroups v2 (ARGS='-steps service -v')
+	@$(PROVISION) --only vm
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/vm ./build/vm
+	@dist/tools/vm -control
+	@exec dist/tools/vm $(ARGS)
+
 ##@ Shipping it
 
 .PHONY: cross $(ARCHES:%=cross-%)

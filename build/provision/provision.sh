@@ -2,14 +2,15 @@
 # Installs what holdfast needs on a Debian machine to be run, tested and checked:
 # Debian packages where Debian has them, and pinned Go programs in .tools/bin.
 #
-#   build/provision/provision.sh [--only run|test|lint]
+#   build/provision/provision.sh [--only run|test|lint|vm]
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
 #         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins
 #   lint  golangci-lint
+#   vm    run, and what makes and starts a machine of its own (make vm)
 #
-# Without --only, all of them. What is there already is left alone, so a second run
+# Without --only, all of them but vm. What is there already is left alone, so a second run
 # changes nothing and takes a fraction of a second. Nothing is written outside the
 # checkout but Debian packages and Go's own caches.
 set -euo pipefail
@@ -113,6 +114,10 @@ for_test() {
 	gcc -E - <<<'#include <stdlib.h>' >/dev/null 2>&1 || missing+=(libc6-dev)
 }
 
+for_vm() {
+	need_commands mmdebstrap mmdebstrap mke2fs e2fsprogs qemu-system-x86_64 qemu-system-x86
+}
+
 containerd_tools() {
 	go_tool github.com/containerd/containerd/v2 "$CONTAINERD" "$CONTAINERD_TAGS" \
 		cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr
@@ -128,19 +133,20 @@ main() {
 	"") ;;
 	--only)
 		group=${2-}
-		case $group in run | test | lint) ;; *) die "unknown group '$group'" "one of run, test, lint" ;; esac
+		case $group in run | test | lint | vm) ;; *) die "unknown group '$group'" "one of run, test, lint, vm" ;; esac
 		;;
-	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint]" ;;
+	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|vm]" ;;
 	esac
 	command -v go >/dev/null 2>&1 ||
 		die "cannot find go" "install Go $(awk '$1 == "go" {print $2}' "$repo/go.mod") or newer and put it on PATH"
 	mkdir -p "$bin"
 	exec 9>"$tools/lock"
 	flock 9 # two make targets at once provision once
-	case $group in run | all | test) for_run ;; esac
+	case $group in run | all | test | vm) for_run ;; esac
 	case $group in test | all) for_test ;; esac
+	[ "$group" != vm ] || for_vm
 	install_missing
-	case $group in run | test | all) containerd_tools ;; esac
+	case $group in run | test | vm | all) containerd_tools ;; esac
 	case $group in lint | all) lint_tools ;; esac
 	say "ready ($group)"
 }

@@ -148,6 +148,15 @@ func TestProvision_Only(t *testing.T) {
 			t.Errorf("asked for %q (%v), want the linter and no packages", asked, err)
 		}
 	})
+	t.Run("Machine", func(t *testing.T) { // which a run without --only does not ask for
+		_, asked, err := m.provision(t, "--only", "vm")
+		if err != nil || !strings.Contains(asked, "mmdebstrap") || !strings.Contains(asked, "qemu-system-x86") || strings.Contains(asked, "mosquitto") {
+			t.Errorf("asked for %q (%v), want what makes a machine", asked, err)
+		}
+		if _, asked, _ := m.provision(t); strings.Contains(asked, "qemu-system") {
+			t.Errorf("asked for %q without --only", asked)
+		}
+	})
 	t.Run("Unknown", func(t *testing.T) {
 		printed, asked, err := m.provision(t, "--only", "lnit")
 		if err == nil || asked != "" || !strings.Contains(printed, "hint: one of") {

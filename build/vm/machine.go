@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"holdfast/build/vm/order"
+	"holdfast/edge"
+)
+
+// machine is one to be started.
+type machine struct {
+	emulator string // QEMU
+	kernel   string
+	disk     string
+	console  string // file that gets what its first serial port says
+	scratch  string // folder for what it writes to its disk
+	accel    string // what runs its processors: tcg everywhere, kvm where there is one
+	first    bool   // with cgroups of the first version
+	wrong    error  // why it cannot be
+}
+
+// machine describes the one whose disk was made.
+func (p *place) machine(o options) machine {
+	kernel, err := p.kernel()
+	return machine{
+		emulator: "qemu-system-x86_64", kernel: kernel, wrong: err, accel: o.accel, first: o.control,
+		disk: p.disk(), console: p.path("console.log"), scratch: p.work,
+	}
+}
+
+// words are the arguments: two cores, 2 GiB, a disk whose changes are dropped, two serial
+// ports, no network. The disk is of a kind whose driver this kernel has built in.
+func (m machine) words() []string {
+	line := "root=/dev/nvme0n1 rw console=ttyS0 panic=-1 systemd.show_status=0"
+	if m.first {
+		line += " systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"
+	}
+	return []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
+		"-machine", "q35,accel=" + m.accel, "-cpu", "max", "-smp", "2", "-m", "2G",
+		"-kernel", m.kernel, "-append", line,
+		"-drive", "if=none,id=root,format=raw,snapshot=on,file=" + m.disk, "-device", "nvme,drive=root,serial=root",
+		"-chardev", "file,id=console,path=" + m.console, "-serial", "chardev:console",
+		"-device", "virtio-serial-pci", "-chardev", "stdio,id=told,signal=off",
+		"-device", "virtserialport,chardev=told,name=" + order.Port,
+		"-device", "virtio-rng-pci",
+	}
+}
+
+// run starts the machine and returns when it has ended. An error says that it was not by
+// itself, after all its steps.
+func (m machine) run(ctx context.Context, told *ledger) error {
+	if m.wrong != nil {
+		return m.wrong
+	}
+	cmd := command(ctx, m.emulator, m.words()...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+m.scratch) // of what it drops
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("cannot start machine: %w", err)
+	}
+	in, err := cmd.StdinPipe() // nothing is said to it, but while this is closed the port is too
+	if err != nil {
+		return fmt.Errorf("cannot start machine: %w", err)
+	}
+	defer in.Close()
+	told.begin(time.Now())
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			err = edge.WithHint(err, "run build/provision/provision.sh --only vm")
+		}
+		return fmt.Errorf("cannot start machine: %w", err)
+	}
+	failed := order.Read(out, told.add)
+	if failed != nil && !errors.Is(failed, order.ErrCutOff) {
+		_ = cmd.Process.Kill() // it says what nobody understands; perhaps it has ended
+	}
+	_, _ = io.Copy(io.Discard, out) // its end is all there is to hear
+	ended := cmd.Wait()
+	if failed == nil && ended == nil {
+		return nil
+	}
+	return errors.Join(failed, ctx.Err(), ended, said("QEMU", complaint.String()), said("its console, at the end", m.end()))
+}
+
+// said makes words of a program part of an error.
+func said(who, words string) error {
+	if words = strings.TrimSpace(words); words == "" {
+		return nil
+	}
+	return fmt.Errorf("%s says:\n%s", who, words)
+}
+
+// end is the last of what the console says.
+func (m machine) end() string {
+	text, _ := os.ReadFile(m.console) // none: nothing is shown
+	const lines = 30
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
