@@ -30,6 +30,9 @@ func (p plan) permit() permit {
 	if p.endpoint != "" {
 		may.mounts = append(slices.Clone(may.mounts), specs.Mount{Source: p.shared})
 	}
+	for _, t := range p.trays {
+		may.mounts = append(slices.Clone(may.mounts), t.mount())
+	}
 	return may
 }
 

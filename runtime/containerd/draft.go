@@ -68,6 +68,9 @@ func (f *draft) makeFolders(context.Context) error {
 	if err := log.Close(); err != nil {
 		return fmt.Errorf("cannot create log: %w", err)
 	}
+	if len(f.plan.trays) > 0 {
+		return f.makeTrays()
+	}
 	if f.plan.endpoint == "" {
 		return nil
 	}

@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
@@ -14,7 +15,8 @@ import (
 	"holdfast/edge"
 )
 
-// Instances lists every container that bears our labels. The number of calls to
+// Instances lists every container that bears our labels, but for those that run for one
+// task. The number of calls to
 // the daemon grows only with the instances of which its listing tells nothing.
 func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	c, err := d.conn()
@@ -28,6 +30,7 @@ func (d *Driver) Instances(ctx context.Context) ([]edge.Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list instances: %w", native(err))
 	}
+	held = slices.DeleteFunc(held, func(container containers.Container) bool { return isOneShot(container.Labels) })
 	processes, err := processesOf(ctx, c, held)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list instances: %w", err)

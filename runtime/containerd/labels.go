@@ -24,6 +24,9 @@ const (
 	// asked for. One that has it and is not being started came from an agent that
 	// died before it could look, or from a failed start that could not be undone.
 	labelStarting = "holdfast.starting"
+	// labelOneShot is on what runs for one task (oneshot.go). It is no instance to whoever
+	// lists them.
+	labelOneShot = "holdfast.one-shot"
 )
 
 // maxLabel is what the daemon stores of one label, key and value together.
@@ -42,6 +45,9 @@ func labelsOf(p plan, img image, stopSignal string) (map[string]string, error) {
 	}
 	if p.endpoint != "" {
 		labels[labelEndpoint], labels[labelSocket] = p.endpoint, p.socket
+	}
+	if w.IsOneShot() {
+		labels[labelOneShot] = "true"
 	}
 	if len(w.Ports) > 0 {
 		labels[labelPorts] = portWords(w.Ports)

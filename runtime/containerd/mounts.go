@@ -31,6 +31,9 @@ func (p plan) mounts() ([]specs.Mount, error) {
 			Options: []string{"rbind", "rprivate", "nosuid", "nodev", "noexec"},
 		})
 	}
+	for _, t := range p.trays {
+		mounts = lay(mounts, t.mount())
+	}
 	// Parents before children, or they would hide them.
 	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")

@@ -15,6 +15,16 @@ import (
 	"holdfast/runtime/oneshot"
 )
 
+// A container for one task is brought up in two halves. Ready does all that takes time: its
+// record, its snapshot, its networks, and its process, which runc leaves standing right
+// before its program. What is left for the task is to let the program go, which takes a
+// tenth as long. It is hardened and admitted as every instance is, and removed like one; it
+// bears labelStarting for all its life, for there is nothing of it to take over.
+
+var _ oneshot.Driver = (*Driver)(nil)
+
+func isOneShot(labels map[string]string) bool { return labels[labelOneShot] != "" }
+
 // Ready brings a container up to where only its program has to be let go.
 func (d *Driver) Ready(ctx context.Context, w edge.Workload, id string) (oneshot.Container, error) {
 	made, err := d.ready(d.scope(ctx), w, id)
@@ -25,6 +35,9 @@ func (d *Driver) Ready(ctx context.Context, w edge.Workload, id string) (oneshot
 }
 
 func (d *Driver) ready(ctx context.Context, w edge.Workload, id string) (*readied, error) {
+	if !w.IsOneShot() {
+		return nil, fmt.Errorf("it is not one-shot: %w", edge.ErrInvalid)
+	}
 	if err := d.hands.start(id); err != nil {
 		return nil, err
 	}
@@ -34,16 +47,35 @@ func (d *Driver) ready(ctx context.Context, w edge.Workload, id string) (*readie
 		return nil, err
 	}
 	made := &readied{draft: draft}
-	if err := draft.create(ctx, func(string) (_ cio.IO, err error) {
+	err = draft.create(ctx, func(string) (_ cio.IO, err error) {
 		made.pipes, err = newPipes(filepath.Join(d.fifoDir(), id))
 		return made.pipes, err
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := made.open(ctx); err != nil {
 		return nil, errors.Join(err, draft.undo(ctx))
 	}
+	d.freezers.meet(id, draft.pid, draft.record.Spec)
 	return made, nil
+}
+
+// Remnants lists what Ready has made and is still there.
+func (d *Driver) Remnants(ctx context.Context) ([]string, error) {
+	c, err := d.conn()
+	if err != nil {
+		return nil, err
+	}
+	held, err := c.ContainerService().List(d.scope(ctx), fmt.Sprintf("labels.%q", labelOneShot))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list one-shot containers: %w", native(err))
+	}
+	var ids []string
+	for _, container := range held {
+		ids = append(ids, container.ID)
+	}
+	return ids, nil
 }
 
 // readied is a container that stands ready.
@@ -59,7 +91,7 @@ func (r *readied) open(ctx context.Context) error {
 		if err := verifyBinds(f.pid, f.plan.given.mounts); err != nil {
 			return err
 		}
-		if err := f.join(ctx); err != nil {
+		if err := r.join(ctx); err != nil {
 			return err
 		}
 		if err := r.pipes.openInput(ctx); err != nil {
@@ -69,6 +101,23 @@ func (r *readied) open(ctx context.Context) error {
 		_, err := f.client.TaskService().CloseIO(ctx, &tasks.CloseIORequest{ContainerID: f.plan.id, Stdin: true})
 		return native(err)
 	})
+}
+
+// join puts the container on its networks and makes it known there, so that it hears of
+// those who come while it stands ready.
+func (r *readied) join(ctx context.Context) error {
+	f := r.draft
+	if !f.plan.workload.Connected() {
+		return nil
+	}
+	if err := f.join(ctx); err != nil {
+		return err
+	}
+	if _, err := f.client.ContainerService().Update(ctx, f.record, "labels"); err != nil {
+		return fmt.Errorf("cannot record its addresses: %w", native(err))
+	}
+	f.driver.introduced(ctx, f.client)
+	return nil
 }
 
 // Run lets the program go.
@@ -82,22 +131,53 @@ func (r *readied) Run(ctx context.Context, order oneshot.Order) (oneshot.Result,
 
 func (r *readied) run(ctx context.Context, order oneshot.Order) (oneshot.Result, error) {
 	f := r.draft
-	excess, cancel := context.WithCancel(ctx)
-	defer cancel()
-	talk := r.pipes.talk(order, cancel)
-	if _, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id}); err != nil {
-		return oneshot.Result{}, native(err)
+	if in := f.plan.trayOf(false); in != nil {
+		if err := in.fill(order.Input, f.plan.account); err != nil {
+			return oneshot.Result{}, err
+		}
+		order.Input = nil
 	}
-	if err := verify(ctx, f.pid, f.guise); err != nil {
-		return oneshot.Result{}, errors.Join(err, f.driver.killAndWait(context.WithoutCancel(ctx), f.client, f.plan.id))
+	if err := f.driver.Weigh(ctx, f.plan.id, order.Class); err != nil {
+		f.driver.log.Debug("cannot weigh container of a task", "instance", f.plan.id, "error", err)
 	}
-	exit, err := f.driver.outcome(excess, f.client, f.plan.id)
-	if err != nil {
-		return oneshot.Result{}, err
-	}
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	talk := r.pipes.talk(order, f.plan.trayOf(true) != nil, enough)
+	begun, exit, err := r.attend(ctx)
 	result := talk.end()
-	result.Exit = exit
-	return result, nil
+	result.Begun, result.Exit = begun, exit
+	if out := f.plan.trayOf(true); out != nil && err == nil && exit.Code == 0 {
+		result.Output, result.Excess, result.Missing = out.empty(order.Most)
+	}
+	return result, err
+}
+
+// attend lets the program go and waits for its end, which it brings about when ctx ends.
+func (r *readied) attend(ctx context.Context) (begun bool, exit edge.Exit, err error) {
+	f := r.draft
+	err = whole(ctx, func(ctx context.Context) error {
+		_, err := f.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: f.plan.id})
+		return native(err)
+	})
+	if err == nil {
+		err = verify(ctx, f.pid, f.guise)
+		if ctx.Err() != nil {
+			err = nil // it is killed below
+		}
+		begun = true
+	}
+	if err != nil {
+		return begun || !errors.Is(err, edge.ErrNotFound), exit, errors.Join(err, r.finish(ctx))
+	}
+	exit, err = f.driver.outcome(ctx, f.client, f.plan.id)
+	return true, exit, err
+}
+
+// finish ends a program that must not run, and of which nobody knows whether it does.
+func (r *readied) finish(ctx context.Context) error {
+	ctx, cancel := outlive(ctx, teardownWithin, hurryWithin)
+	defer cancel()
+	return r.draft.driver.killAndWait(ctx, r.draft.client, r.draft.plan.id)
 }
 
 // outcome waits for the end of a container, and brings it about when ctx ends.
@@ -106,7 +186,8 @@ func (d *Driver) outcome(ctx context.Context, c *client.Client, id string) (edge
 	if err == nil || ctx.Err() == nil {
 		return exit, err
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownWithin)
+	defer cancel()
 	if err := kill(ctx, c, id, unix.SIGKILL); err != nil {
 		return edge.Exit{}, err
 	}

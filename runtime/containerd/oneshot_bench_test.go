@@ -13,7 +13,7 @@ import (
 func BenchmarkReady_Run(b *testing.B) {
 	n := newEmptyNode(b)
 	n.importImage(b, testImage())
-	ctx, w := b.Context(), behave("exit", "0")
+	ctx, w := b.Context(), tool("exit", "0")
 	var ours, theirs, makes, removes []time.Duration
 	runs := 0
 	for ; b.Loop(); runs++ {

@@ -27,15 +27,19 @@ type talk struct {
 	last   lastWords
 }
 
-// talk begins to feed the program and to listen to it. enough is called when it has written
-// more than it may.
-func (p *pipes) talk(order oneshot.Order, enough func()) *talk {
+// talk begins to feed the program and to listen to it. What it says is of no interest where
+// its output is a file. enough is called when it has written more than it may.
+func (p *pipes) talk(order oneshot.Order, deaf bool, enough func()) *talk {
 	t := &talk{pipes: p}
 	t.ended.Go(func() {
 		_, _ = p.input.Write(order.Input) // a program need not read what it is given
 		_ = p.input.Close()
 	})
 	t.ended.Go(func() {
+		if deaf {
+			_, _ = io.Copy(io.Discard, p.output)
+			return
+		}
 		n, _ := io.Copy(&t.output, io.LimitReader(p.output, order.Most+1))
 		if t.excess = n > order.Most; t.excess {
 			enough()
@@ -65,4 +69,6 @@ func (l *lastWords) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *lastWords) String() string { return strings.TrimSpace(strings.ToValidUTF8(string(l.kept), "�")) }
+func (l *lastWords) String() string {
+	return strings.TrimSpace(strings.ToValidUTF8(string(l.kept), "�"))
+}

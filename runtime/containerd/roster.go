@@ -19,10 +19,10 @@ type member struct {
 	kills    uint64 // of its processes for want of memory, that are known of
 }
 
-// enroll takes an instance in, unless its labels are not ours.
+// enroll takes an instance in, unless its labels are not ours, or of what runs for one task.
 func (r roster) enroll(id string, labels map[string]string) {
 	workload, ours := labels[labelWorkload]
-	if _, known := r[id]; ours && !known {
+	if _, known := r[id]; ours && !known && !isOneShot(labels) {
 		r[id] = &member{workload: workload}
 	}
 }

@@ -33,6 +33,7 @@ type plan struct {
 	socket   string   // its path on the host
 	shared   string   // the host folder mounted there
 	secrets  []confidence
+	trays    []tray // of a tool that works on files
 }
 
 // processConfig is what an image and a workload together say about the process.

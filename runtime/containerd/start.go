@@ -119,6 +119,10 @@ func (d *Driver) plan(ctx context.Context, c *client.Client, w edge.Workload, id
 	if w.Serve == nil {
 		return p, nil
 	}
+	if w.IsOneShot() {
+		p.trays = d.trays(w.Serve.OneShot, id)
+		return p, nil
+	}
 	if p.endpoint, err = endpointPath(w.Serve.Endpoint); err != nil {
 		return plan{}, err
 	}

@@ -38,6 +38,7 @@ type Order struct {
 
 // Result is what became of a program.
 type Result struct {
+	Begun     bool   // it may have begun, also where nobody knows what became of it
 	Output    []byte // of its standard output, or of its file
 	Complaint string // the last lines of its standard error
 	Exit      edge.Exit

@@ -30,6 +30,10 @@ func main() {
 		"answer": answer,
 		"call":   call,
 		"spin":   spin,
+		"copy":   copyFile,
+		"fail":   fail,
+		"flood":  flood,
+		"link":   link,
 	}
 	behave, ok := behaviours[os.Args[1]]
 	if !ok {
@@ -178,4 +182,46 @@ func callOne(address string) string {
 	defer conn.Close()
 	said, _ := io.ReadAll(conn)
 	return address + " " + string(said)
+}
+
+// copyFile copies one file to another; - is its input, or its output.
+func copyFile(args []string) {
+	from, to := os.Stdin, os.Stdout
+	var err error
+	if args[0] != "-" {
+		if from, err = os.Open(args[0]); err != nil {
+			panic(err)
+		}
+	}
+	if args[1] != "-" {
+		if to, err = os.Create(args[1]); err != nil {
+			panic(err)
+		}
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		panic(err)
+	}
+}
+
+// fail complains and ends with a code.
+func fail(args []string) {
+	for i := range 2000 {
+		fmt.Fprintln(os.Stderr, "complaint", i)
+	}
+	os.Exit(number(args[0]))
+}
+
+// flood writes without an end.
+func flood([]string) {
+	text := make([]byte, 64<<10)
+	for {
+		os.Stdout.Write(text)
+	}
+}
+
+// link leaves a link to a file where another is asked for.
+func link(args []string) {
+	if err := os.Symlink(args[0], args[1]); err != nil {
+		panic(err)
+	}
 }
