@@ -71,7 +71,8 @@ func readAnnals(path string) ([]edge.Event, error) {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
-	return events, lines.Err()
+	// Who told an event while the file was written anew may have written it once more.
+	return slices.CompactFunc(events, func(a, b edge.Event) bool { return a.Seq == b.Seq && a.Kind == b.Kind }), lines.Err()
 }
 
 // beginLocked writes the file anew with the events and keeps it open.

@@ -43,7 +43,7 @@ func TestChronicle_Restore(t *testing.T) {
 			got = append(got, fmt.Sprint(e.Seq, " ", e.Kind, " ", e.Cause))
 		}
 		want := "1 agent-started |3 instance-exited hung|" +
-			"4 agent-started the agent before it (process 1) ended without being asked to|5 warning-raised |6 instance-ready "
+			"258 agent-started the agent before it (process 1) ended without being asked to|259 warning-raised |260 instance-ready "
 		if text := strings.Join(got, "|"); text != want {
 			t.Errorf("got %s, want %s", text, want)
 		}
@@ -68,6 +68,28 @@ func TestChronicle_Restore(t *testing.T) {
 			t.Errorf("got %q of one that was asked to end", how)
 		}
 	})
+}
+
+// TestChronicle_RestoreNumbers: whoever asks for what came after the last it has seen misses nothing of the next
+// agent, whatever it was.
+func TestChronicle_RestoreNumbers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	for agent, tasks := range []int{0, 1, promise - 1, promise, promise + 1, 3 * promise, 2 * mostLines * (promise + 1)} {
+		c, _ := restored(t, path, fmt.Sprint(agent))
+		for range tasks {
+			c.Add(edge.Event{Kind: edge.EventTaskMissed})
+		}
+		seen := c.latest()
+		c.Close()
+		next, _ := restored(t, path, "next")
+		if got := next.Since(seen); len(got) != 1 || got[0].Kind != edge.EventAgentStarted {
+			t.Errorf("after %d tasks and event %d got %+v, want the next agent's start", tasks, seen, got)
+		}
+		next.Close()
+		if text, err := os.ReadFile(path); err != nil || bytes.Count(text, []byte("\n")) > mostLines {
+			t.Errorf("the file has %d lines, %v, want at most %d", bytes.Count(text, []byte("\n")), err, mostLines)
+		}
+	}
 }
 
 func TestChronicle_RestoreBounded(t *testing.T) {
@@ -95,6 +117,7 @@ func TestChronicle_RestoreDamaged(t *testing.T) {
 		"CutOff":  {whole + whole[:20], 1},
 		"Nothing": {"", 0},
 		"Garbage": {"\x00\x01\n[]\n" + whole, 1},
+		"Twice":   {whole + whole, 1},
 		"Unsound": {`{"seq":0,"kind":"instance-ready"}` + "\n" + `{"seq":9,"kind":"task-refused"}` + "\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

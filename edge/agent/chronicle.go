@@ -33,6 +33,10 @@ type chronicle struct {
 	kept  *annals         // nil: for this agent alone
 	ended map[string]bool // the instances whose end an earlier agent has told of
 
+	// promised is up to where the next agent does not begin to count: of task events, which it will not
+	// know, the numbers have been given out too.
+	promised uint64
+
 	refusal   string // the latest document that was not taken, and the event that told of it
 	refusedAt uint64
 }
@@ -58,10 +62,13 @@ func (c *chronicle) Restore(path string, start edge.Event) {
 	}
 	c.mu.Lock()
 	own := c.node.all()
-	c.node, c.kept, c.ended, c.seq = ring[edge.Event]{size: keptEvents}, kept, map[string]bool{}, 0
+	c.node, c.kept, c.ended, c.seq, c.promised = ring[edge.Event]{size: keptEvents}, kept, map[string]bool{}, 0, 0
 	for _, e := range before {
-		c.node.add(e)
 		c.seq = e.Seq
+		if isMark(e) {
+			continue
+		}
+		c.node.add(e)
 		if isEnd(e.Kind) {
 			c.ended[e.Subject] = true
 		}
@@ -122,8 +129,13 @@ func (c *chronicle) Add(e edge.Event) {
 	kept := c.kept
 	c.seq++
 	e.Seq, e.At = c.seq, c.now()
+	mark := edge.Event{}
 	if isTaskEvent(e.Kind) {
 		c.tasks.add(e)
+		if c.seq > c.promised {
+			c.promised = c.seq + promise
+			mark.Seq = c.promised
+		}
 	} else {
 		c.node.add(e)
 	}
@@ -133,6 +145,7 @@ func (c *chronicle) Add(e edge.Event) {
 
 	c.report(e)
 	c.keep(kept, e)
+	c.keep(kept, mark)
 	if c.tell != nil {
 		c.tell(e)
 	}
@@ -176,7 +189,7 @@ func (c *chronicle) report(e edge.Event) {
 
 // keep writes an event down for the next agent.
 func (c *chronicle) keep(kept *annals, e edge.Event) {
-	if kept == nil || isTaskEvent(e.Kind) {
+	if kept == nil || e.Seq == 0 || isTaskEvent(e.Kind) {
 		return
 	}
 	if err := kept.add(e, c.ofNode); err != nil {
@@ -188,8 +201,18 @@ func (c *chronicle) keep(kept *annals, e edge.Event) {
 func (c *chronicle) ofNode() []edge.Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.node.all()
+	events := c.node.all()
+	if c.promised > 0 {
+		events = append(events, edge.Event{Seq: c.promised})
+	}
+	return events
 }
+
+// promise is how many numbers are promised to task events at once: what one kept line is worth.
+const promise = 255
+
+// isMark tells a number that is kept from an event.
+func isMark(e edge.Event) bool { return e.Kind == "" }
 
 // Since returns the events after seq that are still kept, oldest first.
 func (c *chronicle) Since(seq uint64) []edge.Event {

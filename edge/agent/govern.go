@@ -104,14 +104,15 @@ func (g *governor) handLocked(now *policycache.Snapshot) {
 func (g *governor) desireLocked(now *policycache.Snapshot) {
 	wanted, refused := admitted(now.Policy)
 	g.refused.share(refused)
-	if g.cut != nil && g.cut() {
+	wanted = g.adjust.Over(tenureOf(now), wanted)
+	if g.cut != nil && g.cut() { // whatever a command has made of them
 		for i, w := range wanted {
 			if now.Policy.Offline.Stops(w) {
 				wanted[i].Replicas = 0
 			}
 		}
 	}
-	g.desire(g.adjust.Over(tenureOf(now), wanted))
+	g.desire(wanted)
 }
 
 // Readjust tells the supervisor again what should run, after a command has adjusted it,

@@ -210,6 +210,31 @@ func TestGovernor_Apply(t *testing.T) {
 	})
 }
 
+// TestGovernor_Offline: what a policy stops while the node is cut off stands still, also where a command has said
+// how many there are to be, and then is again what that said.
+func TestGovernor_Offline(t *testing.T) {
+	r := newHallRig(t, 0)
+	cut := false
+	r.cut = func() bool { return cut }
+	r.adjust = newAdjustments(t.TempDir(), newWarnings(r.chronicle))
+	if err := r.apply(1, "digits", "upload"); err != nil {
+		t.Fatal(err)
+	}
+	now := r.store.Snapshot()
+	now.Policy.Offline.Stop = []string{"upload"}
+	if err := r.adjust.Set(t.Context(), tenureOf(now), now.Policy.Workloads[1], 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		cut  bool
+		want string
+	}{{false, "line/upload 3 64"}, {true, "line/upload 0 64"}, {false, "line/upload 3 64"}} {
+		cut = step.cut
+		r.redesire()
+		r.want(1, "current", "line/digits 1 64", step.want)
+	}
+}
+
 func TestGovernor_Trial(t *testing.T) {
 	r := newHallRig(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
