@@ -98,7 +98,8 @@ func answerWords(p oip.Parameters) string {
 	}
 	class, _ := p.Text("class")
 	verdict := "no deadline"
-	if met, ok := p.Bool("deadline_met"); ok {
+	if _, bound := p.Int("slack_us"); bound {
+		met, _ := p.Bool("deadline_met")
 		verdict = map[bool]string{true: "on time, " + micros("slack_us") + " left", false: "late"}[met]
 	}
 	return fmt.Sprintf("%s: %s (waited %s, computed %s, %s)", class, verdict, micros("queue_us"), micros("compute_us"), wayWords(p))
