@@ -54,6 +54,8 @@ func (l *loop) pursue(w *workload, spec edge.Workload) {
 		case changed:
 			l.vacate(w, seat)
 			seat.reset()
+		case seat.done && restarts(spec.Restart, seat.last.Exit):
+			seat.done = false // as it is wanted now its work goes on
 		default:
 			seat.retry(l.now)
 			if seat.inst != nil {
@@ -109,7 +111,7 @@ func (l *loop) retry() {
 // end keeps it: nothing has changed for them.
 func (s *seat) retry(now time.Time) {
 	if s.startErr != nil {
-		s.nextTry, s.failedStarts = now, 0
+		s.nextTry, s.failedStarts, s.unanswered = now, 0, 0
 	}
 }
 

@@ -132,6 +132,10 @@ func (l *loop) judgeCanary(w *workload, u edge.Update) {
 			c.gauge.begin()
 		}
 	}
+	if c.seat.done { // which is well of what does its work, and not of what is to be asked
+		l.versionFailed(w, c.seat.detail+", and is not to be started again", c.facts())
+		return
+	}
 	if v, why, again := verdictOn([]place{c.seat.place(u, l.daemon.back)}, edge.Update{Monitor: u.Watched()}, l.now); v == failing {
 		l.versionFailed(w, why, c.facts())
 		return

@@ -161,6 +161,25 @@ func TestCanary_TakenBack(t *testing.T) {
 			h.wantEvents(edge.EventInstanceStopped, 0)
 		})
 	})
+	t.Run("EndedForGood", func(t *testing.T) {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Main = func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit {
+				if strings.HasSuffix(w.Image, ":1") {
+					select {
+					case <-stop:
+					case <-ctx.Done():
+					}
+				}
+				return edge.Exit{At: time.Now()}
+			}
+			w := digitsAs("2", 1, edge.Canary{Share: 20})
+			w.Restart = edge.RestartOnFailure
+			h := tried(t, d, w)
+			settle(time.Hour)
+			wantContains(t, h.only(edge.EventUpdateRolledBack).Cause, "exited with code 0", "not to be started again")
+			h.wantDigits("registry.test/digits:1", 1)
+		})
+	})
 	t.Run("ButPaused", func(t *testing.T) {
 		bubble(t, func(t *testing.T, d *fake.Driver) {
 			w := digitsAs("failing", 1, edge.Canary{Share: 20})

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -463,6 +464,58 @@ func TestSupervisor_RestartPolicyChangesInPlace(t *testing.T) {
 		d.Exit(before, edge.Exit{Code: 1, At: time.Now()})
 		settle(time.Minute)
 		h.wantRunning(0)
+		for _, next := range []struct {
+			policy  edge.RestartPolicy
+			running int
+		}{{edge.RestartNo, 0}, {edge.RestartOnFailure, 1}} {
+			job.Restart = next.policy
+			h.sup.Apply([]edge.Workload{job})
+			settle(time.Minute)
+			h.wantRunning(next.running)
+		}
+		for _, id := range d.Running() {
+			d.Exit(id, edge.Exit{At: time.Now()}) // well, this time
+		}
+		for policy, running := range map[edge.RestartPolicy]int{edge.RestartOnFailure: 0, edge.RestartNo: 0} {
+			job.Restart = policy
+			h.sup.Apply([]edge.Workload{job})
+			settle(time.Minute)
+			h.wantRunning(running)
+		}
+		job.Restart = edge.RestartAlways
+		h.sup.Apply([]edge.Workload{job})
+		settle(time.Minute)
+		h.wantRunning(1)
+		h.wantNoWarnings()
+	})
+}
+
+// TestSupervisor_StartUnanswered: a daemon that answers everything but one kind of start is
+// not asked for that all the time, and somebody hears of it.
+func TestSupervisor_StartUnanswered(t *testing.T) {
+	bubble(t, func(t *testing.T, d *fake.Driver) {
+		var tries atomic.Int64
+		var deaf atomic.Bool
+		deaf.Store(true)
+		d.StartError = func(w edge.Workload) error {
+			if w.Name != "till" || !deaf.Load() {
+				return nil
+			}
+			tries.Add(1)
+			return fmt.Errorf("its shim does not answer: %w", edge.ErrUnavailable)
+		}
+		h := newHouse(t, d)
+		h.sup.Apply([]edge.Workload{service("till", 1), service("other", 1)})
+		settle(10 * time.Minute)
+		if got := tries.Load(); got > 60 {
+			t.Errorf("got %d tries in ten minutes, want a pause between them", got)
+		}
+		wantContains(t, h.warning("start-failed", "shop/till").Detail, "its shim does not answer")
+		h.wantRunning(1)
+		deaf.Store(false)
+		settle(time.Minute)
+		h.wantRunning(2)
+		h.wantNoWarnings()
 	})
 }
 

@@ -26,11 +26,14 @@ func (l *loop) sorted() []*workload {
 // publishCatalog renews what Execute and Model read.
 func (l *loop) publishCatalog() {
 	next := newCatalog()
-	for _, w := range l.workloads {
+	for _, w := range l.sorted() {
 		if !w.desired {
 			continue
 		}
 		for _, model := range w.spec.Serve.Models() {
+			if _, taken := next.models[model]; taken && w.invalid != "" {
+				continue // what it is to be now, if that were usable, serves it no more
+			}
 			next.models[model] = catalogEntry{
 				pool: w.pool, meta: w.metas[model], ready: l.serves(w, model), timeout: requestTimeout(w.spec.Serve),
 			}

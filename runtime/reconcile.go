@@ -111,7 +111,7 @@ func (l *loop) startReturned(w *workload, inst *instance, made edge.Instance, er
 	made.Started = cmp.Or(made.Started, l.now)
 	inst.Instance, inst.began = made, l.now
 	if inst.seat != nil {
-		inst.seat.startErr, inst.seat.failedStarts = nil, 0
+		inst.seat.startErr, inst.seat.failedStarts, inst.seat.unanswered = nil, 0, 0
 		inst.seat.detail = ""
 	}
 	l.event(edge.EventInstanceStarted, inst, cause, factsOf(made))
@@ -119,7 +119,8 @@ func (l *loop) startReturned(w *workload, inst *instance, made edge.Instance, er
 	l.attach(w, inst, inst.spec)
 }
 
-// startFailed counts a failed start. That the daemon is away is nobody's failure.
+// startFailed counts a failed start. That the daemon is away is nobody's failure; one that
+// answers again each time, and never this, is not to be asked all the time either.
 func (l *loop) startFailed(w *workload, inst *instance, err error) {
 	seat := inst.seat
 	if errors.Is(err, edge.ErrUnavailable) {
@@ -135,9 +136,12 @@ func (l *loop) startFailed(w *workload, inst *instance, err error) {
 	seat.detail = err.Error()
 	if errors.Is(err, edge.ErrUnavailable) {
 		seat.starts--
+		if seat.unanswered++; seat.unanswered >= loopEnds {
+			seat.startErr, seat.nextTry = err, l.now.Add(delayStart(seat.unanswered-loopEnds, l.s.opts.Jitter()))
+		}
 		return
 	}
-	seat.startErr = err
+	seat.startErr, seat.unanswered = err, 0
 	seat.failedStarts++
 	seat.nextTry = l.now.Add(delayStart(seat.failedStarts, l.s.opts.Jitter()))
 	seat.blameStart(err)

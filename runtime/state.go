@@ -66,6 +66,7 @@ type seat struct {
 	starts   int
 
 	failedStarts int // in a row; no end of an instance, so the record knows nothing of them
+	unanswered   int // starts in a row to which a daemon gave no answer that gives them to all else
 
 	faults    int    // ends that are held against the version on trial
 	fault     string // why that makes the seat a failure; empty: it does not yet

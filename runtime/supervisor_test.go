@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -223,6 +224,35 @@ func TestSupervisor_Apply(t *testing.T) {
 			h.wantNoWarnings()
 		})
 	})
+}
+
+// TestSupervisor_ModelOfTwo: a workload that cannot be what it is to be runs on as it was,
+// but does not answer in the place of the one that has its model by now.
+func TestSupervisor_ModelOfTwo(t *testing.T) {
+	for _, heir := range []string{"archive", "zebra"} {
+		bubble(t, func(t *testing.T, d *fake.Driver) {
+			d.Serve = func(w edge.Workload, _ string) http.Handler {
+				return &fake.Model{Names: w.Serve.Models(), Version: w.Name}
+			}
+			h := newHouse(t, d)
+			w := modelServer("digits", 1)
+			h.sup.Apply([]edge.Workload{w})
+			settle(time.Second)
+			w.Image = ""
+			other := modelServer(heir, 1)
+			other.Serve.Model = "digits"
+			h.sup.Apply([]edge.Workload{w, other})
+			settle(time.Minute)
+			for range 30 {
+				h.sup.Retry() // which changes nothing, and is a turn
+				settle(time.Second)
+				if answer, err := h.sup.Execute(t.Context(), task("digits", "{}")); err != nil || answer.Version != heir {
+					t.Errorf("got %q, %v, want an answer by %s", answer.Version, err, heir)
+				}
+			}
+			h.wantRunning(2)
+		})
+	}
 }
 
 func TestSupervisor_Restart(t *testing.T) {
