@@ -15,6 +15,7 @@ import (
 func (l *loop) apply(desired []edge.Workload) {
 	l.applied = true
 	wanted, refused := sift(desired)
+	l.applyTools(wanted, refused)
 	for _, w := range l.workloads {
 		_, usable := wanted[w.key]
 		_, named := refused[w.key] // its last usable spec stays in force
@@ -121,6 +122,9 @@ const restartRequested = "restart requested"
 // restart takes the instances of a workload, or one, out of their seats; plan
 // then fills the seats anew and retires what was taken out.
 func (l *loop) restart(target string) error {
+	if l.s.tools != nil && l.s.tools.Restart(target) {
+		return nil
+	}
 	if w := l.workloads[target]; w != nil && w.desired {
 		if l.tryAgain(w) {
 			return nil // what serves meanwhile is well
@@ -205,8 +209,8 @@ func checkWorkload(w edge.Workload) error {
 		return fmt.Errorf("stop grace is %v", w.StopGrace)
 	case w.Serve == nil:
 		return nil
-	case w.IsOneShot():
-		return errors.New("one-shot tools are not run here")
+	case w.IsOneShot() && w.CheckOneShot() != nil:
+		return w.CheckOneShot()
 	case slices.Contains(w.Serve.Models(), ""):
 		return errors.New("a served model has no name")
 	case w.Serve.Concurrency < 0 || w.Serve.Timeout < 0 || w.Serve.ReadyWithin < 0 || w.Serve.Cost < 0:

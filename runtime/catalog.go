@@ -14,6 +14,7 @@ type catalog struct {
 }
 
 type catalogEntry struct {
+	tool    bool // it is no server, and has no pool
 	pool    *pool
 	meta    oip.ModelMetadata
 	ready   bool

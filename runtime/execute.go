@@ -35,6 +35,9 @@ const (
 // that is not there. A request over its timeout costs the instance its life,
 // which is the only way to have its capacity back for certain.
 //
+// A tool that is no server runs in a container of the task's own, which is killed at the
+// task's deadline.
+//
 // Errors wrap edge.ErrNotFound (no such model), edge.ErrDeadline or
 // edge.ErrCancelled (no instance could be asked in time), edge.ErrUnavailable (none
 // could be asked, and the task has no deadline, or none would read the request
@@ -48,6 +51,9 @@ func (s *Supervisor) Execute(ctx context.Context, t edge.Task) (edge.Answer, err
 	entry, known := seen.models[t.Model]
 	if !known {
 		return edge.Answer{}, fmt.Errorf("cannot ask model %q: %w", t.Model, edge.ErrNotFound)
+	}
+	if entry.tool {
+		return s.tools.Execute(ctx, t)
 	}
 	if t.Input.HeaderLength < 0 || t.Input.HeaderLength > len(t.Input.Body) {
 		return edge.Answer{}, fmt.Errorf("header length %d in a body of %d bytes: %w",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/runtime/oneshot"
 )
 
 // loop is the state of Run and everything that decides upon it. Only Run's
@@ -29,6 +30,9 @@ type loop struct {
 	pools      []edge.Pool
 	offered    []string // who is ready of those with ports, as the driver was told
 	offering   bool     // the driver is being told
+
+	wantedTools map[string]edge.Workload // of the workloads, those that are no servers
+	tools       []oneshot.Tool           // what is said of them in this turn
 }
 
 func newLoop(ctx context.Context, s *Supervisor) *loop {

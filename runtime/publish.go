@@ -11,6 +11,7 @@ import (
 
 // publish shows the state to the readers and tells what has changed of it.
 func (l *loop) publish() {
+	l.seeTools()
 	l.publishViews()
 	l.publishCatalog()
 	l.publishPools()
@@ -37,6 +38,11 @@ func (l *loop) publishCatalog() {
 			next.models[model] = catalogEntry{
 				pool: w.pool, meta: w.metas[model], ready: l.serves(w, model), timeout: requestTimeout(w.spec.Serve),
 			}
+		}
+	}
+	for _, tool := range l.tools {
+		next.models[tool.Workload.Serve.Model] = catalogEntry{
+			tool: true, meta: tool.Meta, ready: tool.Ready, timeout: requestTimeout(tool.Workload.Serve),
 		}
 	}
 	next.names = slices.Sorted(maps.Keys(next.models))
@@ -74,6 +80,7 @@ func (l *loop) publishPools() {
 			pools = append(pools, pool)
 		}
 	}
+	pools = append(pools, l.toolPools()...)
 	same := slices.EqualFunc(pools, l.pools, func(a, b edge.Pool) bool {
 		return a.Name == b.Name && a.Lanes == b.Lanes && a.Ladder == b.Ladder && a.Fixed == b.Fixed && slices.Equal(a.Models, b.Models)
 	})

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"holdfast/edge"
+	"holdfast/runtime/oneshot"
 )
 
 // Supervisor keeps workloads running on one driver. Make it with New, start it
@@ -22,6 +23,7 @@ type Supervisor struct {
 	ended chan struct{} // closed when Run returns
 
 	runs    runs
+	tools   *oneshot.Keeper // nil: the driver makes none
 	halted  halted
 	catalog atomic.Pointer[catalog]
 	views   atomic.Pointer[[]edge.WorkloadView]
@@ -36,7 +38,8 @@ func New(o Options) (*Supervisor, error) {
 	s := &Supervisor{opts: opts, inbox: newInbox(), ended: make(chan struct{})}
 	s.catalog.Store(newCatalog())
 	s.views.Store(&[]edge.WorkloadView{})
-	return s, nil
+	s.tools, err = s.newTools()
+	return s, err
 }
 
 // Run reconciles until ctx ends and returns nil then, after every goroutine it
@@ -48,6 +51,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	l := newLoop(ctx, s)
+	if s.tools != nil {
+		l.spawn(func(ctx context.Context) { _ = s.tools.Run(ctx) }) // it returns nil
+	}
 	l.run()
 	cancel()
 	l.disconnect()
@@ -66,6 +72,9 @@ func (s *Supervisor) Apply(workloads []edge.Workload) {
 // Retry makes failed starts be tried at once, for example after an image was
 // imported. What is wanted stays what was applied last.
 func (s *Supervisor) Retry() {
+	if s.tools != nil {
+		s.tools.Retry()
+	}
 	s.inbox.post(func(l *loop) { l.retry() })
 }
 
@@ -121,6 +130,9 @@ func (s *Supervisor) Restart(ctx context.Context, target string) error {
 // DaemonChanged tells that the connection to the daemon came or went. When it is
 // back everything is listed anew.
 func (s *Supervisor) DaemonChanged(report edge.DaemonReport) {
+	if s.tools != nil {
+		s.tools.DaemonChanged(report.Connected)
+	}
 	s.inbox.post(func(l *loop) { l.daemonChanged(report.Connected) })
 }
 
@@ -128,7 +140,7 @@ func (s *Supervisor) DaemonChanged(report edge.DaemonReport) {
 // key. The caller must not change what it gets. Usage is not filled: measuring is
 // the driver's and takes time.
 func (s *Supervisor) Workloads() []edge.WorkloadView {
-	return s.halted.mark(*s.views.Load())
+	return s.withTools(s.halted.mark(*s.views.Load()))
 }
 
 // inbox hands messages to the loop. Its queue has no bound of its own: it holds

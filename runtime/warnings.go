@@ -71,6 +71,15 @@ func (l *loop) conditions() map[condition]edge.Warning {
 			}
 		}
 	}
+	for _, tool := range l.tools {
+		key := tool.Workload.Key()
+		if tool.Failure != nil {
+			raise(warnStart, key, tool.Failure.Error(), edge.HintOf(tool.Failure))
+		}
+		if tool.Stuck != nil {
+			raise(warnTeardown, key, tool.Stuck.Error(), "it is tried again; restarting containerd may help")
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(l.instances)) {
 		inst := l.instances[id]
 		raise(warnTeardown, inst.Workload, inst.trouble, "it is tried again; restarting containerd may help")

@@ -28,6 +28,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/runtime"
+	"holdfast/runtime/oneshot"
 )
 
 // Driver is a runtime.Driver in memory. Set its fields before the first use.
@@ -42,6 +43,9 @@ type Driver struct {
 	// itself. stop is closed when it is asked to end, which ctx ending means by force.
 	// nil runs until stopped.
 	Main func(ctx context.Context, stop <-chan struct{}, w edge.Workload) edge.Exit
+	// Tool is what the program of a one-shot container does, until ctx ends; nil gives back
+	// its input.
+	Tool func(ctx context.Context, w edge.Workload, order oneshot.Order) oneshot.Result
 	// Command is what a command run inside a container does: how it ends and what it says.
 	// nil: there is none to run.
 	Command func(ctx context.Context, id string, args []string) (edge.Exit, string)
@@ -77,6 +81,7 @@ type Driver struct {
 	offered    [][]string
 	listeners  map[string]*pipeListener // by socket
 	hearing    []*listener              // one for each call of Events
+	readied    map[string]*readied      // for one task each
 }
 
 var (

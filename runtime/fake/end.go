@@ -43,6 +43,9 @@ func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error
 func (d *Driver) Remove(ctx context.Context, id string) error {
 	c, err := d.teardown("remove", id)
 	if c == nil || err != nil {
+		if err == nil {
+			d.removeReadied(id)
+		}
 		return err
 	}
 	c.gate.open()

@@ -44,7 +44,11 @@ func (k *Keeper) tendAllLocked(ctx context.Context, now time.Time) (next time.Ti
 	if !k.swept {
 		return k.sweepLocked(ctx, now)
 	}
-	idle := k.opts.Idle()
+	atWork := 0
+	for _, p := range k.pools {
+		atWork += len(p.busy)
+	}
+	idle := k.opts.Idle(atWork)
 	for _, p := range k.sortedLocked() {
 		next = earlier(next, k.tendLocked(ctx, p, now, idle))
 		if p.empty() {

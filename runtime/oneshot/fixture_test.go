@@ -203,7 +203,7 @@ func start(t *testing.T, driver *fakeDriver) *rig {
 		Driver:  driver,
 		Name:    func(w edge.Workload) string { names++; return fmt.Sprintf("%s-%d", w.Name, names) }, // under the keeper's lock
 		Changed: func() { r.changes++ },
-		Idle:    func() bool { return !see(driver, func() bool { return r.busy }) },
+		Idle:    func(int) bool { return !see(driver, func() bool { return r.busy }) },
 		Jitter:  func() float64 { return 0.5 },
 	})
 	if err != nil {

@@ -23,8 +23,9 @@ type Options struct {
 	Name func(edge.Workload) string
 	// Changed is told when Tools has something else to say, by Run. It must not block.
 	Changed func()
-	// Idle tells whether a core is free; nil: always. What is made ahead waits for one.
-	Idle func() bool
+	// Idle tells whether a core is free while so many tasks are at work here; nil: always.
+	// What is made ahead waits for one. It must not call the keeper.
+	Idle func(atWork int) bool
 	// Jitter draws from [0, 1); nil draws at random.
 	Jitter func() float64
 }
@@ -62,7 +63,7 @@ func New(o Options) (*Keeper, error) {
 		o.Changed = func() {}
 	}
 	if o.Idle == nil {
-		o.Idle = func() bool { return true }
+		o.Idle = func(int) bool { return true }
 	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
