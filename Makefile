@@ -29,6 +29,7 @@ export GOFLAGS := -trimpath
 # build/bench's do.
 IMAGE  := holdfast.example/digits:1
 BURNER := holdfast.example/burner:1
+TOOL   := holdfast.example/tool:1
 
 PROVISION := build/provision/provision.sh
 
@@ -166,16 +167,18 @@ smoke: ## Start the cross-built binaries on the processors they are for, emulate
 	@$(GO) run ./build/smoke -run $(STARTED:%=dist/holdfast-linux-%)
 
 .PHONY: images
-images: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%) ## Pack the sample model servers as multi-platform OCI archives
+images: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%) $(SHIPPED:%=tool-%) ## Pack the sample model servers and the tool as multi-platform OCI archives
 	@$(GO) run ./build/image -name $(IMAGE) -entry /server -user 65532:65532 \
 		$(call binaries,server) -out dist/images/digits.oci.tar
 	@$(GO) run ./build/image -name $(BURNER) -entry /burner -user 65532:65532 \
 		$(call binaries,burner) -out dist/images/burner.oci.tar
+	@$(GO) run ./build/image -name $(TOOL) -entry /tool -user 65532:65532 \
+		$(call binaries,tool) -out dist/images/tool.oci.tar
 
 binaries = -binary linux/amd64=dist/images/$(1)-amd64 -binary linux/arm64=dist/images/$(1)-arm64 \
 	-binary linux/arm/v7=dist/images/$(1)-armv7
 
-.PHONY: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%)
+.PHONY: $(SHIPPED:%=server-%) $(SHIPPED:%=burner-%) $(SHIPPED:%=tool-%)
 $(SHIPPED:%=server-%): server-%:
 	@mkdir -p dist/images
 	$(env-$*) $(GO_BUILD) -o dist/images/server-$* ./build/sample/server
@@ -183,6 +186,10 @@ $(SHIPPED:%=server-%): server-%:
 $(SHIPPED:%=burner-%): burner-%:
 	@mkdir -p dist/images
 	$(env-$*) $(GO_BUILD) -o dist/images/burner-$* ./build/sample/burner
+
+$(SHIPPED:%=tool-%): tool-%:
+	@mkdir -p dist/images
+	$(env-$*) $(GO_BUILD) -o dist/images/tool-$* ./build/sample/tool
 
 .PHONY: size
 size: ## Show what the binary and each library weigh; fail if it outgrew the record
