@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -250,10 +252,27 @@ func TestRoute_UpstreamAlone(t *testing.T) {
 		t.Errorf("%d of %d were on time through a hole in the road", lost.onTime, lost.asked)
 	}
 	r.awaitWarning("upstream-down", "hq")
+	r.wantFigure(`holdfast_breaker_state{upstream="hq"} 2`)
+	r.wantFigure(fmt.Sprintf(`holdfast_tasks_total{class="normal",model="digits",outcome="completed",route="upstream"} %d`, tripTasks))
 	r.weather(stand.Weather{})
 	r.awaitUpstreams(edge.UpstreamUp)
 	r.awaitNoWarnings()
 	r.ask(patient)
+}
+
+// wantFigure looks for a line among the figures for Prometheus.
+func (n *node) wantFigure(line string) {
+	n.t.Helper()
+	resp, err := http.Get("http://" + n.listens() + "/metrics")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(text), line+"\n") {
+		family, _, _ := strings.Cut(line, "{")
+		n.t.Errorf("there is no %s among the figures, %v: %q", line, err, regexp.MustCompile(`(?m)^`+family+`\{.*`).FindAllString(string(text), -1))
+	}
 }
 
 // TestRoute_Wrong has policies refused whose upstreams make no sense.

@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -61,6 +61,7 @@ func Plan() Rules {
 			"edge/boltfile/filetest": {"edge/boltfile"},
 			"edge/verdict":           {"edge", "edge/oip"},
 			"edge/inbox":             pure("edge/boltfile", "edge/timetable", "edge/verdict"),
+			"edge/metrics":           pure(),
 			"edge/timetable":         {"edge"},
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside
@@ -126,6 +127,7 @@ func homes() map[string]Home {
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
 		"github.com/robfig/cron/v3":               {Folders: []string{"edge/timetable"}},
+		"github.com/prometheus/client_golang/":    {Folders: []string{"edge/metrics"}},
 		"github.com/sony/gobreaker":               {Folders: []string{"runtime/upstream"}},
 		"go.etcd.io/bbolt":                        {Folders: []string{"edge/boltfile", "runtime/containerd/salvage"}, Tests: true}, // our files, and containerd's own
 		"github.com/google/go-containerregistry/": {Folders: []string{"build/..."}},

@@ -16,6 +16,7 @@ import (
 	"holdfast/edge/host"
 	"holdfast/edge/inbox"
 	"holdfast/edge/localapi"
+	"holdfast/edge/metrics"
 	"holdfast/mqtt/sitelink"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
@@ -84,6 +85,7 @@ type Agent struct {
 	uplink     *uplink        // nil: there is no fleet
 	site       *sitelink.Link // nil: there is no broker of the site
 	inbox      *inbox.Inbox
+	metrics    *metrics.Metrics
 }
 
 // New builds the agent. It changes nothing outside the process.

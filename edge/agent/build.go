@@ -12,6 +12,7 @@ import (
 	"holdfast/edge/config"
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
+	"holdfast/edge/metrics"
 	"holdfast/policycache"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
@@ -50,6 +51,10 @@ func (a *Agent) build(in Inputs) (err error) {
 	if err != nil {
 		return err
 	}
+	if a.metrics, err = metrics.New(node{a}.Status); err != nil {
+		return err
+	}
+	a.recent.count = a.metrics.Settled
 	a.router = upstream.NewRouter()
 	learnt, wanted := a.newEstimates(in)
 	a.estimates = learnt
@@ -215,6 +220,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Inference:       inference{a.scheduler},
 		Models:          models{a.supervisor, a.router},
 		Node:            node{a},
+		Metrics:         a.metrics,
 		Events:          a.chronicle,
 		Images:          admitImages{images{a.driver, a, "local API"}},
 		Volumes:         volumes{a},

@@ -17,6 +17,7 @@ const keptTasks = 256
 type recent struct {
 	chronicle *chronicle
 	tell      func(edge.Settlement) // the fleet; nil: there is none. It does not wait
+	count     func(edge.Settlement) // the figures; nil: nobody counts. It does not wait
 
 	mu    sync.Mutex // guards tasks
 	tasks ring[edge.TaskView]
@@ -33,6 +34,9 @@ func (r *recent) Settled(s edge.Settlement) {
 	r.mu.Lock()
 	r.tasks.add(view)
 	r.mu.Unlock()
+	if r.count != nil {
+		r.count(s)
+	}
 	if r.tell != nil {
 		r.tell(s)
 	}

@@ -19,6 +19,11 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	s.reply(w, http.StatusOK, status)
 }
 
+// metrics answers GET /metrics.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	s.opts.Metrics.Handler().ServeHTTP(w, r)
+}
+
 // vitals answers GET /v1/vitals.
 func (s *Server) vitals(w http.ResponseWriter, _ *http.Request) {
 	s.reply(w, http.StatusOK, s.opts.Node.Vitals())

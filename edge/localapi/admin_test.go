@@ -168,6 +168,9 @@ func TestServer_Port_IsRestricted(t *testing.T) {
 	for _, host := range []string{"evil.example", "evil.example:" + port, "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil:80"} {
 		ask("GET", "/v1/vitals", host, "").want(t, http.StatusForbidden, "forbidden", "Host", "")
 	}
+	if got := ask("GET", "/metrics", addr, ""); got.status != http.StatusOK || string(got.body) != "tasks_total 3\n" {
+		t.Errorf("metrics: got %d %q", got.status, got.body)
+	}
 	if got := ask("GET", "/v1/vitals", addr, "http://"+addr); got.status != http.StatusOK {
 		t.Errorf("own origin: got %d", got.status)
 	}

@@ -51,6 +51,13 @@ type node struct {
 	did      []string
 }
 
+// figures are a node's for Prometheus.
+type figures struct{}
+
+func (figures) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "tasks_total 3") })
+}
+
 func newNode() *node {
 	n := &node{more: make(chan struct{})}
 	n.infer = func(_ context.Context, t edge.Task) edge.Settlement { return completed(t, sum(3)) }
@@ -266,7 +273,7 @@ func start(t testing.TB, n *node, change ...func(*localapi.Options)) *rig {
 func options(n *node) localapi.Options {
 	return localapi.Options{
 		NodeName: "gw-1", Version: "1.2.3",
-		Inference: n, Models: n, Node: n, Events: n, Images: n, Volumes: n, Logs: n, Policies: n,
+		Inference: n, Models: n, Node: n, Metrics: figures{}, Events: n, Images: n, Volumes: n, Logs: n, Policies: n,
 	}
 }
 

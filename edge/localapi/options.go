@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"holdfast/edge"
@@ -63,6 +64,9 @@ type Policies interface {
 	ApplyPolicy(ctx context.Context, envelope []byte) (edge.PolicyReport, error)
 }
 
+// Metrics shows the node's figures to Prometheus.
+type Metrics interface{ Handler() http.Handler }
+
 // Events is the node's journal.
 type Events interface {
 	// Since lists the kept events with a higher sequence number, oldest first.
@@ -116,6 +120,7 @@ type Options struct {
 	Inference Inference
 	Models    Models
 	Node      Node
+	Metrics   Metrics
 	Events    Events
 	Images    Images
 	Volumes   Volumes

@@ -29,6 +29,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v2/models/{model}/infer", "run a task", false, s.infer},
 		{"POST", "/v2/models/{model}/versions/{version}/infer", "run a task on one version", false, s.infer},
 
+		{"GET", "/metrics", "figures for Prometheus", false, s.metrics},
+
 		{"GET", "/v1", "this list", false, s.index},
 		{"GET", "/v1/status", "the node in one document", false, s.status},
 		{"GET", "/v1/vitals", "what the node measures about itself", false, s.vitals},
