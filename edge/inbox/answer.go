@@ -81,7 +81,7 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 		b.status.Again++
 		e.turn.again()
 		if e.seen != nil {
-			e.seen.failed = nil
+			e.seen.failed, e.seen.refused = nil, err
 		}
 	case errors.Is(err, errOther):
 		delete(b.known, e.path())
@@ -90,7 +90,7 @@ func (b *Inbox) answer(ctx context.Context, e errand) {
 		b.reportLocked(place(e.trigger), err)
 	case err != nil:
 		e.turn.again()
-		e.seen.failed = err // the next look tells
+		e.seen.failed, e.seen.refused = err, nil // the next look tells
 	case e.round != nil:
 		e.turn.tries = 0
 		b.clearLocked(place(e.trigger))
@@ -148,7 +148,7 @@ func (b *Inbox) ask(ctx context.Context, t edge.Trigger, content []byte, name st
 		task, err = request.Task(t, within, time.Now())
 	}
 	if isLater(err) {
-		return v, errLater
+		return v, fmt.Errorf("%w: %w", errLater, err)
 	}
 	if err != nil {
 		b.unfit()
@@ -162,7 +162,7 @@ func (b *Inbox) ask(ctx context.Context, t edge.Trigger, content []byte, name st
 	v.Task, v.Class, v.DeadlineMS = task.ID, task.Class, verdict.Of(within)
 	s := b.options.Tasks.Infer(ctx, task)
 	if s.Outcome == edge.Cancelled || (s.Outcome == edge.Refused || s.Outcome == edge.Evicted) && isLater(s.Err) {
-		return v, errLater
+		return v, fmt.Errorf("%w: %w", errLater, s.Err)
 	}
 	v.Settle(s)
 	return v, nil

@@ -21,7 +21,7 @@
 // # Failure
 //
 // A folder that cannot be read or written is the warning inbox-unusable, and is looked at again; the
-// others go on.
+// others go on. Where files have been tried in vain for more than a minute that is the warning inbox-waits.
 //
 // # Testing
 //

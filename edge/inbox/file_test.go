@@ -154,9 +154,35 @@ func TestInbox_CountsWhatFollowed(t *testing.T) {
 	})
 }
 
+// TestInbox_Waits: files for which there is no room for long are told of, and no longer than they wait.
+func TestInbox_Waits(t *testing.T) {
+	unserved := ends(edge.Refused, &edge.Refusal{Reason: edge.ReasonUnknownModel, Detail: "no workload serves it"})
+	begun(t, &tasks{says: unserved}, "*.raw", func(s *stand) {
+		s.Triggers([]edge.Trigger{{Dir: s.dir, Glob: "*.raw", Model: "m"}, {Dir: s.dir, Glob: "*.txt", Model: "m"}})
+		s.put("a.raw", "\x01")
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := s.warnings.of(s.dir); got != "" {
+			t.Errorf("the warning is %q after half a minute", got)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := s.warnings.of(s.dir); got != inbox.WarningWaits || s.warnings.told() != 1 {
+			t.Errorf("the warning is %q, told %d times, want one that stays", got, s.warnings.told())
+		}
+		s.tasks.change(func() { s.tasks.says = nil })
+		time.Sleep(2 * time.Minute)
+		s.want("done/a.raw done/a.raw.json")
+		if got := s.warnings.of(s.dir); got != "" {
+			t.Errorf("the warning is %q, want none", got)
+		}
+	})
+}
+
 // TestInbox_CannotWrite: nothing is computed for nothing, and the warning stays as long as its cause.
 func TestInbox_CannotWrite(t *testing.T) {
 	begun(t, &tasks{}, "*.raw", func(s *stand) {
+		s.Triggers([]edge.Trigger{{Dir: s.dir, Glob: "*.raw", Model: "m"}, {Dir: s.dir, Glob: "*.txt", Model: "m"}})
 		s.put("done", "no folder")
 		s.put("a.raw", "\x01")
 		time.Sleep(2 * time.Second)
@@ -167,8 +193,8 @@ func TestInbox_CannotWrite(t *testing.T) {
 				t.Fatal("the warning has gone")
 			}
 		}
-		if s.asks() != 0 {
-			t.Errorf("it was asked %d times", s.asks())
+		if s.asks() != 0 || s.warnings.told() != 1 {
+			t.Errorf("it was asked %d times, and told %d times", s.asks(), s.warnings.told())
 		}
 		if err := os.Remove(filepath.Join(s.dir, "done")); err != nil {
 			t.Fatal(err)

@@ -19,6 +19,10 @@ import (
 // WarningFolder says that a watched folder cannot be used. The subject is the folder.
 const WarningFolder = "inbox-unusable"
 
+// WarningWaits says that files of a watched folder have been tried in vain for long. The subject is
+// the folder.
+const WarningWaits = "inbox-waits"
+
 // Tasks runs tasks.
 type Tasks interface {
 	// Infer submits the task and waits until it has settled.
@@ -69,6 +73,7 @@ type Inbox struct {
 	settled  []errand         // that the last look found, in their order
 	claimed  map[string]bool  // paths that those inside are about to take
 	warned   map[string]bool  // folders
+	waits    map[string]bool  // folders
 	status   Status
 	number   uint64
 }
@@ -93,6 +98,7 @@ type file struct {
 	modified time.Time
 	since    time.Time // it has been like that
 	failed   error     // why it is still here, though there was room
+	refused  error     // why there was none
 }
 
 // New checks the options.
@@ -113,7 +119,7 @@ func New(o Options) (*Inbox, error) {
 	if o.DefaultDeadline == nil {
 		o.DefaultDeadline = func(edge.Class) time.Duration { return 0 }
 	}
-	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), rounds: map[edge.Trigger]*round{}, known: map[string]*file{}, claimed: map[string]bool{}, warned: map[string]bool{}}, nil
+	return &Inbox{options: o, prefix: fmt.Sprintf("file-%x", time.Now().UnixNano()), left: make(chan struct{}, 1), rounds: map[edge.Trigger]*round{}, known: map[string]*file{}, claimed: map[string]bool{}, warned: map[string]bool{}, waits: map[string]bool{}}, nil
 }
 
 // Triggers puts other triggers in force. What is inside is answered as it was taken.
@@ -142,6 +148,11 @@ func (b *Inbox) Triggers(triggers []edge.Trigger) {
 	for at := range b.warned {
 		if !wanted[at] {
 			b.clearLocked(at)
+		}
+	}
+	for at := range b.waits {
+		if !wanted[at] {
+			b.tellWaitsLocked(at, trouble{})
 		}
 	}
 }
@@ -219,9 +230,12 @@ func (b *Inbox) look(now time.Time) {
 	b.mu.Unlock()
 	seen := map[string]bool{}
 	var settled []errand
+	troubles := map[string]trouble{}
 	for _, t := range triggers {
-		found, trouble := list(t.Trigger)
+		found, err := list(t.Trigger)
 		b.mu.Lock()
+		bad := troubles[t.Dir]
+		bad.err = cmp.Or(bad.err, err)
 		for _, f := range found {
 			e := errand{trigger: t.Trigger, name: f.Name()}
 			if seen[e.path()] { // a trigger before has it
@@ -229,17 +243,16 @@ func (b *Inbox) look(now time.Time) {
 			}
 			seen[e.path()] = true
 			known := b.noteLocked(e.path(), f.Size(), f.ModTime(), now)
-			if trouble == nil {
-				trouble = b.known[e.path()].failed
-			}
+			bad.add(b.known[e.path()])
 			if known != nil && t.isOpen(b.options.Arrived(f), known.since, now) {
 				e.turn, e.seen = &known.turn, known
 				settled = append(settled, e)
 			}
 		}
-		b.reportLocked(t.Dir, trouble)
+		troubles[t.Dir] = bad
 		b.mu.Unlock()
 	}
+	b.tell(troubles)
 	b.forget(seen, append(settled, b.due(now)...))
 }
 
@@ -281,24 +294,5 @@ func (b *Inbox) forget(seen map[string]bool, settled []errand) {
 		if !seen[at] && !f.inside {
 			delete(b.known, at)
 		}
-	}
-}
-
-func (b *Inbox) reportLocked(folder string, err error) {
-	if err == nil {
-		b.clearLocked(folder)
-		return
-	}
-	b.warned[folder] = true
-	b.options.Warnings.Raise(edge.Warning{
-		Code: WarningFolder, Subject: folder, Detail: err.Error(),
-		Remedy: cmp.Or(edge.HintOf(err), "make the folder, and let the agent write there (the unit's ReadWritePaths); it is looked at again"),
-	})
-}
-
-func (b *Inbox) clearLocked(folder string) {
-	if b.warned[folder] {
-		delete(b.warned, folder)
-		b.options.Warnings.Clear(WarningFolder, folder)
 	}
 }

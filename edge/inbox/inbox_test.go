@@ -65,15 +65,33 @@ func (models) Model(name string) (oip.ModelMetadata, bool, bool) {
 
 // warnings are those raised and not cleared.
 type warnings struct {
-	mu  sync.Mutex
-	now map[string]string
+	mu    sync.Mutex
+	now   map[string]string
+	count int
 }
 
-func (w *warnings) Raise(v edge.Warning) { w.mu.Lock(); defer w.mu.Unlock(); w.now[v.Subject] = v.Code }
-func (w *warnings) Clear(_, subject string) {
+func (w *warnings) Raise(v edge.Warning) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.now, subject)
+	if w.now[v.Subject] != v.Code {
+		w.count++
+	}
+	w.now[v.Subject] = v.Code
+}
+
+// told is how many began to hold.
+func (w *warnings) told() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
+func (w *warnings) Clear(code, subject string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now[subject] == code {
+		delete(w.now, subject)
+	}
 }
 
 func (w *warnings) of(subject string) string {
