@@ -47,6 +47,26 @@ func (a *Agent) build(in Inputs) (err error) {
 		return err
 	}
 	a.claims = a.newClaims(c)
+	if err := a.buildScheduler(in); err != nil {
+		return err
+	}
+	a.partition = &partition{govern: a.scheduler.Govern, changed: a.partitionChanged, now: time.Now}
+	a.wanting = make(chan struct{}, 1)
+	a.stock = newStock(a.imageFolder(), a.options.Log)
+	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
+	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite, a.buildInbox} {
+		if err := build(c); err != nil {
+			return err
+		}
+	}
+	a.pressure = a.newPressure(int64(c.Disk.Reserve), c.Paths.State)
+	a.api, err = localapi.New(a.apiOptions(c))
+	return err
+}
+
+// buildScheduler makes the queue, who is asked beside the node, and who counts.
+func (a *Agent) buildScheduler(in Inputs) error {
+	c := in.Config
 	order, err := scheduler.ParseOrder(c.Scheduler.Order)
 	if err != nil {
 		return err
@@ -69,20 +89,6 @@ func (a *Agent) build(in Inputs) (err error) {
 		Estimates:   learnt.Read(wanted),
 		Settled:     a.recent.Settled,
 	})
-	if err != nil {
-		return err
-	}
-	a.partition = &partition{govern: a.scheduler.Govern, changed: a.partitionChanged, now: time.Now}
-	a.wanting = make(chan struct{}, 1)
-	a.stock = newStock(a.imageFolder(), a.options.Log)
-	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
-	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite, a.buildInbox} {
-		if err := build(c); err != nil {
-			return err
-		}
-	}
-	a.pressure = a.newPressure(int64(c.Disk.Reserve), c.Paths.State)
-	a.api, err = localapi.New(a.apiOptions(c))
 	return err
 }
 
