@@ -73,9 +73,19 @@ func (t *travels) mode(task *edge.Task) edge.RouteMode {
 	return mode
 }
 
+// crowded tells whether as many are being asked as may be. Batch tasks, which may take long, leave half of
+// the places to others.
+func (t *travels) crowded(class edge.Class) bool {
+	most := t.most
+	if class == edge.Batch {
+		most = (most + 1) / 2
+	}
+	return t.attempts >= most
+}
+
 // mayAsk tells whether the task can be asked of the upstream now.
 func (c *core) mayAsk(it *item) bool {
-	return !it.asked && c.travels.attempts < c.travels.most && c.travels.mode(&it.task).Travels()
+	return !it.asked && !c.travels.crowded(it.task.Class) && c.travels.mode(&it.task).Travels()
 }
 
 // elsewhere decides about a task that the node itself does not take in: nil has it asked
@@ -95,12 +105,12 @@ func (c *core) elsewhere(now instant, it *item, refusal *edge.Refusal) *edge.Ref
 		return c.passed(now, it)
 	case wait > 0:
 		return c.tenants.overQuota(it.tenant, wait)
-	case c.travels.attempts >= c.travels.most && route == edge.RouteUpstream:
+	case c.travels.crowded(it.task.Class) && route == edge.RouteUpstream:
 		return &edge.Refusal{
 			Reason: edge.ReasonQueueFull, RetryAfter: readyAfter,
 			Detail: fmt.Sprintf("%d tasks are being asked of upstreams already", c.travels.attempts),
 		}
-	case c.travels.attempts >= c.travels.most:
+	case c.travels.crowded(it.task.Class):
 		return refusal
 	case c.tooFar(now, it):
 		refusal.Detail += fmt.Sprintf("; and its upstream takes %v", rounded(c.travels.trips[it.task.Model].usual()))

@@ -198,6 +198,17 @@ func TestTravel_Upstream(t *testing.T) {
 		d.mustSubmit("d", "elsewhere", edge.Normal, 100*ms)
 		d.run()
 	})
+	t.Run("BatchLeavesPlaces", func(t *testing.T) {
+		d := travelling(t, 1, 4, edge.RouteUpstream, upIn(30*ms))
+		d.core.travels.most = 4
+		d.mustSubmit("a", "elsewhere", edge.Batch, 0)
+		d.mustSubmit("b", "elsewhere", edge.Batch, 0)
+		_, err := d.submit("c", "elsewhere", edge.Batch, 0)
+		assertRefused(t, err, edge.ReasonQueueFull)
+		d.mustSubmit("d", "elsewhere", edge.Urgent, 100*ms)
+		d.mustSubmit("e", "elsewhere", edge.Normal, 100*ms)
+		d.run()
+	})
 	t.Run("ForbiddenMeanwhile", func(t *testing.T) {
 		d := travelling(t, 1, 4, edge.RouteUpstream, upIn(30*ms))
 		it := d.mustSubmit("a", "elsewhere", edge.Normal, 100*ms)
