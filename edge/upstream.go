@@ -73,7 +73,7 @@ func (p *Policy) checkRoutes(c *checker) {
 // ServerBase is what URLs of a server of the Open Inference Protocol begin with, before /v2.
 func ServerBase(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.ForceQuery || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("%s must be https:// or http:// and a host, without user, ? and #: %w", quoteShort(text), ErrInvalid)
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v2"), nil
