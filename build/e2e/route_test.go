@@ -252,10 +252,11 @@ func TestRoute_UpstreamAlone(t *testing.T) {
 		t.Errorf("%d of %d were on time through a hole in the road", lost.onTime, lost.asked)
 	}
 	r.awaitWarning("upstream-down", "hq")
-	r.wantFigure(`holdfast_breaker_state{upstream="hq"} 2`)
+	r.wantFigure(`holdfast_warnings{code="upstream-down"} 1`)
 	r.wantFigure(fmt.Sprintf(`holdfast_tasks_total{class="normal",model="digits",outcome="completed",route="upstream"} %d`, tripTasks))
 	r.weather(stand.Weather{})
 	r.awaitUpstreams(edge.UpstreamUp)
+	r.wantFigure(`holdfast_breaker_state{upstream="hq"} 0`)
 	r.awaitNoWarnings()
 	r.ask(patient)
 }
