@@ -161,11 +161,24 @@ func (b *Inbox) ask(ctx context.Context, t edge.Trigger, content []byte, name st
 	task.ID = b.nextID()
 	v.Task, v.Class, v.DeadlineMS = task.ID, task.Class, verdict.Of(within)
 	s := b.options.Tasks.Infer(ctx, task)
-	if s.Outcome == edge.Cancelled || (s.Outcome == edge.Refused || s.Outcome == edge.Evicted) && isLater(s.Err) {
+	if isPutOff(s) {
 		return v, fmt.Errorf("%w: %w", errLater, s.Err)
 	}
 	v.Settle(s)
 	return v, nil
+}
+
+// isPutOff tells whether the task is to be asked again: nobody has looked at it.
+func isPutOff(s edge.Settlement) bool {
+	switch s.Outcome {
+	case edge.Cancelled:
+		return true
+	case edge.Refused, edge.Evicted:
+		return isLater(s.Err)
+	case edge.Failed: // its upstream, or every instance, is away
+		return errors.Is(s.Err, edge.ErrUnavailable)
+	}
+	return false
 }
 
 // isLater tells what passes by itself from what will be said again.

@@ -249,6 +249,7 @@ func TestInbox_Outcomes(t *testing.T) {
 		{"Unfit", `{"inputs":[]}`, nil, "failed", "invalid_request"},
 		{"TooLarge", strings.Repeat("1", 2000), nil, "failed", "message_too_large"},
 		{"NoRoom", "\x01", ends(edge.Refused, &edge.Refusal{Reason: edge.ReasonQueueFull}), "", ""},
+		{"NobodyThere", "\x01", ends(edge.Failed, fmt.Errorf("cannot reach upstream: %w", edge.ErrUnavailable)), "", ""},
 		{"GaveWay", "\x01", ends(edge.Evicted, &edge.Refusal{Reason: edge.ReasonDeadlineUnreachable}), "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
