@@ -49,9 +49,12 @@ func (l *ledger) add(e order.Entry) {
 	}
 }
 
+// figure marks what is shown of tests that pass too.
+const figure = "figure: "
+
 // show prints a line, or keeps it until it is known whether the test it belongs to failed.
 func (l *ledger) show(step, line string) {
-	if l.verbose {
+	if l.verbose || strings.Contains(line, figure) {
 		fmt.Fprintf(l.to, "%s | %s\n", step, line)
 		return
 	}

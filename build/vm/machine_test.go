@@ -124,7 +124,7 @@ func TestLedger_Prints(t *testing.T) {
 	l := newLedger(&shown, false)
 	l.begin(time.Now())
 	for _, line := range []string{
-		"=== RUN   TestA", "    a_test.go:1: said by A", "--- PASS: TestA (0.1s)", "    --- PASS: TestA/Part (0.1s)",
+		"=== RUN   TestA", "    a_test.go:1: said by A", "    a_test.go:2: figure: 7 ms", "--- PASS: TestA (0.1s)", "    --- PASS: TestA/Part (0.1s)",
 		"=== RUN   TestB", "    b_test.go:1: said by B", "--- FAIL: TestB (0.1s)", "FAIL",
 	} {
 		l.add(order.Entry{Step: "one", Line: line})
@@ -132,7 +132,7 @@ func TestLedger_Prints(t *testing.T) {
 	l.add(order.Entry{Step: "one", Ran: &order.Ran{Code: 1, Why: "exit status 1"}})
 	l.sum()
 	for want, there := range map[string]bool{
-		"said by A": false, "--- PASS: TestA (": true, "TestA/Part": false, "said by B": true, "--- FAIL: TestB": true,
+		"said by A": false, "7 ms": true, "--- PASS: TestA (": true, "TestA/Part": false, "said by B": true, "--- FAIL: TestB": true,
 		"FAILED, exit status 1": true, "2 passed, 1 failed": true,
 	} {
 		if got := strings.Contains(shown.String(), want); got != there {

@@ -29,11 +29,15 @@ func trials() []trial {
 	return []trial{
 		{name: "cgroups", pkg: "build/vm/inside", tests: "^TestMachine", tags: "vm", within: 2 * time.Minute, control: true},
 		{name: "service", pkg: "build/vm/inside", tests: "^Test(Service|Node)", tags: "vm", within: 10 * time.Minute},
-		{name: "driver", pkg: "runtime/containerd", within: 20 * time.Minute},
+		{name: "driver", pkg: "runtime/containerd", tests: ofDriver, within: 40 * time.Minute},
 		{name: "host", pkg: "edge/host", within: 3 * time.Minute},
 		{name: "e2e", pkg: "build/e2e", tests: "^Test(Suspend|Resources)", within: 20 * time.Minute},
 	}
 }
+
+// ofDriver are the driver's tests but for those of registries, archives and other matters
+// that know nothing of cgroups, the kernel or systemd.
+const ofDriver = "^TestDriver_(Suite|Tenant|MemoryOfAll|Suspend|ExecIn|Weigh|DiskWeight|Confined|Hardening|Agent|Half|Sweep|Daemon|Shim|RunOnce|OtherRunDir|OneShot)"
 
 // chosen are the steps that the options ask for.
 func chosen(o options) ([]trial, error) {

@@ -148,13 +148,14 @@ func (w *worker) handOn(step string, from *io.PipeReader) error {
 // logged tells what the services have logged during a step, the last of it.
 func (w *worker) logged(ctx context.Context, step string, since time.Time) {
 	out, err := exec.CommandContext(ctx, "journalctl", "--boot", "--no-pager", "--output=short-monotonic",
-		"--lines=80", fmt.Sprintf("--since=@%d", since.Unix())).CombinedOutput()
-	text := strings.TrimSpace(string(out))
+		fmt.Sprintf("--since=@%d", since.Unix())).CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if err != nil {
-		text += "\n" + err.Error()
+		lines = append(lines, err.Error())
 	}
-	for line := range strings.Lines(text) {
+	const last = 100
+	for _, line := range lines[max(0, len(lines)-last):] {
 		// The step's own end is told next; if this cannot be, that cannot either.
-		_ = w.tell(order.Entry{Step: step, Line: "journal: " + strings.TrimSuffix(line, "\n")})
+		_ = w.tell(order.Entry{Step: step, Line: "journal: " + line})
 	}
 }

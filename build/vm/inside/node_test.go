@@ -203,7 +203,7 @@ func TestNode_Limits(t *testing.T) {
 		for name, want := range map[string]string{
 			"cpu.max": "100000 100000", "cpu.weight": "50", "cpu.idle": "0",
 			"memory.max": strconv.Itoa(64 << 20), "memory.swap.max": "0", "memory.low": strconv.Itoa(32 << 20), "memory.high": "max",
-			"pids.max": "32", "cgroup.freeze": "0",
+			"pids.max": "32", "cgroup.freeze": "0", "io.weight": "default 2930", // which 300 of 1,000 is of 10,000
 		} {
 			wantFile(t, folder, name, want)
 		}
