@@ -222,20 +222,35 @@ func (k *Keeper) sweep(ctx context.Context) {
 	k.poke()
 }
 
+// sweepers is how many leftovers are taken away at once.
+const sweepers = 4
+
 // clear takes away what is there and not ours.
 func (k *Keeper) clear(ctx context.Context, there []string) error {
-	var failed []error
-	for _, id := range there {
-		k.mu.Lock()
-		_, own := k.ours[id]
-		k.mu.Unlock()
-		if own {
+	var removals sync.WaitGroup
+	places, failed := make(chan struct{}, sweepers), make([]error, len(there))
+	for i, id := range there {
+		if k.isOurs(id) {
 			continue
 		}
-		k.opts.Log.Info("leftover-removed", "instance", id)
-		failed = append(failed, k.opts.Driver.Remove(ctx, id))
+		places <- struct{}{}
+		removals.Go(func() {
+			failed[i] = k.opts.Driver.Remove(ctx, id)
+			if failed[i] == nil {
+				k.opts.Log.Info("leftover-removed", "instance", id)
+			}
+			<-places
+		})
 	}
+	removals.Wait()
 	return errors.Join(failed...)
+}
+
+func (k *Keeper) isOurs(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ours := k.ours[id]
+	return ours
 }
 
 // forgetLocked drops what stood ready before and is not there any more: the daemon has
