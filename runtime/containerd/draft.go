@@ -165,7 +165,10 @@ const teardownWithin = 30 * time.Second
 func (f *draft) undo(ctx context.Context) (err error) {
 	if f.streams != nil {
 		f.streams.Cancel()
-		defer func() { err = errors.Join(err, f.streams.Close()) }()
+		defer func() {
+			f.streams.Wait() // nothing is written any more to whoever hears of the failure
+			err = errors.Join(err, f.streams.Close())
+		}()
 	}
 	ctx, cancel := outlive(ctx, teardownWithin, hurryWithin)
 	defer cancel()

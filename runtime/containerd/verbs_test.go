@@ -130,6 +130,20 @@ func TestDriver_RunOnce(t *testing.T) {
 			t.Errorf("got %v and %d bytes, want %d and more", err, out.Len(), len(shared.program))
 		}
 	})
+	t.Run("SlowListener", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		taken := false
+		_, err := n.RunOnce(ctx, behave("write", "/tmp/a"), "slow", writerFunc(func(p []byte) (int, error) {
+			cancel()
+			<-time.After(time.Second) // longer than it takes to remove the container
+			taken = true
+			return len(p), nil
+		}))
+		if !errors.Is(err, context.Canceled) || !taken {
+			t.Errorf("got %v, taken %t, want to hear of it when nothing is written any more", err, taken)
+		}
+	})
 	t.Run("LeavesNothing", func(t *testing.T) {
 		if left := n.leavings(t.Context()); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
