@@ -15,7 +15,7 @@ import (
 
 // dispatch compares the same request sent through the agent, and then through relays
 // that do nothing, with one sent to a model server's own socket, in turn, by one
-// client with one connection each.
+// client with one connection each. All that is done again with cores that do not sleep.
 func (b *bench) dispatch(ctx context.Context) (err error) {
 	body, err := os.ReadFile("testdata/digits/3.json")
 	if err != nil {
@@ -35,31 +35,49 @@ func (b *bench) dispatch(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, spoken.stop()) }()
-	for _, model := range []string{"digits-lite", "digits"} {
-		agent := &side{name: "the agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
-		relay := &side{name: "a bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
-		speaking := &side{name: "a relay of HTTP", pid: spoken.pid(), caller: newCaller(spoken.socket, model, body)}
-		for _, between := range []*side{agent, relay, speaking} {
-			straight := &side{caller: newCaller(direct, model, body)}
-			if err := inTurn(ctx, b.options.requests, between, straight); err != nil {
+	compare := func(when string) error {
+		for _, model := range []string{"digits-lite", "digits"} {
+			if err := b.compareWays(ctx, model, when, direct, bare, spoken, body); err != nil {
 				return err
 			}
-			printDispatch(model, between, straight)
 		}
-		row("  processor time of the agent, a request", micros(agent.spent), micros(relay.spent),
-			float64(agent.spent)/float64(relay.spent), "baseline: of the bare relay")
+		return nil
 	}
+	if err := compare(""); err != nil {
+		return err
+	}
+	rest, err := keepAwake(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(compare(", cores kept awake"), rest())
+}
+
+// compareWays prints what a model's requests take on each way to it.
+func (b *bench) compareWays(ctx context.Context, model, when, direct string, bare, spoken *relay, body []byte) error {
+	agent := &side{name: "the agent", pid: b.stand.AgentPID(), caller: newCaller(b.stand.Socket(), model, body)}
+	relay := &side{name: "a bare relay", pid: bare.pid(), caller: newCaller(bare.socket, model, body)}
+	speaking := &side{name: "a relay of HTTP", pid: spoken.pid(), caller: newCaller(spoken.socket, model, body)}
+	for _, between := range []*side{agent, relay, speaking} {
+		straight := &side{caller: newCaller(direct, model, body)}
+		if err := inTurn(ctx, b.options.requests, between, straight); err != nil {
+			return err
+		}
+		printDispatch(model, when, between, straight)
+	}
+	row("  processor time of the agent, a request", micros(agent.spent), micros(relay.spent),
+		float64(agent.spent)/float64(relay.spent), "baseline: of the bare relay")
 	return nil
 }
 
-func printDispatch(model string, between, straight *side) {
+func printDispatch(model, when string, between, straight *side) {
 	for _, q := range []struct {
 		name string
 		at   float64
 		goal time.Duration
 	}{{"p50", 0.50, 100 * time.Microsecond}, {"p99", 0.99, 500 * time.Microsecond}} {
 		through, alone := quantile(between.took, q.at), quantile(straight.took, q.at)
-		row(fmt.Sprintf("%s through %s, %s", model, between.name, q.name), micros(through), micros(alone),
+		row(fmt.Sprintf("%s through %s, %s%s", model, between.name, q.name, when), micros(through), micros(alone),
 			float64(through)/float64(alone), fmt.Sprintf("overhead %s; goal of the agent ≤ %s", micros(through-alone), micros(q.goal)))
 	}
 }
