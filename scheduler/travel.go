@@ -222,7 +222,7 @@ func (c *core) strand(at instant, it *item, err error) {
 	switch {
 	case it.fell != nil && c.travels.mode(&it.task) != edge.RouteUpstream:
 		told := *it.fell
-		told.Detail += fmt.Sprintf("; and the upstream did not answer: %v", err)
+		told.Detail += fmt.Sprintf("; and its upstream was asked in vain (%s)", whyFailed(err))
 		c.settle(at, it, edge.Evicted, &told)
 	case isRefusal:
 		c.settle(at, it, edge.Evicted, refusal)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,7 +140,7 @@ func TestTravel_UpstreamElseLocal(t *testing.T) {
 			it := d.mustSubmit("a", "m", edge.Normal, 10*ms)
 			d.run()
 			wantEnd(t, it, edge.Evicted, false, 5*ms)
-			if refusal, _ := edge.AsRefusal(it.settlement.Err); refusal == nil || refusal.Reason != edge.ReasonDeadlineUnreachable {
+			if refusal, _ := edge.AsRefusal(it.settlement.Err); refusal == nil || refusal.Reason != edge.ReasonDeadlineUnreachable || !strings.Contains(refusal.Detail, "in vain (upstream-failed)") {
 				t.Errorf("got %v, want what the node said, and that the upstream failed", it.settlement.Err)
 			}
 		})

@@ -35,6 +35,18 @@ func TestRecent_Settled(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+	t.Run("FailedInOthersWords", func(t *testing.T) {
+		s := settledTask(1, "digits", edge.Failed)
+		s.Answer, s.Err = edge.Answer{}, fmt.Errorf(`model "digits" answered 500: cannot read "raw picture": %w`, edge.ErrModel)
+		if got := viewOf(s).Reason; !strings.Contains(got, "raw picture") {
+			t.Errorf("on the node it is listed as %q", got)
+		}
+		m := taskMeter{each: 1}
+		m.add(s)
+		if single, _ := m.take(time.Now(), true); single[0].Reason != "model error" {
+			t.Errorf("the fleet is told %q, want no words of the model's", single[0].Reason)
+		}
+	})
 	t.Run("Way", func(t *testing.T) {
 		s := settledTask(1, "digits", edge.Completed)
 		s.Answer.Model, s.Answer.Version, s.Answer.Route = "digits-small", "2", edge.AnsweredLocally

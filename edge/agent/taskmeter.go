@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"time"
 
 	"holdfast/edge"
@@ -113,8 +114,21 @@ func (s *settled) record(now time.Time) taskRecord {
 		slack := s.leftOver.Microseconds()
 		r.SlackUs = &slack
 	}
-	if s.err != nil {
+	switch {
+	case s.outcome == edge.Failed:
+		r.Reason = failureKind(s.err)
+	case s.err != nil:
 		r.Reason = explain(edge.Settlement{Task: s.task, Outcome: s.outcome, Err: s.err, Queue: s.queue, Compute: s.compute, Estimate: s.estimate})
 	}
 	return r
+}
+
+// failureKind is what the fleet is told of a failure. What a model says of it may quote its input, and stays here.
+func failureKind(err error) string {
+	for _, kind := range [...]error{edge.ErrModel, edge.ErrDeadline, edge.ErrUnavailable, edge.ErrInvalid, edge.ErrNotFound} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return "failed"
 }

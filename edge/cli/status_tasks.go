@@ -23,6 +23,10 @@ func printQueue(p printer, q edge.QueueReport) {
 		fmt.Fprintf(p.out, "suspended %d now, and %d times since the start, for what was more pressing\n", q.Suspended, q.Suspensions)
 		said = true
 	}
+	if q.Held+q.Away > 0 {
+		fmt.Fprintf(p.out, "upstreams are asked for %d tasks that keep a place here, and %d that have none\n", q.Held, q.Away)
+		said = true
+	}
 	if said {
 		fmt.Fprintln(p.out)
 	}

@@ -36,6 +36,11 @@ func wantUnsaid(t *testing.T, text string, words ...string) {
 	}
 }
 
+func TestPrintStatus_Travelling(t *testing.T) {
+	wantSaid(t, statusOf(t, edge.QueueReport{Held: 2, Away: 3}), "upstreams are asked for 2 tasks that keep a place here, and 3 that have none")
+	wantUnsaid(t, statusOf(t, edge.QueueReport{}), "upstreams")
+}
+
 func TestPrintStatus_Order(t *testing.T) {
 	wantUnsaid(t, statusOf(t, edge.QueueReport{Order: "plan"}), "order ", "suspended ")
 	wantUnsaid(t, statusOf(t, edge.QueueReport{}), "order ")
