@@ -30,7 +30,8 @@ func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Re
 		stderr = io.Discard
 	}
 	defer d.hold(id)() // a command in a frozen cgroup would freeze with it
-	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, stdout, stderr))
+	heard := new(hearing)
+	exit, err := d.exec(d.scope(ctx), id, args, cio.WithStreams(stdin, heard.by(stdout), heard.by(stderr)), heard)
 	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err) // the shim tells it in words alone
 	}
@@ -40,7 +41,7 @@ func (d *Driver) Exec(ctx context.Context, id string, args []string, stdin io.Re
 	return exit, nil
 }
 
-func (d *Driver) exec(ctx context.Context, id string, args []string, streams cio.Opt) (edge.Exit, error) {
+func (d *Driver) exec(ctx context.Context, id string, args []string, streams cio.Opt, heard *hearing) (edge.Exit, error) {
 	if len(args) == 0 {
 		return edge.Exit{}, fmt.Errorf("no command given: %w", edge.ErrInvalid)
 	}
@@ -68,6 +69,9 @@ func (d *Driver) exec(ctx context.Context, id string, args []string, streams cio
 		return edge.Exit{}, native(err)
 	}
 	exit, err := attendExec(ctx, c, running, id, execID)
+	if err == nil {
+		heard.out(ctx, running.IO())
+	}
 	return exit, errors.Join(err, endExec(ctx, running))
 }
 
@@ -93,6 +97,8 @@ func endExec(ctx context.Context, process client.Process) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	if _, err := process.Delete(ctx, client.WithProcessKill); err != nil {
+		process.IO().Cancel() // or its pipes stay open
+		_ = process.IO().Close()
 		return unlessGone(native(err))
 	}
 	return nil

@@ -177,6 +177,19 @@ func TestDriver_Exec(t *testing.T) {
 			t.Errorf("got %q on the other stream, want %q", complaint.String(), want)
 		}
 	})
+	t.Run("SlowListener", func(t *testing.T) {
+		input := strings.Repeat("x", 60<<10) // what a pipe holds while nobody takes it
+		var out bytes.Buffer
+		exit, err := n.Exec(t.Context(), "host", []string{"/testprog", "echo"}, strings.NewReader(input), writerFunc(func(p []byte) (int, error) {
+			if out.Len() == 0 {
+				<-time.After(time.Second) // longer than it takes to remove a command that has ended
+			}
+			return out.Write(p)
+		}), nil)
+		if err != nil || exit.Code != 0 || out.String() != input {
+			t.Errorf("got %+v, %v and %d bytes, want all %d", exit, err, out.Len(), len(input))
+		}
+	})
 	t.Run("Code", func(t *testing.T) {
 		if exit, err := n.Exec(t.Context(), "host", []string{"/testprog", "exit", "4"}, nil, nil, nil); err != nil || exit.Code != 4 {
 			t.Errorf("got %+v, %v, want code 4", exit, err)
