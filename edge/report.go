@@ -202,6 +202,7 @@ type WorkloadView struct {
 type OneShotView struct {
 	Warm   int    `json:"warm"`   // stand ready
 	Busy   int    `json:"busy"`   // tasks at work
+	Spent  int    `json:"spent"`  // dead, and not taken away yet
 	Target int    `json:"target"` // are to stand ready, by how tasks came lately
 	Most   int    `json:"most"`   // may stand ready
 	Runs   uint64 `json:"runs"`   // tasks since the agent started

@@ -21,9 +21,10 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".run/bench", "folder of the benchmark's state")
 	flag.StringVar(&o.binary, "binary", "dist/holdfast", "the agent")
 	flag.StringVar(&o.image, "image", "dist/images/digits.oci.tar", "the sample model's image")
-	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, policy, link or steady, or serve, which is not among those run without this")
+	flag.StringVar(&o.tool, "tool", "dist/images/tool.oci.tar", "the image of the tool that is no server")
+	flag.StringVar(&o.only, "only", "", "run one section: binary, start, memory, dispatch, container, oneshot, policy, link or steady, or serve, which is not among those run without this")
 	flag.IntVar(&o.requests, "requests", 10000, "requests a side of the dispatch section")
-	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container section")
+	flag.IntVar(&o.containers, "containers", 30, "containers a side of the container and oneshot sections")
 	o.serve.flags()
 	route := flag.String("relay", "", "be a relay of the dispatch section, WAY=SOCKET=TARGET, and nothing else")
 	flag.Parse()
@@ -45,9 +46,9 @@ func exit(err error) {
 }
 
 type options struct {
-	dir, binary, image, only string
-	requests, containers     int
-	serve                    serveOptions
+	dir, binary, image, tool, only string
+	requests, containers           int
+	serve                          serveOptions
 }
 
 // bench is one run.
@@ -79,6 +80,7 @@ func run(ctx context.Context, o options) (err error) {
 		{"memory", b.memory},
 		{"dispatch", b.dispatch},
 		{"container", b.container},
+		{"oneshot", b.oneShot},
 		{"policy", b.policy},
 		{"link", b.link},
 		{"steady", b.steady},

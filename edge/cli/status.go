@@ -70,6 +70,7 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if err := p.Table(workloadRows(s.Workloads)); err != nil {
 		return err
 	}
+	printTools(p, s.Workloads)
 	printGivenUp(p, tasks)
 	return nil
 }

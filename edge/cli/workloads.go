@@ -23,6 +23,7 @@ func (d *door) workloadsVerb() *cobra.Command {
 				if err := p.Table(instanceRows(workloads, time.Now())); err != nil {
 					return err
 				}
+				printTools(p, workloads)
 				printUpdates(p, workloads, time.Now())
 				return nil
 			})
@@ -80,11 +81,24 @@ func instanceRows(views []edge.WorkloadView, now time.Time) ([]string, [][]strin
 				fmt.Sprint(i.Restarts), usageWords(i.Usage), i.Where(), i.Detail,
 			})
 		}
-		if len(v.Instances) == 0 {
+		if len(v.Instances) == 0 && v.OneShot == nil {
 			rows = append(rows, []string{v.Workload.Key(), "", "none", "", "", "", "", "", ""})
 		}
 	}
 	return []string{"WORKLOAD", "INSTANCE", "STATE", "PID", "STARTED", "RESTARTS", "MEMORY", "REACHED AT", "DETAIL"}, rows
+}
+
+// printTools says how many containers stand ready for the tasks of tools.
+func printTools(p printer, views []edge.WorkloadView) {
+	for _, v := range views {
+		if v.OneShot != nil {
+			fmt.Fprintf(p.out, "\n%s is one-shot: %s\n", printable(v.Workload.Key()), oneShotWords(*v.OneShot))
+		}
+	}
+}
+
+func oneShotWords(o edge.OneShotView) string {
+	return fmt.Sprintf("%d of %d ready for tasks, %d at work; %d of %d tasks found none ready", o.Warm, o.Most, o.Busy, o.Cold, o.Runs)
 }
 
 func usageWords(u *edge.Usage) string {

@@ -54,7 +54,7 @@ func (n *node) task(t testing.TB, w edge.Workload, id string, input []byte) ones
 	return result
 }
 
-func TestDriver_Ready(t *testing.T) {
+func TestDriver_OneShot(t *testing.T) {
 	n := newNode(t)
 	input := bytes.Repeat([]byte("a real line of input\n"), 100_000) // more than any pipe holds
 	t.Run("Streams", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestDriver_Ready(t *testing.T) {
 	})
 }
 
-func TestDriver_ReadyIsKilled(t *testing.T) {
+func TestDriver_OneShotIsKilled(t *testing.T) {
 	n := newNode(t)
 	for _, program := range []string{"ignore", "spin"} {
 		made := n.ready(t, tool(program), program)
@@ -156,7 +156,7 @@ func TestDriver_ReadyIsKilled(t *testing.T) {
 
 // What an agent leaves that is killed while containers stand ready, and while one is at
 // work, is not taken for instances, and is found and taken away by the next.
-func TestDriver_Remnants(t *testing.T) {
+func TestDriver_OneShotRemnants(t *testing.T) {
 	n := newNode(t)
 	for _, id := range []string{"warm", "busy"} {
 		if _, err := n.Ready(t.Context(), tool("ignore"), id); err != nil {
@@ -190,7 +190,7 @@ func TestDriver_Remnants(t *testing.T) {
 	}
 }
 
-func TestDriver_ReadyOutlivesTheDaemon(t *testing.T) {
+func TestDriver_OneShotOutlivesTheDaemon(t *testing.T) {
 	n := newNode(t)
 	warm, busy := n.ready(t, tool("echo"), "warm"), n.ready(t, tool("ignore"), "busy")
 	ctx, cancel := context.WithCancel(t.Context())

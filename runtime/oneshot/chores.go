@@ -96,7 +96,7 @@ func (k *Keeper) tendLocked(ctx context.Context, p *pool, now time.Time, idle bo
 		return time.Time{}
 	}
 	h := p.spent[0]
-	p.spent = p.spent[1:]
+	p.spent, p.sheds = p.spent[1:], true
 	k.jobs.Go(func() { k.discard(ctx, p, h) })
 	return time.Time{}
 }
@@ -153,7 +153,7 @@ func (k *Keeper) notedLocked(p *pool, id, hash string, err error) bool {
 func (k *Keeper) discard(ctx context.Context, p *pool, h held) {
 	err := k.remove(ctx, h)
 	k.mu.Lock()
-	p.chore = false
+	p.chore, p.sheds = false, false
 	k.removedLocked(p, h, err)
 	k.mu.Unlock()
 	k.poke()

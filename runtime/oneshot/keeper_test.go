@@ -137,7 +137,12 @@ func TestKeeper_OtherVersion(t *testing.T) {
 		}()
 		r.settle()
 		w.Image = "tool:2"
-		r.want(w)
+		r.Apply([]edge.Workload{w})
+		time.Sleep(making / 2)
+		if got := r.Views()[0].Ready; got != 0 || !r.ready() {
+			t.Errorf("got %d ready, %v, want that the new version has not shown itself, and that tasks are run", got, r.ready())
+		}
+		r.settle()
 		if r.warm() != 1 || !r.ready() {
 			t.Errorf("got %d that stand ready, %v, want one", r.warm(), r.ready())
 		}

@@ -20,8 +20,9 @@ type pool struct {
 
 	demand demand
 	chore  bool      // something is being made or taken away for it
+	sheds  bool      // and it is the latter
 	since  time.Time // there has been something to do
-	proven bool      // a container could be made
+	proven string    // the version of which a container could be made last; empty: of none
 	cold   uint64    // tasks for which none stood ready
 	runs   uint64
 
@@ -122,8 +123,8 @@ func (p *pool) failed(err error, now time.Time, jitter float64) {
 	p.tries++
 }
 
-// made notes that one could be.
-func (p *pool) made() { p.proven, p.failure, p.tries, p.next = true, nil, 0, time.Time{} }
+// made notes that one could be, of the version that is wanted.
+func (p *pool) made() { p.proven, p.failure, p.tries, p.next = p.hash, nil, 0, time.Time{} }
 
 const (
 	firstPause   = 250 * time.Millisecond

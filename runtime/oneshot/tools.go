@@ -38,8 +38,10 @@ func (k *Keeper) toolsLocked() []Tool {
 	return tools
 }
 
+// readyLocked tells whether tasks can be run. While another version takes its place they
+// can: a task that comes before a container of it was made has one made.
 func (k *Keeper) readyLocked(p *pool) bool {
-	return k.swept && p.wanted && p.proven && p.failure == nil && p.spec.Replicas > 0
+	return k.swept && p.wanted && p.proven != "" && p.failure == nil && p.spec.Replicas > 0
 }
 
 // Views shows the pools as lists do: as instances those at work, and why there are none.
@@ -49,17 +51,25 @@ func (k *Keeper) Views() []edge.WorkloadView {
 	views := []edge.WorkloadView{}
 	for _, p := range k.sortedLocked() {
 		view := edge.WorkloadView{Workload: p.spec, Instances: p.instances(), OneShot: &edge.OneShotView{
-			Warm: len(p.warm), Busy: len(p.busy), Target: p.target(time.Now()), Most: p.spec.Ahead(), Runs: p.runs, Cold: p.cold,
+			Warm: len(p.warm), Busy: len(p.busy), Spent: p.dead(), Target: p.target(time.Now()), Most: p.spec.Ahead(), Runs: p.runs, Cold: p.cold,
 		}}
 		if !p.wanted {
 			view.Workload.Replicas = 0
 		}
-		if k.readyLocked(p) {
+		if k.readyLocked(p) && p.proven == p.hash {
 			view.Ready = p.spec.Replicas
 		}
 		views = append(views, view)
 	}
 	return views
+}
+
+// dead is how many containers are to be taken away still.
+func (p *pool) dead() int {
+	if p.sheds {
+		return len(p.spent) + 1
+	}
+	return len(p.spent)
 }
 
 // instances are the containers at work, and one that stands for what cannot be made.
