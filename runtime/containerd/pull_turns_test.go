@@ -48,7 +48,10 @@ func TestDriver_RemoveImages_BrokenPull(t *testing.T) {
 			return false
 		}
 		cut(w, req, content, len(content)/2)
-		close(came)
+		select {
+		case came <- struct{}{}:
+		case <-req.Context().Done():
+		}
 		select {
 		case <-more:
 			_, _ = w.Write(content[len(content)/2:])
@@ -58,7 +61,6 @@ func TestDriver_RemoveImages_BrokenPull(t *testing.T) {
 	}
 	n := newEmptyNode(t)
 	begin := func(ctx context.Context) chan error {
-		came, more = make(chan struct{}), make(chan struct{})
 		ended := make(chan error, 1)
 		go func() {
 			_, _, err := n.Pull(ctx, ref, nil)
