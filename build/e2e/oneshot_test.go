@@ -16,6 +16,7 @@ import (
 
 	"holdfast/build/image/oci"
 	"holdfast/edge"
+	"holdfast/edge/cli"
 	"holdfast/edge/localapi"
 	"holdfast/edge/oip"
 )
@@ -151,6 +152,9 @@ func TestOneShot(t *testing.T) {
 		if err != nil || view.OneShot == nil || view.OneShot.Runs != 1 || view.OneShot.Cold != 0 || view.Ready != 2 {
 			t.Errorf("got %+v of %+v, %v, want one task that found a container ready", view.OneShot, view, err)
 		}
+		n.verb("infer", "report", "--raw", "-f", "../../testdata/digits/heldout.csv", "--deadline", "10s").
+			want(t, cli.ExitOK, `{"model":"digits","samples":450,"right":449,`)
+		n.verb("workloads").want(t, cli.ExitOK, "STAND READY", "line/report ", " of 2 ")
 	})
 	t.Run("FailsWithItsWords", func(t *testing.T) {
 		n := n.in(t)

@@ -19,6 +19,7 @@ const maxRequest = 1 << 30
 
 func (d *door) inferVerb() *cobra.Command {
 	var file, class string
+	var raw bool
 	var options localapi.InferOptions
 	cmd := &cobra.Command{
 		Use:   "infer MODEL",
@@ -39,14 +40,24 @@ func (d *door) inferVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result, err := d.client().Infer(cmd.Context(), args[0], edge.Payload{Body: body}, options)
+			payload := edge.Payload{Body: body}
+			if raw {
+				if payload, err = d.rawPayload(cmd.Context(), args[0], body); err != nil {
+					return err
+				}
+			}
+			result, err := d.client().Infer(cmd.Context(), args[0], payload, options)
 			if err != nil {
 				return err
+			}
+			if raw {
+				return d.showRaw(result.Payload)
 			}
 			return d.showAnswer(result)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "the request; - is standard input")
+	cmd.Flags().BoolVar(&raw, "raw", false, "the request is the model's one input, of bytes, as it is; so is what is printed")
 	cmd.Flags().DurationVar(&options.Deadline, "deadline", 0, "answer within this time, for example 80ms (default: the class's)")
 	cmd.Flags().StringVar(&class, "class", "", "urgent, normal or batch (default normal)")
 	cmd.Flags().StringVar(&options.Tenant, "tenant", "", "who the task is accounted to")

@@ -70,7 +70,9 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if err := p.Table(workloadRows(s.Workloads)); err != nil {
 		return err
 	}
-	printTools(p, s.Workloads)
+	if err := printTools(p, s.Workloads); err != nil {
+		return err
+	}
 	printGivenUp(p, tasks)
 	return nil
 }

@@ -23,7 +23,9 @@ func (d *door) workloadsVerb() *cobra.Command {
 				if err := p.Table(instanceRows(workloads, time.Now())); err != nil {
 					return err
 				}
-				printTools(p, workloads)
+				if err := printTools(p, workloads); err != nil {
+					return err
+				}
 				printUpdates(p, workloads, time.Now())
 				return nil
 			})
@@ -89,16 +91,18 @@ func instanceRows(views []edge.WorkloadView, now time.Time) ([]string, [][]strin
 }
 
 // printTools says how many containers stand ready for the tasks of tools.
-func printTools(p printer, views []edge.WorkloadView) {
+func printTools(p printer, views []edge.WorkloadView) error {
+	var rows [][]string
 	for _, v := range views {
-		if v.OneShot != nil {
-			fmt.Fprintf(p.out, "\n%s is one-shot: %s\n", printable(v.Workload.Key()), oneShotWords(*v.OneShot))
+		if o := v.OneShot; o != nil {
+			rows = append(rows, []string{v.Workload.Key(), fmt.Sprintf("%d of %d", o.Warm, o.Most), fmt.Sprint(o.Busy), fmt.Sprint(o.Runs), fmt.Sprint(o.Cold)})
 		}
 	}
-}
-
-func oneShotWords(o edge.OneShotView) string {
-	return fmt.Sprintf("%d of %d ready for tasks, %d at work; %d of %d tasks found none ready", o.Warm, o.Most, o.Busy, o.Cold, o.Runs)
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(p.out)
+	return p.Table([]string{"ONE-SHOT", "STAND READY", "AT WORK", "TASKS", "FOUND NONE"}, rows)
 }
 
 func usageWords(u *edge.Usage) string {
