@@ -25,16 +25,35 @@ type round struct {
 	read  bool      // since has been read from the verdicts
 }
 
-// due finds the rounds it is time for.
-func (b *Inbox) due(now time.Time) (due []errand) {
+// recall reads from the verdicts when rounds were answered last, of which that is not known yet.
+func (b *Inbox) recall(now time.Time) {
+	for _, r := range b.unread() {
+		since := r.last(now)
+		b.mu.Lock()
+		r.since, r.read = since, true
+		b.mu.Unlock()
+	}
+}
+
+func (b *Inbox) unread() (rounds []*round) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.rounds {
-		if r.inside || now.Before(r.next) {
-			continue
-		}
 		if !r.read {
-			r.since, r.read = r.last(now), true
+			rounds = append(rounds, r)
+		}
+	}
+	return rounds
+}
+
+// due finds the rounds it is time for.
+func (b *Inbox) due(now time.Time) (due []errand) {
+	b.recall(now)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.rounds {
+		if !r.read || r.inside || now.Before(r.next) {
+			continue
 		}
 		if r.since.After(now) { // the clock was put back
 			r.since = now

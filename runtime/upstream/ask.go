@@ -17,8 +17,8 @@ import (
 	"holdfast/edge/oip"
 )
 
-// maxAnswer bounds what an upstream may answer.
-const maxAnswer = 64 << 20
+// maxAnswer bounds what an upstream may answer: as much as a model of the node may.
+const maxAnswer = 16 << 20
 
 // errBreaker: the upstream was not asked.
 var errBreaker = errors.New("its breaker is open")
