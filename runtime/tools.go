@@ -24,6 +24,14 @@ func (s *Supervisor) newTools() (*oneshot.Keeper, error) {
 	})
 }
 
+// Abandon ends a task of a one-shot tool that nobody waits for any more; one of a server goes
+// on, for its server would. It does not wait.
+func (s *Supervisor) Abandon(t edge.Task) {
+	if s.tools != nil {
+		s.tools.Abandon(t)
+	}
+}
+
 // count is how many tasks are under way.
 func (s *runs) count() int {
 	s.mu.Lock()

@@ -157,6 +157,7 @@ func (s *Scheduler) act() {
 			if d.item.asking {
 				d.item.ticket.recall(d.item.whyRecalled())
 			}
+			s.abandon(d.item)
 		case ask:
 			s.depart(d.item)
 		}

@@ -127,6 +127,22 @@ func (n *node) wantReport(model string, samples []byte) {
 	}
 }
 
+// awaitIdle waits until no task of a tool is at work, which has to be soon.
+func (n *node) awaitIdle(name string, soon time.Duration) {
+	n.t.Helper()
+	begun := time.Now()
+	n.await("it to be dead", func(ctx context.Context) error {
+		view, err := n.workload(ctx, name)
+		if err == nil && view.OneShot.Busy > 0 {
+			err = fmt.Errorf("it is %+v", view.OneShot)
+		}
+		return err
+	})
+	if took := time.Since(begun); took > soon {
+		n.t.Errorf("it was dead after %v", took)
+	}
+}
+
 // toolContainers lists those of one tool, or of all.
 func (n *node) toolContainers(name string) []string {
 	n.t.Helper()
@@ -174,13 +190,7 @@ func TestOneShot(t *testing.T) {
 		if took := time.Since(begun); !errors.Is(err, edge.ErrDeadline) || took > 3*time.Second {
 			t.Errorf("got %v after %v, want %v", err, took, edge.ErrDeadline)
 		}
-		n.await("it to be dead", func(ctx context.Context) error {
-			view, err := n.workload(ctx, "hang")
-			if err == nil && view.OneShot.Busy > 0 {
-				err = fmt.Errorf("it is %+v", view.OneShot)
-			}
-			return err
-		})
+		n.awaitIdle("hang", 2*time.Second)
 		if list := n.ctr("tasks", "list"); strings.Contains(list, "RUNNING") {
 			t.Errorf("something runs still:\n%s", list)
 		}
@@ -194,6 +204,15 @@ func TestOneShot(t *testing.T) {
 		if view, err := n.workload(t.Context(), "hang"); err != nil || view.OneShot.Runs != 1 {
 			t.Errorf("got %+v, %v, want no container used but that of the task before", view.OneShot, err)
 		}
+	})
+	t.Run("GivenUpIsKilled", func(t *testing.T) {
+		n := n.in(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := n.askTool(ctx, "hang", nil, patient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want that the caller gave up", err)
+		}
+		n.awaitIdle("hang", 2*time.Second)
 	})
 	t.Run("PoolFollowsDemand", func(t *testing.T) {
 		n := n.in(t)

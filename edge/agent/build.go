@@ -258,7 +258,10 @@ func executor(c config.Config, s *runtime.Supervisor) scheduler.Executor {
 	if c.Scheduler.Preempt {
 		return s
 	}
-	return struct{ scheduler.Executor }{s}
+	return struct {
+		scheduler.Executor
+		scheduler.Abandoner
+	}{s, s}
 }
 
 func slots(c config.Config) int {

@@ -31,10 +31,10 @@ func (k *Keeper) Execute(ctx context.Context, t edge.Task) (edge.Answer, error) 
 	if err != nil {
 		return edge.Answer{}, err
 	}
-	ctx, cancel := k.bound(ctx, t, spec)
-	defer cancel()
+	ctx, giveUp, done := k.bound(ctx, t, spec)
+	defer done()
 	for {
-		b, err := k.take(ctx, p, t)
+		b, err := k.take(ctx, p, &bout{task: t.ID, arrived: t.Arrived, giveUp: giveUp})
 		if err != nil {
 			return edge.Answer{}, whyEnded(ctx, t.Model, err)
 		}
@@ -89,27 +89,40 @@ func (k *Keeper) find(model string) (*pool, edge.Workload) {
 	return nil, edge.Workload{}
 }
 
+// Abandon ends a task that Execute is called for, and which nobody waits for any more. It
+// does not wait; what is not there needs nothing.
+func (k *Keeper) Abandon(t edge.Task) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.pools {
+		for _, b := range p.busy {
+			if b.task == t.ID && b.arrived.Equal(t.Arrived) { // ids come back, instants do not
+				b.giveUp(edge.ErrCancelled)
+			}
+		}
+	}
+}
+
 // bound gives a task its time, and the end of it its reason.
-func (k *Keeper) bound(ctx context.Context, t edge.Task, spec edge.Workload) (context.Context, context.CancelFunc) {
+func (k *Keeper) bound(ctx context.Context, t edge.Task, spec edge.Workload) (_ context.Context, giveUp context.CancelCauseFunc, done func()) {
 	within := cmp.Or(spec.Serve.Timeout, defaultTimeout)
 	end, why := time.Now().Add(within), fmt.Errorf("%w, which is %v", errTimeout, within)
 	if t.HasDeadline() && t.Deadline.Before(end) {
 		end, why = t.Deadline, errLate
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(k.life, func() { cancel(errEnding) })
-	ctx, done := context.WithDeadlineCause(ctx, end, why)
-	return ctx, func() {
+	ctx, giveUp = context.WithCancelCause(ctx)
+	stop := context.AfterFunc(k.life, func() { giveUp(errEnding) })
+	ctx, cancel := context.WithDeadlineCause(ctx, end, why)
+	return ctx, giveUp, func() {
 		stop()
-		done()
-		cancel(nil)
+		cancel()
+		giveUp(nil)
 	}
 }
 
 // take gives a task a container: one that stands ready, or a new one.
-func (k *Keeper) take(ctx context.Context, p *pool, t edge.Task) (*bout, error) {
-	b, err := k.enter(ctx, p, t)
-	if err != nil || b.container != nil {
+func (k *Keeper) take(ctx context.Context, p *pool, b *bout) (*bout, error) {
+	if err := k.enter(ctx, p, b); err != nil || b.container != nil {
 		return b, err
 	}
 	for tries := 0; ; tries++ {
@@ -128,7 +141,7 @@ func (k *Keeper) take(ctx context.Context, p *pool, t edge.Task) (*bout, error) 
 }
 
 // enter waits until fewer tasks are at work than may be, and takes what stands ready.
-func (k *Keeper) enter(ctx context.Context, p *pool, t edge.Task) (*bout, error) {
+func (k *Keeper) enter(ctx context.Context, p *pool, b *bout) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p.demand.note(time.Now())
@@ -141,10 +154,10 @@ func (k *Keeper) enter(ctx context.Context, p *pool, t edge.Task) (*bout, error)
 		}
 		k.mu.Lock()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	b := &bout{task: t.ID, begun: time.Now()}
+	b.begun = time.Now()
 	p.busy = append(p.busy, b)
 	p.runs++
 	p.shed(time.Now())
@@ -154,7 +167,7 @@ func (k *Keeper) enter(ctx context.Context, p *pool, t edge.Task) (*bout, error)
 		p.cold++
 	}
 	k.poke()
-	return b, nil
+	return nil
 }
 
 // makeFor makes a container for a task that found none ready.

@@ -54,6 +54,34 @@ func TestKeeper_ExecuteLate(t *testing.T) {
 	})
 }
 
+// A task that its caller has given up is killed at once.
+func TestKeeper_Abandon(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.want(tool())
+		r.driver.set(func() { r.driver.work = time.Hour })
+		given, other := ask("a", 0), ask("b", 0)
+		other.ID = "other"
+		ended := make(chan error, 2)
+		for _, task := range []edge.Task{given, other} {
+			go func() {
+				_, err := r.Execute(t.Context(), task)
+				ended <- err
+			}()
+		}
+		time.Sleep(time.Second)
+		begun := time.Now()
+		r.Abandon(given)
+		if err := <-ended; !errors.Is(err, edge.ErrCancelled) || time.Since(begun) != 0 {
+			t.Errorf("got %v after %v, want %v at once", err, time.Since(begun), edge.ErrCancelled)
+		}
+		synctest.Wait()
+		if got := see(r.driver, func() int { return r.driver.atWork }); got != 1 {
+			t.Errorf("got %d at work, want the other", got)
+		}
+		r.Abandon(given)
+	})
+}
+
 // A tool that ends well just as its time is over has answered.
 func TestKeeper_ExecuteJustDone(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {

@@ -1,6 +1,7 @@
 package oneshot
 
 import (
+	"context"
 	"time"
 
 	"holdfast/edge"
@@ -42,8 +43,10 @@ type held struct {
 // bout is one task and its container.
 type bout struct {
 	held
-	task  string
-	begun time.Time
+	task    string
+	arrived time.Time
+	begun   time.Time
+	giveUp  context.CancelCauseFunc
 }
 
 // errand is what is to be done for a pool.
