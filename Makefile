@@ -121,7 +121,7 @@ lint: ## Run golangci-lint, and read the scripts for syntax
 
 # Long computations of one goroutine (tagged !race) and most seeds (not -short) would take
 # the race detector ten times as long and show it nothing: they run without it.
-DEEP := ./scheduler ./scheduler/sim ./mqtt/fleetlink ./mqtt/outbox
+DEEP := ./scheduler ./scheduler/sim ./mqtt/fleetlink ./mqtt/journal ./mqtt/outbox
 
 .PHONY: unit
 unit: ## Run the tests that need nothing but this machine, under the race detector and without

@@ -27,7 +27,11 @@ type model struct {
 // restarts.
 func TestJournal_Model(t *testing.T) {
 	t.Parallel()
-	for seed := range filetest.Cases(t, 12) {
+	seeds := filetest.Cases(t, 12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("Seed", seed), func(t *testing.T) { modelRun(t, seed) })
 	}
 }
