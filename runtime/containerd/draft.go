@@ -61,15 +61,15 @@ func (f *draft) create(ctx context.Context, stdio cio.Creator) error {
 }
 
 func (f *draft) makeFolders(context.Context) error {
+	if f.plan.workload.IsOneShot() {
+		return f.makeTrays() // and no log, which would be a write to flash for each task
+	}
 	log, err := os.OpenFile(f.driver.logPath(f.plan.id), os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("cannot create log: %w", err)
 	}
 	if err := log.Close(); err != nil {
 		return fmt.Errorf("cannot create log: %w", err)
-	}
-	if len(f.plan.trays) > 0 {
-		return f.makeTrays()
 	}
 	if f.plan.endpoint == "" {
 		return nil

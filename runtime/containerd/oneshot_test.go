@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,9 @@ func TestDriver_OneShotRemnants(t *testing.T) {
 	list, err := next.Instances(t.Context())
 	if err != nil || len(list) != 0 {
 		t.Errorf("got %v, %v, want no instances", list, err)
+	}
+	if logs, _ := filepath.Glob(filepath.Join(n.opts.StateDir, "logs", "*")); len(logs) > 0 { // the pattern is well formed
+		t.Errorf("got %v written to flash", logs)
 	}
 	left, err := next.Remnants(t.Context())
 	if want := []string{"atwork", "busy", "warm"}; err != nil || !slices.Equal(left, want) {

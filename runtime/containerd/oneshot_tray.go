@@ -49,6 +49,9 @@ func (t tray) name() string { return filepath.Join(t.folder, path.Base(t.file)) 
 
 // makeTrays makes the folders, which belong to the tool's user.
 func (f *draft) makeTrays() error {
+	if len(f.plan.trays) == 0 {
+		return nil
+	}
 	dir := f.driver.instanceDir(f.plan.id)
 	if err := os.RemoveAll(dir); err != nil { // of one whose daemon lost its metadata
 		return fmt.Errorf("cannot clear folder of a task: %w", err)
