@@ -235,3 +235,21 @@ func (n *node) runInBackground(ctx context.Context, t *testing.T, container ones
 	}
 	return ended
 }
+
+// A tool that stands ready hears of those who come to its networks meanwhile.
+func TestDriver_OneShotOnNetwork(t *testing.T) {
+	n := newNode(t)
+	before := bridges(t)
+	caller := on("line", "caller", []string{"back"}, "call", "db:7000")
+	caller.Serve = tool().Serve
+	made := n.ready(t, caller, "caller")
+	n.start(t, on("line", "db", []string{"back"}, "answer", "i am the database"), "db")
+	got, err := made.Run(t.Context(), oneshot.Order{Most: mostOutput})
+	if want := "db:7000 i am the database\n"; err != nil || string(got.Output) != want {
+		t.Errorf("got %+v, %v, want %q", got, err, want)
+	}
+	if err := errors.Join(made.Close(), n.Remove(t.Context(), "caller"), n.Remove(t.Context(), "db")); err != nil {
+		t.Error(err)
+	}
+	n.wantNoNetworks(t, before)
+}
