@@ -165,6 +165,8 @@ func (p *Policy) checkBehaviour(c *checker) {
 		c.number(w.LatencyPer100ms, 1000, "health.weights.latencyPer100ms")
 	}
 	c.number(p.Health.WarnBelow, 100, "health.warnBelow")
+	c.oneOf(p.Health.Variants, "health.variants", VariantsPreferSmall)
+	c.require(p.Health.Variants == "" || p.Health.WarnBelow > 0, "health.warnBelow", "is needed beside variants: it says when")
 	c.span(p.SLA.Window, longestWindow, "sla.window")
 	c.number(p.SLA.ScaleUpBelow, 1, "sla.scaleUpBelow")
 	c.number(p.SLA.ScaleDownAbove, 1, "sla.scaleDownAbove")

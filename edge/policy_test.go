@@ -29,7 +29,7 @@ const document = `{
  "routes": {"surface": {"upstream": "hq", "model": "surface-large", "mode": "local-else-upstream", "tenants": ["vision"]}},
  "connectivity": {"heartbeat": "5s", "offlineAfter": 3, "monthlyBytes": "50Mi", "maxBackoff": "10m"},
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
- "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60},
+ "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60, "variants": "prefer-small"},
  "sla": {"window": "30s", "scaleUpBelow": 0.95, "scaleDownAbove": 0.98, "maxReplicas": 4},
  "triggers": [
   {"mqtt": "factory/cam1/frame", "model": "surface", "class": "urgent", "tenant": "vision", "deadline": "80ms", "reply": "factory/cam1/verdict"},
@@ -176,6 +176,7 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"StopsNothing":       {`["batch-upload"]`, `["upload"]`, "offline.stop[0]"},
 		"Variants":           {`prefer-small`, `small`, "offline.variants"},
 		"Score":              {`"warnBelow": 60`, `"warnBelow": 160`, "health.warnBelow"},
+		"UnwellWhen":         {`"warnBelow": 60`, `"warnBelow": 0`, "health.warnBelow"},
 		"Shares":             {`0.98`, `0.5`, "sla.scaleDownAbove"},
 		"TwoSources":         {`"glob": "*.pgm"`, `"mqtt": "a"`, "triggers[1]"},
 		"TopicFilter":        {`factory/cam1/frame`, `factory/#/frame`, "triggers[0].mqtt"},

@@ -23,6 +23,7 @@ type Status struct {
 	Workloads  []WorkloadView   `json:"workloads"`
 	Warnings   []Warning        `json:"warnings"`
 	Vitals     Vitals           `json:"vitals"`
+	Health     HealthReport     `json:"health"`
 }
 
 // InboxReport is what has become of files in watched folders, and of what is asked by the

@@ -53,10 +53,11 @@ const (
 	WhyTooManyAsked    Why = "too-many-asked"   // as many tasks as may be were asked of upstreams already
 	WhyTenant          Why = "tenant"           // the route is not its tenant's
 	WhyOffline         Why = "offline"          // the policy's rules for a node without its fleet
+	WhyHealth          Why = "health"           // the policy's rules for a node that is not well
 )
 
 // WhyLoad is why a smaller variant answered: the plan had not time enough for the larger one. Otherwise it is
-// WhyOffline, or WhyRoute where the route names another model.
+// WhyOffline, WhyHealth, or WhyRoute where the route names another model.
 const WhyLoad Why = "load"
 
 // String names the mode as people and documents write it.

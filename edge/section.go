@@ -146,8 +146,9 @@ func (o OfflinePolicy) Stops(w Workload) bool {
 
 // HealthPolicy weighs the health score.
 type HealthPolicy struct {
-	Weights   *HealthWeights `json:"weights,omitempty"` // nil: the built-in ones; otherwise all four count as they stand
-	WarnBelow float64        `json:"warnBelow,omitempty"`
+	Weights   *HealthWeights `json:"weights,omitempty"`   // nil: the built-in ones; otherwise all four count as they stand
+	WarnBelow float64        `json:"warnBelow,omitempty"` // 0: no score is too low
+	Variants  string         `json:"variants,omitempty"`  // below it: VariantsPreferSmall, or as declared
 }
 
 // HealthWeights are what the score of 100 loses for each unit.

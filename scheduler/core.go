@@ -34,8 +34,8 @@ type core struct {
 	limits  [len(edge.Classes)]int
 	firm    [len(edge.Classes)]bool
 	tenants tenants
-	// preferSmall: the smallest variants answer from the start.
-	preferSmall bool
+	// preferSmall is why the smallest variants answer from the start; empty: they do not.
+	preferSmall edge.Why
 
 	queue    queue
 	runners  []*item // in order of their start; at most slots

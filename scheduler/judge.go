@@ -34,8 +34,8 @@ func (c *core) judge(now instant, it *item) *edge.Refusal {
 		return c.tenants.overQuota(it.tenant, wait)
 	}
 	it.model, it.size = m, it.sizeOf(m)
-	for c.preferSmall && it.size.smaller != nil && it.size.smaller.pool.lanes > 0 {
-		it.become(it.size.smaller, edge.WhyOffline)
+	for c.preferSmall != "" && it.size.smaller != nil && it.size.smaller.pool.lanes > 0 {
+		it.become(it.size.smaller, c.preferSmall)
 	}
 	it.outside = it.tenant.exceeds(now, it.size.figure.plan)
 	it.firm = c.firm[it.task.Class] && !it.outside

@@ -23,9 +23,9 @@ type Rules struct {
 	Routes map[string]RouteRule
 	// LocalOnly has all tasks answered here, whatever Routes say: the node is cut off.
 	LocalOnly bool
-	// PreferSmall has tasks answered by the smallest variant of their model from the start; one
-	// that names a version is answered by that.
-	PreferSmall bool
+	// PreferSmall is why tasks are answered by the smallest variant of their model from the start;
+	// empty: they are not. One that names a version is answered by that.
+	PreferSmall edge.Why
 }
 
 // RouteRule is where the tasks of a model are answered.

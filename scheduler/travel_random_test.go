@@ -101,7 +101,10 @@ func (w *wandering) happen(i int) {
 }
 
 func (w *wandering) reroute() {
-	rules := Rules{Routes: map[string]RouteRule{}, LocalOnly: w.r.IntN(6) == 0, PreferSmall: w.r.IntN(3) == 0}
+	rules := Rules{Routes: map[string]RouteRule{}, LocalOnly: w.r.IntN(6) == 0}
+	if w.r.IntN(3) == 0 {
+		rules.PreferSmall = edge.WhyHealth
+	}
 	for _, model := range []string{"large", "m", "elsewhere"} {
 		if mode := edge.Routes[w.r.IntN(4)]; mode != edge.RouteLocal {
 			rules.Routes[model] = RouteRule{Mode: mode, To: fmt.Sprint(w.r.IntN(2))}

@@ -42,7 +42,7 @@ func TestCore_Degrade(t *testing.T) {
 	for _, room := range []int{0, 4} {
 		t.Run(fmt.Sprint("SmallFromTheStart", room), func(t *testing.T) {
 			d := laddered(t, room)
-			d.govern(Rules{PreferSmall: true})
+			d.govern(Rules{PreferSmall: edge.WhyOffline})
 			plenty := d.mustSubmit("plenty", "large", edge.Normal, time.Second)
 			named := &item{task: edge.Task{ID: "named", Model: "large", Version: "1"}, arrived: d.now, deadline: forever}
 			if err := d.core.submit(d.now, named); err != nil {

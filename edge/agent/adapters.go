@@ -67,6 +67,7 @@ func (n node) Status() edge.Status {
 		Workloads:  n.workloads(),
 		Warnings:   n.warnings.All(),
 		Vitals:     n.vitals.Vitals(),
+		Health:     n.wellness.Report(),
 	}
 }
 

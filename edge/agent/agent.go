@@ -86,6 +86,7 @@ type Agent struct {
 	site       *sitelink.Link // nil: there is no broker of the site
 	inbox      *inbox.Inbox
 	metrics    *metrics.Metrics
+	wellness   *wellness
 }
 
 // New builds the agent. It changes nothing outside the process.
@@ -175,6 +176,7 @@ func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 func (a *Agent) services(reload <-chan os.Signal) []service {
 	return slices.Concat(a.governing(), []service{
 		{"vitals", a.vitals.Run},
+		{"health", a.wellness.Run},
 		{"disk", a.pressure.Run},
 		{"memory", a.claims.Run},
 		{"log rotation", a.driver.Run},

@@ -74,7 +74,11 @@ func (a *Agent) buildScheduler(in Inputs) error {
 	if a.metrics, err = metrics.New(node{a}.Status); err != nil {
 		return err
 	}
-	a.recent.count = a.metrics.Settled
+	a.wellness = a.newWellness()
+	a.recent.count = func(s edge.Settlement) {
+		a.metrics.Settled(s)
+		a.wellness.Settled(s)
+	}
 	a.router = upstream.NewRouter()
 	learnt, wanted := a.newEstimates(in)
 	a.estimates = learnt

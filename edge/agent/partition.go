@@ -17,7 +17,8 @@ const (
 	defaultOfflineAfter = 3
 )
 
-// partition is whether the node is cut off from its fleet, and what of the policy that changes.
+// partition is whether the node is cut off from its fleet, and what of the policy that changes, as
+// whether it is well does.
 type partition struct {
 	govern  func(scheduler.Rules)
 	changed func(cut bool, after time.Duration)
@@ -28,16 +29,33 @@ type partition struct {
 	rules  scheduler.Rules
 	up     time.Time // the link was last seen
 	cut    bool
+	unwell bool
 }
 
 // spread hands rules on, as the policy wants them where the node is cut off.
 func (p *partition) spread(rules scheduler.Rules) {
 	p.rules = rules
-	if p.cut && p.policy != nil {
-		rules.PreferSmall = p.policy.Offline.Variants == edge.VariantsPreferSmall
-		rules.LocalOnly = p.policy.Offline.Routes == edge.RoutesLocal
+	if p.policy != nil {
+		offline, health := p.policy.Offline, p.policy.Health
+		rules.LocalOnly = p.cut && offline.Routes == edge.RoutesLocal
+		switch {
+		case p.cut && offline.Variants == edge.VariantsPreferSmall:
+			rules.PreferSmall = edge.WhyOffline
+		case p.unwell && health.Variants == edge.VariantsPreferSmall:
+			rules.PreferSmall = edge.WhyHealth
+		}
 	}
 	p.govern(rules)
+}
+
+// feel takes in whether the node is well.
+func (p *partition) feel(unwell bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if unwell != p.unwell {
+		p.unwell = unwell
+		p.spread(p.rules)
+	}
 }
 
 func (p *partition) isCut() bool {

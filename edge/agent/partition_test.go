@@ -40,7 +40,7 @@ func TestPartition_Look(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		p.look(step.up)
-		if p.isCut() != step.cut || rules.LocalOnly != step.cut || len(rules.Routes) == 0 || rules.PreferSmall != step.cut {
+		if p.isCut() != step.cut || rules.LocalOnly != step.cut || len(rules.Routes) == 0 || (rules.PreferSmall == edge.WhyOffline) != step.cut {
 			t.Errorf("at %v: cut off %v with rules %+v, want %v", now, p.isCut(), rules, step.cut)
 		}
 	}
@@ -48,7 +48,19 @@ func TestPartition_Look(t *testing.T) {
 		t.Errorf("told %v, want that it began, was over, and began", told)
 	}
 	p.policy.Offline = edge.OfflinePolicy{}
-	if p.spread(p.rules); rules.LocalOnly || rules.PreferSmall {
+	if p.spread(p.rules); rules.LocalOnly || rules.PreferSmall != "" {
 		t.Errorf("got %+v, want a policy without offline rules to change nothing", rules)
+	}
+	p.policy.Health.Variants = edge.VariantsPreferSmall
+	if p.feel(true); rules.PreferSmall != edge.WhyHealth {
+		t.Errorf("got %+v of a node that is not well", rules)
+	}
+	p.policy.Offline.Variants = edge.VariantsPreferSmall
+	if p.spread(p.rules); rules.PreferSmall != edge.WhyOffline {
+		t.Errorf("got %+v of one that is cut off as well", rules)
+	}
+	p.policy.Offline.Variants = ""
+	if p.feel(false); rules.PreferSmall != "" {
+		t.Errorf("got %+v of one that is well again", rules)
 	}
 }

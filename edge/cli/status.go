@@ -37,6 +37,7 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
+	fmt.Fprintln(p.out, healthWords(s.Health))
 	fmt.Fprintln(p.out, policyWords(s.Policy))
 	if s.Link != nil {
 		fmt.Fprintln(p.out, linkWords(*s.Link, now))
@@ -158,4 +159,19 @@ func tenantRows(tenants []edge.TenantReport) ([]string, [][]string) {
 		rows = append(rows, []string{t.Tenant, fmt.Sprint(t.Submitted), fmt.Sprint(t.OverQuota), fmt.Sprint(t.Denied), unlessZero(t.Rate), tokens})
 	}
 	return []string{"TENANT", "SUBMITTED", "OVER QUOTA", "DENIED", "RATE", "LEFT"}, rows
+}
+
+// healthWords says how well the node is, and what of.
+func healthWords(h edge.HealthReport) string {
+	words := fmt.Sprintf("health %.0f of 100", h.Score)
+	if h.Low {
+		words += ", below what the policy wants"
+	}
+	if h.ErrorRate > 0 {
+		words += fmt.Sprintf("  %.1f%% of tasks failed or late", h.ErrorRate)
+	}
+	if h.Latency > 0 {
+		words += fmt.Sprintf("  answered in %v", h.Latency.Round(10*time.Microsecond))
+	}
+	return words
 }

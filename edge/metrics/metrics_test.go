@@ -45,6 +45,7 @@ func everything() edge.Status {
 			OneShot:   &edge.OneShotView{Warm: 2, Busy: 1, Runs: 9, Cold: 4},
 		}},
 		Warnings: []edge.Warning{{Code: "disk-full", Subject: "a"}, {Code: "disk-full", Subject: "b"}},
+		Health:   edge.HealthReport{Score: 77},
 		Vitals:   edge.Vitals{Cores: 4, CPU: .5, MemoryTotal: 100, MemoryUsed: 50, DiskTotal: 10, DiskFree: 5, Temperature: 60, AgentRSS: 20, AgentCPU: time.Second},
 	}
 }
@@ -94,7 +95,7 @@ func near(text, line string) string {
 func TestMetrics_Status(t *testing.T) {
 	want(t, shown(t, newMetrics(t, everything())),
 		`holdfast_build_info{node="gw-1",version="1.2.3"} 1`,
-		"holdfast_draining 1", "holdfast_containerd_up 1",
+		"holdfast_draining 1", "holdfast_health_score 77", "holdfast_containerd_up 1",
 		`holdfast_warnings{code="disk-full"} 2`,
 		"process_start_time_seconds 1.0000000005e+09", "process_resident_memory_bytes 20", "process_cpu_seconds_total 1",
 		"holdfast_node_cpu_busy_ratio 0.5", "holdfast_node_cores 4", "holdfast_node_memory_used_bytes 50",

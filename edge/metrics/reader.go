@@ -77,6 +77,7 @@ func (s sheet) node(n edge.Status) {
 	for code, count := range codes {
 		s.gauge("warnings", "Warnings that stand.", float64(count), "code", code)
 	}
+	s.gauge("health_score", "100 less what weighs on the node; the policy says how much.", n.Health.Score)
 	v := n.Vitals
 	s.put(prometheus.GaugeValue, "process_start_time_seconds", "When the agent was started.", unix(n.Started))
 	s.put(prometheus.GaugeValue, "process_resident_memory_bytes", "Memory of the agent.", float64(v.AgentRSS))
