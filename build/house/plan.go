@@ -76,7 +76,7 @@ func Plan() Rules {
 			"runtime":                pure("edge/rawconn", "edge/netns", "runtime/oneshot"),
 			"runtime/oneshot":        pure(),
 			"runtime/upstream":       pure(),
-			"runtime/drivertest":     pure("runtime"),
+			"runtime/drivertest":     pure("runtime", "runtime/oneshot"),
 			"runtime/fake":           pure("runtime", "runtime/oneshot"),
 			"runtime/containerd":     pure("runtime", "runtime/relay", "runtime/oneshot", "edge/netns"),
 			"runtime/relay":          pure("edge/netns"),

@@ -25,6 +25,11 @@ func TestDriver_Suite(t *testing.T) {
 			Elsewhere: func() runtime.Driver { return newNode(t).Driver },
 			Halted:    n.Halted,
 			Bounce:    func(ctx context.Context) error { return errors.Join(shared.daemon.Kill(), shared.daemon.Restart(ctx)) },
+			Tools: &drivertest.Tools{
+				Echo: func() edge.Workload { return tool("echo") },
+				Fail: func(code int) edge.Workload { return tool("exit", strconv.Itoa(code)) },
+				Hang: func() edge.Workload { return tool("ignore") },
+			},
 			Commands: &drivertest.Commands{
 				Exit:  func(code int) []string { return []string{"/testprog", "exit", strconv.Itoa(code)} },
 				Says:  []string{"/testprog", "write", "/proc/nothing"},

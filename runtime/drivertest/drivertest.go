@@ -50,6 +50,8 @@ type Bench struct {
 	Halted func(id string) (bool, error)
 	// Commands to run in an instance; nil for a driver that runs none.
 	Commands *Commands
+	// Tools to run once; nil for a driver that makes no containers for tasks.
+	Tools *Tools
 
 	Workloads
 }
@@ -142,5 +144,11 @@ func Checks() []Check {
 		{"EventsOfOwnNamespace", eventsOfOwnNamespace},
 		{"EventsAfterDaemon", eventsAfterDaemon},
 		{"EventsEndWithContext", eventsEndWithContext},
+		{"ReadyIsNoInstance", readyIsNoInstance},
+		{"ToolAnswers", toolAnswers},
+		{"ToolTellsCode", toolTellsCode},
+		{"ToolIsKilled", toolIsKilled},
+		{"ToolIsBounded", toolIsBounded},
+		{"ToolOfServer", toolOfServer},
 	}
 }

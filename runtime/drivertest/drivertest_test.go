@@ -29,6 +29,7 @@ func bench(f flaw, over <-chan struct{}) drivertest.Bench {
 		Elsewhere: func() runtime.Driver { return &driver{store: namespace()} },
 		Halted:    s.isHalted,
 		Commands:  &commands,
+		Tools:     &tools,
 		Bounce: func(context.Context) error {
 			h.tell(nil, edge.InstanceEvent{Kind: edge.InstanceEventGap})
 			return nil
@@ -58,6 +59,7 @@ func TestChecks_FindFlaws(t *testing.T) {
 		noEvents, noFirstGap, swapsEvents, losesEventExit, hidesHunger, hearsAll, namesNoWork, hidesGap, deafens, hearsOn,
 		startsLate, execLosesCode, execIsMute, execGoesOn, execOutlives, execInEnded, execInNothing, execFreezes,
 		logsForget, logsAll, logsKept, weighsNothing, imagesUnknown, importsAll,
+		readyListed, forgetsReady, toolDumb, toolNoCode, toolGoesOn, toolUnbounded, readiesAll, keepsReady,
 	}
 	useful := make(map[string]bool)
 	for _, f := range flaws {

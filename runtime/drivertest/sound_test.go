@@ -49,6 +49,7 @@ type store struct {
 
 	mu        sync.Mutex // guards what follows
 	instances map[string]*process
+	readied   map[string]*readied // for one task each
 }
 
 // process is an instance in memory. Its image says how it behaves.
@@ -225,6 +226,7 @@ func (d *driver) kill(p *process) {
 }
 
 func (d *driver) Remove(_ context.Context, id string) error {
+	d.dropReady(id)
 	p := d.find(id)
 	if p == nil {
 		if d.flaw == removesOnce {

@@ -19,6 +19,7 @@ import (
 	"holdfast/runtime"
 	"holdfast/runtime/drivertest"
 	"holdfast/runtime/fake"
+	"holdfast/runtime/oneshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,6 +54,24 @@ func command(ctx context.Context, _ string, args []string) (edge.Exit, string) {
 	return edge.Exit{}, strings.Join(args[1:], " ")
 }
 
+// work is a tool that does as its command says.
+func work(ctx context.Context, w edge.Workload, order oneshot.Order) oneshot.Result {
+	switch w.Command[0] {
+	case "fail":
+		code, _ := strconv.Atoi(w.Command[1])
+		return oneshot.Result{Exit: edge.Exit{Code: uint32(code)}}
+	case "hang":
+		<-ctx.Done()
+	}
+	return oneshot.Result{Output: order.Input}
+}
+
+func tool(command ...string) edge.Workload {
+	w := workload("tool", command...)
+	w.Serve = &edge.Serve{Model: "tool", OneShot: &edge.OneShot{}}
+	return w
+}
+
 // talk is what every container has written.
 func talk(string) string { return "line 0\nline 1\nline 2\nline 3\nline 4\nready\n" }
 
@@ -62,7 +81,7 @@ func workload(image string, command ...string) edge.Workload {
 
 func TestDriver(t *testing.T) {
 	drivertest.Suite(t, func(t *testing.T) drivertest.Bench {
-		d := &fake.Driver{Main: behave, Command: command, Log: talk, StartError: func(w edge.Workload) error {
+		d := &fake.Driver{Main: behave, Command: command, Tool: work, Log: talk, StartError: func(w edge.Workload) error {
 			if w.Image == "unknown" {
 				return edge.WithHint(edge.ErrNotFound, "import it")
 			}
@@ -85,6 +104,11 @@ func TestDriver(t *testing.T) {
 				d.SetDaemon(false)
 				d.SetDaemon(true)
 				return nil
+			},
+			Tools: &drivertest.Tools{
+				Echo: func() edge.Workload { return tool("echo") },
+				Fail: func(code int) edge.Workload { return tool("fail", strconv.Itoa(code)) },
+				Hang: func() edge.Workload { return tool("hang") },
 			},
 			Commands: &drivertest.Commands{
 				Exit: func(code int) []string { return []string{"exit", strconv.Itoa(code)} },
