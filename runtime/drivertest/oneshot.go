@@ -50,7 +50,7 @@ func readyIsNoInstance(ctx context.Context, b Bench) error {
 	if err != nil {
 		return fmt.Errorf("ready: %w", err)
 	}
-	defer container.Close() // what it holds is let go of; the container is the next driver's
+	defer func() { _ = container.Close() }() // what it holds is let go of; the container is the next driver's
 	if _, listed, err := find(ctx, b.Driver); listed || err != nil {
 		return errors.Join(errors.New("what stands ready is listed as an instance"), err)
 	}
