@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every waiting in these tests, far above what any takes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // eachBroker runs a test on our broker and on mosquitto.
 func eachBroker(t *testing.T, test func(t *testing.T, address string)) {
