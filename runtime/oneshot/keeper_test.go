@@ -314,8 +314,8 @@ func TestKeeper_DaemonAway(t *testing.T) {
 			t.Errorf("who waited for it got %v", err)
 		}
 		r.settle()
-		if !r.ready() || r.warm() != 1 {
-			t.Errorf("got %d that stand ready, %v, want one that is there", r.warm(), r.ready())
+		if there := see(r.driver, func() int { return len(r.driver.there) }); !r.ready() || r.warm() != 1 || there != 1 {
+			t.Errorf("got %d that stand ready, %d of them there, %v, want one that is", r.warm(), there, r.ready())
 		}
 		if answer, _, err := r.task("c", 0); answer != "c" || err != nil {
 			t.Errorf("got %q, %v", answer, err)
