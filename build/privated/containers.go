@@ -10,14 +10,23 @@ import (
 
 // dropContainers kills and deletes every container of every namespace.
 func (d *Daemon) dropContainers(ctx context.Context) error {
-	namespaces, err := d.ctr(ctx, "namespaces", "list", "--quiet")
+	listing, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	namespaces, err := d.ctr(listing, "namespaces", "list", "--quiet")
 	if err != nil {
 		return fmt.Errorf("cannot list namespaces: %w", err)
 	}
 	var failed []error
 	for _, namespace := range strings.Fields(namespaces) {
-		if err := d.dropNamespace(ctx, namespace); err != nil {
-			failed = append(failed, fmt.Errorf("cannot drop containers of %q: %w", namespace, err))
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		err := errors.Join(d.dropNamespace(ctx, namespace), ctx.Err())
+		cancel()
+		if err == nil {
+			continue
+		}
+		failed = append(failed, fmt.Errorf("cannot drop containers of %q: %w", namespace, err))
+		if errors.Is(err, context.DeadlineExceeded) {
+			break // a daemon that hangs is not waited for once in each
 		}
 	}
 	return errors.Join(failed...)

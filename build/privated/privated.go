@@ -124,11 +124,9 @@ func (d *Daemon) Close() error {
 	}
 	// A daemon that answers forgets its containers properly; one that does not
 	// is cleared from outside, and forgets them at the next Start.
-	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
-	defer cancel()
 	var dropped error
 	if d.PID() != 0 {
-		dropped = d.dropContainers(ctx)
+		dropped = d.dropContainers(context.Background())
 	}
 	failed := errors.Join(dropped, d.end(unix.SIGTERM), d.lay.clear(d.opts.CgroupParent))
 	if d.opts.Discard && failed == nil {
