@@ -231,6 +231,7 @@ func TestOneShot(t *testing.T) {
 	})
 	t.Run("AgentIsKilled", func(t *testing.T) { n.in(t).killAgentAtWork(t) })
 	t.Run("DaemonIsKilled", func(t *testing.T) { n.in(t).killDaemonAtWork(t) })
+	t.Run("KilledAtAnyMoment", func(t *testing.T) { n.in(t).killAtAnyMoment(t) })
 }
 
 // killAgentAtWork kills the agent while containers stand ready and one is at work: the next
