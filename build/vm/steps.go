@@ -30,7 +30,7 @@ func trials() []trial {
 		{name: "cgroups", pkg: "build/vm/inside", tests: "^TestMachine", tags: "vm", within: 2 * time.Minute, control: true},
 		{name: "service", pkg: "build/vm/inside", tests: "^Test(Service|Node)", tags: "vm", within: 10 * time.Minute},
 		{name: "driver", pkg: "runtime/containerd", tests: ofDriver, within: 40 * time.Minute},
-		{name: "host", pkg: "edge/host", within: 3 * time.Minute},
+		{name: "host", pkg: "edge/host", tests: "^Test(Check|ReadFacts|Sampler_(Sample|OneSensorFails|Run|Temp))", within: 3 * time.Minute},
 		{name: "e2e", pkg: "build/e2e", tests: ofAgent, within: 20 * time.Minute},
 	}
 }
