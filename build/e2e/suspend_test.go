@@ -267,6 +267,7 @@ func TestSuspend_Dies(t *testing.T) {
 	}
 	n.wantDone("urgent", short)
 	n.awaitEvent(0, edge.EventInstanceExited, before.ID)
+	n.awaitReady("long", 1) // on a slow machine another is not up yet
 	n.wantDone("next long", n.send("long", 10, inBatch(30*time.Second)))
 }
 
