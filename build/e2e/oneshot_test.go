@@ -25,9 +25,10 @@ import (
 const toolImage = "e2e.example/tool:1"
 
 // importTool builds the tool, packs it as an image, and puts it into the node's store.
-func (n *node) importTool() {
+func (n *node) importTool() (archive string) {
 	n.t.Helper()
-	program, archive := filepath.Join(n.t.TempDir(), "tool"), filepath.Join(n.t.TempDir(), "tool.tar")
+	program := filepath.Join(n.t.TempDir(), "tool")
+	archive = filepath.Join(n.t.TempDir(), "tool.tar")
 	build := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-o", program, "holdfast/build/sample/tool")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -42,6 +43,7 @@ func (n *node) importTool() {
 	}
 	n.importImage(archive)
 	n.base = n.footprint() // the image stays
+	return archive
 }
 
 // toolService is a workload of the tool that serves the model of its name.
@@ -308,4 +310,33 @@ func (n *node) killDaemonAtWork(t *testing.T) {
 	close(stopping)
 	all.Wait()
 	n.wantReport("report", samples)
+}
+
+// TestOneShot_Folder has a tool answer the files of a folder, as a policy says.
+func TestOneShot_Folder(t *testing.T) {
+	n := newNode(t)
+	archive := n.importTool()
+	n.begin()
+	n.desk.stock(archive)
+	dir := t.TempDir()
+	n.apply(n.desk.sign(draft{version: 2, services: []string{toolService("report", "[report]", "{}")}, sections: []string{
+		fmt.Sprintf("triggers: [{dir: %q, glob: '*.csv', model: report, class: batch, deadline: 20s}]", dir),
+	}})).want(t, cli.ExitOK)
+	for name, content := range map[string][]byte{"held-out.csv": heldOut(t), "bad.csv": []byte("no samples")} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verdict := func(path, words string) {
+		t.Helper()
+		n.await(path, func(context.Context) error {
+			text, err := os.ReadFile(filepath.Join(dir, path))
+			if err == nil && !strings.Contains(string(text), words) {
+				t.Errorf("%s says %s, want %s", path, text, words)
+			}
+			return err
+		})
+	}
+	verdict("done/held-out.csv.json", `\"right\":449`)
+	verdict("failed/bad.csv.json", "exited with code 1: tool: cannot read samples")
 }
