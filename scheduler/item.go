@@ -63,6 +63,8 @@ type item struct {
 	probe    bool // the attempt finds out whether the upstream still takes too long
 	departed instant
 	until    instant       // when it is not held any longer
+	usual    bool          // and that is as long as an attempt may well take
+	overdue  bool          // the node answered, when the attempt had taken longer than that
 	here     edge.Why      // why the node is to answer it
 	there    edge.Why      // why the upstream was asked
 	smaller  edge.Why      // why by a smaller variant

@@ -40,6 +40,7 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 	}
 	if it.asking && outcome == edge.Completed && !it.abroad {
 		c.travels.took(it, at-it.departed)
+		it.overdue = it.usual && at >= it.until
 	}
 	if it.phase == away {
 		c.travels.away--

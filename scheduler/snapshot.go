@@ -63,7 +63,9 @@ func (it *item) view(now instant) edge.TaskView {
 	}
 	if it.phase == settled {
 		v.State = it.settlement.Outcome.String()
-		v.Reason = it.settlement.Err.Error()
+		if it.settlement.Err != nil { // nil: its upstream has answered what still runs here
+			v.Reason = it.settlement.Err.Error()
+		}
 	}
 	return v
 }

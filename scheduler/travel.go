@@ -137,6 +137,7 @@ func (c *core) hold(now instant, it *item) {
 		c.travels.held++
 		c.ask(now, it, why)
 		it.until = now + c.travels.patience(it.task.Model, min(it.deadline-now, instant(maxCost)))
+		it.usual = it.task.Class != edge.Urgent || c.travels.knows(it.task.Model)
 	}
 }
 
@@ -231,11 +232,17 @@ func (c *core) strand(at instant, it *item, err error) {
 	}
 }
 
-// whyRecalled is why the attempt of a task that has settled is not waited for: where the node
-// answered in its place, it took too long.
+// whyRecalled is why the attempt of a task that has settled is not waited for. Where the node
+// answered in its place, it took too long only if it took longer than it usually does: a task that is
+// more urgent than the way is long says nothing about the upstream.
 func (it *item) whyRecalled() error {
-	if it.settlement.Outcome == edge.Completed || it.settlement.Outcome == edge.Missed {
+	switch it.settlement.Outcome {
+	case edge.Missed:
 		return edge.ErrDeadline
+	case edge.Completed:
+		if it.overdue {
+			return edge.ErrDeadline
+		}
 	}
 	return edge.ErrCancelled
 }

@@ -28,6 +28,7 @@ func travelling(t *testing.T, slots, room int, mode edge.RouteMode, remote func(
 		if err := conserved(d.core, len(d.ended)); err != nil {
 			t.Fatal(err)
 		}
+		d.core.snapshot(d.now) // whoever asks may do so at any moment
 	}
 	d.govern(rules)
 	return d
@@ -232,6 +233,32 @@ func TestTravel_Upstream(t *testing.T) {
 		_, err := d.submit("a", "elsewhere", edge.Normal, 100*ms)
 		assertRefused(t, err, edge.ReasonQueueFull)
 	})
+}
+
+// TestTravel_Blame counts against an upstream that it did not answer in time, unless the task had
+// less time than the way takes.
+func TestTravel_Blame(t *testing.T) {
+	for name, c := range map[string]struct {
+		known  time.Duration // attempts took so far; 0: there were none
+		within time.Duration
+		want   error
+	}{
+		"SlowerThanUsual":   {30 * ms, 200 * ms, edge.ErrDeadline},
+		"MoreUrgentThanIt":  {200 * ms, 100 * ms, edge.ErrCancelled},
+		"NobodyKnowsTheWay": {0, 100 * ms, edge.ErrCancelled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := travelling(t, 1, 4, edge.RouteUpstreamElseLocal, blackHole, serving("m", 4, 20*ms))
+			if c.known > 0 {
+				d.expects("m", c.known)
+			}
+			it := d.mustSubmit("a", "m", edge.Urgent, c.within)
+			d.run()
+			if got := it.whyRecalled(); it.settlement.Outcome != edge.Completed || !errors.Is(got, c.want) {
+				t.Errorf("its attempt was given up as %v, want %v: %+v", got, c.want, it.settlement)
+			}
+		})
+	}
 }
 
 func TestTravel_LocalElseUpstream(t *testing.T) {

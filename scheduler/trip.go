@@ -22,8 +22,8 @@ const (
 )
 
 func (t *travels) patience(model string, left instant) instant {
-	if w := t.trips[model]; w != nil && w.count >= fewTrips {
-		usual := instant(w.quantile(patientPercent))
+	if t.knows(model) {
+		usual := instant(t.trips[model].quantile(patientPercent))
 		return usual + usual/4
 	}
 	return left / 4
@@ -69,6 +69,12 @@ func (t *travels) back(it *item, at instant, err error) {
 		took := at - it.departed
 		t.took(it, took+took/4)
 	}
+}
+
+// knows tells whether enough attempts have been seen to say how long they usually take.
+func (t *travels) knows(model string) bool {
+	w := t.trips[model]
+	return w != nil && w.count >= fewTrips
 }
 
 // took remembers how long an attempt took; where the node answered first, how long it had taken by then.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 
 	"holdfast/edge"
@@ -35,6 +36,15 @@ func (a *Agent) buildSite(c config.Config) (err error) {
 	}
 	a.triggered(a.site.Triggers)
 	return nil
+}
+
+// runSite hears the site's messages once the models are known: what the broker has kept for the node comes
+// at once, and would be told that there is no such model.
+func (a *Agent) runSite(ctx context.Context) error {
+	if err := a.supervisor.Settle(ctx); err != nil {
+		return err
+	}
+	return a.site.Run(ctx)
 }
 
 // triggered has somebody told of the policy's triggers.

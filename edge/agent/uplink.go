@@ -177,7 +177,7 @@ func (m meter) Save(u fleetlink.Usage) error {
 // linking is what runs on a node that has brokers to talk to.
 func (a *Agent) linking() (services []service) {
 	if a.site != nil {
-		services = append(services, service{"site link", a.site.Run})
+		services = append(services, service{"site link", a.runSite})
 	}
 	if a.uplink != nil {
 		services = append(services, service{"link", a.runUplink}, service{"partition", a.watchPartition})

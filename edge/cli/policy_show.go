@@ -172,6 +172,8 @@ func printTables(p printer, policy *edge.Policy) error {
 	}{
 		{[]string{"CLASS", "DEADLINE", "QUEUE", "FIRM"}, policyClassRows(policy)},
 		{[]string{"TENANT", "CPU", "MEMORY", "RATE", "BURST", "MODELS", "CLASSES"}, policyTenantRows(policy)},
+		{[]string{"UPSTREAM", "URL", "TOKEN", "TIMEOUT"}, policyUpstreamRows(policy)},
+		{[]string{"ROUTE OF", "UPSTREAM", "MODEL THERE", "MODE", "TENANTS"}, policyRouteRows(policy)},
 		{[]string{"TRIGGER", "MODEL", "CLASS", "DEADLINE", "REPLY"}, policyTriggerRows(policy)},
 		{[]string{"WORKLOAD", "IMAGE", "REPLICAS", "CPUS", "MEMORY", "MODELS", "RESTART", "RELAXED"}, policyWorkloadRows(policy)},
 	} {
@@ -218,6 +220,22 @@ func classNames(classes []edge.Class) string {
 		names = append(names, class.String())
 	}
 	return strings.Join(names, " ")
+}
+
+func policyUpstreamRows(policy *edge.Policy) (rows [][]string) {
+	for _, name := range slices.Sorted(maps.Keys(policy.Upstreams)) {
+		u := policy.Upstreams[name]
+		rows = append(rows, []string{name, u.URL, u.Token, unlessZero(u.Timeout)})
+	}
+	return rows
+}
+
+func policyRouteRows(policy *edge.Policy) (rows [][]string) {
+	for _, model := range slices.Sorted(maps.Keys(policy.Routes)) {
+		r := policy.Routes[model]
+		rows = append(rows, []string{model, r.Upstream, cmp.Or(r.Model, model), r.Mode.String(), strings.Join(r.Tenants, " ")})
+	}
+	return rows
 }
 
 func policyTriggerRows(policy *edge.Policy) (rows [][]string) {

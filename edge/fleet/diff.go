@@ -48,7 +48,7 @@ func Diff(from, to *edge.Policy) ([]Change, error) {
 		return nil, err
 	}
 	changes := diffWorkloads(from, to)
-	for _, of := range [...]struct{ section, what string }{{"tenants", "tenant"}, {"classes", "class"}} {
+	for _, of := range [...]struct{ section, what string }{{"tenants", "tenant"}, {"classes", "class"}, {"upstreams", "upstream"}, {"routes", "route"}} {
 		changes = append(changes, diffNamed(of.what, section(before, of.section), section(after, of.section))...)
 	}
 	changes = append(changes, diffNamed("trigger", triggers(from), triggers(to))...)
@@ -95,7 +95,7 @@ func triggers(policy *edge.Policy) map[string]any {
 		if t.Deadline != 0 {
 			values["deadline"] = t.Deadline.String()
 		}
-		for key, value := range map[string]string{"reply": t.Reply, "cron": t.Cron, "into": t.Into, "input": t.Input} {
+		for key, value := range map[string]string{"tenant": t.Tenant, "reply": t.Reply, "cron": t.Cron, "into": t.Into, "input": t.Input} {
 			if value != "" {
 				values[key] = value
 			}
@@ -141,6 +141,10 @@ func removedEffect(what string) string {
 		return "falls to _default; refused where there is none"
 	case "class":
 		return "falls to the node's configuration"
+	case "upstream":
+		return "is asked no more"
+	case "route":
+		return "its tasks are answered here, if a workload serves the model"
 	default:
 		return "no more tasks from there"
 	}

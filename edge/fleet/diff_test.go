@@ -110,6 +110,32 @@ func withoutFields(text string) string {
 // TestDiff_SeesEveryField: no value of the example can change without being told.
 // TestDiff_LimitsDefault: an instance is made from what the policy fills in, so a
 // default that changes replaces it.
+// TestDiff_Routes tells what tasks may leave the node, and where to: whoever signs has to see that.
+func TestDiff_Routes(t *testing.T) {
+	routed := func(url, tenants string) *edge.Policy {
+		return line3(t, "triggers:", "upstreams: {hq: {url: \""+url+"\"}}\nroutes: {surface: {upstream: hq, tenants: ["+tenants+"]}}\ntriggers:")
+	}
+	for name, c := range map[string]struct {
+		from, to *edge.Policy
+		want     string
+	}{
+		"Added":         {line3(t), routed("https://hq.example", "vision"), "added upstream hq: "},
+		"AnotherServer": {routed("https://hq.example", "vision"), routed("https://other.example", "vision"), "  url: https://hq.example > https://other.example\n"},
+		"OthersToo":     {routed("https://hq.example", "vision"), routed("https://hq.example", "vision, office"), "  tenants: [vision] > [vision, office]\n"},
+		"Removed":       {routed("https://hq.example", "vision"), line3(t), "removed route surface: its tasks are answered here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changes, err := fleet.Diff(c.from, c.to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := words(changes); !strings.Contains(got, c.want) {
+				t.Errorf("got %s, want %q among it", got, c.want)
+			}
+		})
+	}
+}
+
 func TestDiff_LimitsDefault(t *testing.T) {
 	from := &edge.Policy{Metadata: edge.Metadata{Name: "p", Version: 1, Audience: edge.Audience{Node: "n"}}, Lease: edge.LeaseTerms{Hours: 1, Boots: 1}}
 	from.Workloads = []edge.Workload{{App: "a", Name: "w", Image: "x@sha256:" + strings.Repeat("1", 64), Replicas: 1}}

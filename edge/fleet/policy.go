@@ -265,7 +265,8 @@ func (b *builder) checkModels(policy *edge.Policy) {
 		if _, err := timetable.Parse(trigger.Cron); trigger.Cron != "" && err != nil {
 			b.add("triggers["+itoa(i)+"].cron", err.Error(), edge.HintOf(err))
 		}
-		if _, served := serving[trigger.Model]; !served && trigger.Model != "" {
+		_, served := serving[trigger.Model]
+		if _, routed := policy.Routes[trigger.Model]; !served && !routed && trigger.Model != "" {
 			b.note("triggers["+itoa(i)+"].model", "no workload of this policy serves the model "+quote(trigger.Model), "look for a slip in its name")
 		}
 	}

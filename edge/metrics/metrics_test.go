@@ -30,7 +30,7 @@ func everything() edge.Status {
 		Policy:     edge.PolicyReport{Governed: true, State: "current", Version: 7, Age: time.Minute, LeaseLeft: time.Hour, LeaseBoots: 20},
 		Containerd: edge.DaemonReport{Connected: true},
 		Link:       link("up"), Site: site,
-		Inbox: &edge.InboxReport{Folders: 1, Inside: 2, Again: 5, Files: map[string]uint64{"completed": 8}},
+		Inbox: &edge.InboxReport{Folders: 1, Inside: 2, Again: 5, Files: map[string]uint64{"completed": 8, "refused": 2, "unfit": 1}},
 		Scheduler: edge.QueueReport{
 			Slots: 2, Running: 1, Away: 3, Attempts: 4, Suspended: 1, Suspensions: 6,
 			Classes: []edge.ClassReport{{Class: edge.Urgent, Waiting: 1, Submitted: 10}},
@@ -111,7 +111,7 @@ func TestMetrics_Status(t *testing.T) {
 		`holdfast_upstream_tasks_total{result="spared",upstream="hq"} 3`, `holdfast_upstream_tasks_total{result="unanswered",upstream="hq"} 1`,
 		`holdfast_link_up{link="fleet"} 1`, `holdfast_link_up{link="site"} 0`, `holdfast_outbox_entries{stream="control"} 3`,
 		`holdfast_link_month_bytes{link="fleet"} 1000`, `holdfast_link_messages_total{became="heard",link="site"} 9`,
-		"holdfast_inbox_files_inside 2", "holdfast_inbox_retries_total 5", `holdfast_inbox_files_total{outcome="completed"} 8`,
+		"holdfast_inbox_files_inside 2", "holdfast_inbox_retries_total 5", `holdfast_inbox_files_total{outcome="completed"} 8`, "holdfast_inbox_unfit_total 1",
 		`holdfast_workload_replicas{workload="line/digits"} 2`, `holdfast_workload_ready{workload="line/digits"} 1`,
 		`holdfast_workload_restarts{workload="line/digits"} 4`, `holdfast_workload_update{phase="canary",workload="line/digits"} 1`,
 		`holdfast_oneshot_warm{workload="line/digits"} 2`, `holdfast_oneshot_cold_total{workload="line/digits"} 4`,

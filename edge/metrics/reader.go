@@ -165,9 +165,10 @@ func (s sheet) inbox(r *edge.InboxReport) {
 	}
 	s.gauge("inbox_files_inside", "Files that are being answered.", float64(r.Inside))
 	s.counter("inbox_retries_total", "Times a file stayed, as there was no room for it.", r.Again)
-	for _, outcome := range slices.Sorted(maps.Keys(r.Files)) {
-		s.counter("inbox_files_total", "Files of watched folders, by what became of them.", r.Files[outcome], "outcome", outcome)
+	for _, outcome := range edge.Outcomes {
+		s.counter("inbox_files_total", "Files and inputs of triggers, by what became of them.", r.Files[outcome.String()], "outcome", outcome.String())
 	}
+	s.counter("inbox_unfit_total", "Of these, what could not be asked.", r.Files["unfit"])
 }
 
 func (s sheet) workloads(views []edge.WorkloadView) {

@@ -154,6 +154,8 @@ func (u *Upstream) said(resp *http.Response, body []byte) error {
 			refusal.RetryAfter = time.Duration(min(seconds, 3600)) * time.Second
 		}
 		return refusal
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout: // it may be there again soon
+		return fmt.Errorf("%s: %w", text, edge.ErrUnavailable)
 	}
 	return fmt.Errorf("%s: %w", text, edge.ErrModel)
 }
