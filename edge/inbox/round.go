@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/edge"
 )
 
@@ -68,6 +70,9 @@ func (b *Inbox) due(now time.Time) (due []errand) {
 
 // settleRound asks what the trigger asks, and keeps the verdict under the time.
 func (b *Inbox) settleRound(ctx context.Context, r *round) (edge.Outcome, error) {
+	if err := r.writable(); err != nil { // before anything is computed for nothing
+		return 0, err
+	}
 	now := time.Now()
 	content, name := []byte(r.Input), ""
 	if r.File != "" {
@@ -88,6 +93,17 @@ func (b *Inbox) settleRound(ctx context.Context, r *round) (edge.Outcome, error)
 	r.since = now
 	b.mu.Unlock()
 	return v.Outcome, r.trim()
+}
+
+// writable tells whether a verdict can go where it will have to.
+func (r *round) writable() error {
+	if err := os.MkdirAll(r.Into, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Access(r.Into, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("cannot write to %q: %w", r.Into, err)
+	}
+	return nil
 }
 
 // stamp is the time in a verdict's name, in UTC.

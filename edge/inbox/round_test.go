@@ -136,6 +136,25 @@ func TestInbox_MakesUpOnce(t *testing.T) {
 	}
 }
 
+// TestInbox_CannotKeep asks nothing whose verdict has no place to go.
+func TestInbox_CannotKeep(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := in(t, dir, &tasks{}, nil, edge.Trigger{})
+		defer s.stop()
+		s.put("into", "a file where the folder should be")
+		s.rounds(edge.Trigger{Input: "[1]", Cron: "@hourly"})
+		time.Sleep(2*time.Hour + time.Minute)
+		synctest.Wait()
+		if asked, _ := s.tasks.all(); len(asked) > 0 {
+			t.Errorf("%d tasks were asked", len(asked))
+		}
+		if got := s.warnings.of(filepath.Join(dir, "into")); got != inbox.WarningFolder {
+			t.Errorf("the warning is %q", got)
+		}
+	})
+}
+
 func TestInbox_MissesItsFile(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
