@@ -174,8 +174,10 @@ func TestUpstream_Faults(t *testing.T) {
 		}), want: edge.ErrModel, says: "307", fault: true},
 		"UnknownAuthority": {url: expired.URL, want: edge.ErrUnavailable, says: "certificate", fault: true},
 		"Fails":            {url: serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"out of memory"}`, 500) }), want: edge.ErrModel, says: "500 Internal Server Error: out of memory", fault: true},
-		"TakesNoTasks":     {url: serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"draining"}`, http.StatusServiceUnavailable) }), want: edge.ErrUnavailable, says: "draining", fault: true},
-		"RefusesTheInput":  {url: serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"no such input"}`, 400) }), want: edge.ErrInvalid, says: "no such input"},
+		"TakesNoTasks": {url: serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"draining"}`, http.StatusServiceUnavailable)
+		}), want: edge.ErrUnavailable, says: "draining", fault: true},
+		"RefusesTheInput": {url: serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"no such input"}`, 400) }), want: edge.ErrInvalid, says: "no such input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
