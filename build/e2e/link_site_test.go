@@ -228,6 +228,7 @@ func TestLink_Site(t *testing.T) {
 			t.Errorf("of nonsense it is said %+v, want why it is refused", v)
 		}
 	})
+	t.Run("KeptWhileTheAgentWasDead", func(t *testing.T) { s.in(t).revive() })
 	t.Run("Overload", func(t *testing.T) { s.in(t).overload(200) })
 	t.Run("OneBrokerDownIsNotTheOther", func(t *testing.T) { s.in(t).fates() })
 	t.Run("PolicyChangesTriggers", func(t *testing.T) {
@@ -243,6 +244,30 @@ func TestLink_Site(t *testing.T) {
 			t.Errorf("a trigger that is gone was still served")
 		}
 	})
+}
+
+// revive has the broker keep pictures for an agent that is dead: they come in the moment it is back, when
+// its models are hardly known again, and are answered all the same.
+func (s *site) revive() {
+	s.t.Helper()
+	if err := s.node.KillAgent(); err != nil {
+		s.t.Fatal(err)
+	}
+	had := map[int]int{}
+	for digit := range 5 {
+		request, _ := picture(s.t, digit)
+		had[digit] = len(s.ear.verdicts(fmt.Sprintf("line1/cam%d/verdict", digit)))
+		s.hall.publish(fmt.Sprintf("line1/cam%d/digit", digit), request)
+	}
+	s.node.startAgent()
+	for digit := range 5 {
+		_, want := picture(s.t, digit)
+		all := s.ear.await(fmt.Sprintf("line1/cam%d/verdict", digit), had[digit]+1)
+		v := all[had[digit]]
+		if got, is := v.label(); v.Outcome != "completed" || !is || got != want {
+			s.t.Errorf("of a picture of %d that had waited it is said %+v", digit, v)
+		}
+	}
 }
 
 // overload asks a slow model more than can be held, and wants a verdict for everything.

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/config"
@@ -38,13 +40,51 @@ func (a *Agent) buildSite(c config.Config) (err error) {
 	return nil
 }
 
-// runSite hears the site's messages once the models are known: what the broker has kept for the node comes
-// at once, and would be told that there is no such model.
+// runSite hears the site's messages once their models can answer: what the broker has kept for the node
+// comes at once, and would be told that there is no instance. Until then it stays with the broker.
 func (a *Agent) runSite(ctx context.Context) error {
 	if err := a.supervisor.Settle(ctx); err != nil {
 		return err
 	}
+	a.awaitAnswerers(ctx)
 	return a.site.Run(ctx)
+}
+
+const (
+	// answerersWithin is how long: what does not become ready is told so, like anybody.
+	answerersWithin = 10 * time.Second
+	// answerersEvery is how often it is looked.
+	answerersEvery = 20 * time.Millisecond
+)
+
+// awaitAnswerers waits for the models that messages are asked of, or for long enough.
+func (a *Agent) awaitAnswerers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerersWithin)
+	defer cancel()
+	ticker := time.NewTicker(answerersEvery)
+	defer ticker.Stop()
+	for a.lacksAnswerer() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// lacksAnswerer tells whether a workload's model that messages are asked of is not ready.
+func (a *Agent) lacksAnswerer() bool {
+	if a.governor == nil {
+		return false
+	}
+	policy := a.governor.store.Snapshot().Policy
+	if policy == nil {
+		return false
+	}
+	return slices.ContainsFunc(policy.Triggers, func(t edge.Trigger) bool {
+		_, ready, known := models{a.supervisor, a.router}.Model(t.Model)
+		return t.MQTT != "" && known && !ready
+	})
 }
 
 // triggered has somebody told of the policy's triggers.
