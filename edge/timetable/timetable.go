@@ -35,11 +35,17 @@ func Parse(text string) (Timetable, error) {
 	return Timetable{schedule}, nil
 }
 
-// parse keeps a zone without times from the library, which does not look for its end.
+// parse keeps a zone without times from the library, which does not look for its end, and spans
+// below a second, which it takes for one.
 func parse(text string) (cron.Schedule, error) {
 	fields := strings.Fields(text)
 	if len(fields) == 1 && strings.Contains(fields[0], "TZ=") {
 		return nil, errors.New("there are no times behind the zone")
+	}
+	if span, every := strings.CutPrefix(strings.Join(fields, " "), "@every "); every {
+		if d, err := time.ParseDuration(span); err == nil && d < time.Second {
+			return nil, errors.New("it is shorter than a second")
+		}
 	}
 	return cron.ParseStandard(strings.Join(fields, " "))
 }

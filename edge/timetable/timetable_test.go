@@ -45,7 +45,7 @@ func TestTimetable_Next(t *testing.T) {
 }
 
 func TestParse_Refuses(t *testing.T) {
-	for _, text := range []string{"", "often", "* * * *", "61 * * * *", "0 25 * * *", "5-1 * * * *", "*/0 * * * *", "0 0 30 2 *", "@never", "@every soon", "TZ=Nowhere/Else 0 0 * * *"} {
+	for _, text := range []string{"", "often", "* * * *", "61 * * * *", "0 25 * * *", "5-1 * * * *", "*/0 * * * *", "0 0 30 2 *", "@never", "@every soon", "@every 500ms", "@every -1m", "TZ=Nowhere/Else 0 0 * * *"} {
 		t.Run(text, func(t *testing.T) {
 			_, err := timetable.Parse(text)
 			if err == nil || edge.HintOf(err) == "" {
