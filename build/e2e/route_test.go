@@ -333,3 +333,22 @@ func TestRoute_CutOff(t *testing.T) {
 	running(1)
 	n.awaitReady("digits", 1)
 }
+
+// TestHealth_SmallerVariants has a policy want more of the node's health than any node has: the smaller variant
+// answers, and says why, until the policy wants less.
+func TestHealth_SmallerVariants(t *testing.T) {
+	n := governed(t, digitsService(1))
+	n.awaitReady("digits", 1)
+	p := draft{version: 2, services: []string{digitsService(1)}, sections: []string{"health: {warnBelow: 100, variants: prefer-small}"}}
+	n.apply(n.desk.sign(p)).want(t, cli.ExitOK)
+	n.awaitWarning("health-low", "the policy wants 100")
+	if got := n.ask(patient); got.Variant != "digits-lite" || got.VariantWhy != edge.WhyHealth {
+		t.Errorf("it was answered by %q because of %q, want digits-lite because of health", got.Variant, got.VariantWhy)
+	}
+	n.verb("status").want(t, cli.ExitOK, "below what the policy wants")
+	n.apply(n.desk.sign(draft{version: 3, services: []string{digitsService(1)}})).want(t, cli.ExitOK)
+	n.awaitNoWarnings()
+	if got := n.ask(patient); got.Variant != "" {
+		t.Errorf("it was answered by %q because of %q, want digits", got.Variant, got.VariantWhy)
+	}
+}

@@ -211,10 +211,8 @@ func (a *Agent) permitting() func() *edge.Policy {
 		return nil
 	}
 	return func() *edge.Policy {
-		if a.governor != nil {
-			if policy := a.governor.store.Snapshot().Policy; policy != nil {
-				return policy
-			}
+		if policy := a.policy(); policy != nil {
+			return policy
 		}
 		return &edge.Policy{}
 	}
@@ -239,12 +237,18 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 	}
 }
 
+// policy is what governs the node; nil while nothing does.
+func (a *Agent) policy() *edge.Policy {
+	if a.governor == nil {
+		return nil
+	}
+	return a.governor.store.Snapshot().Policy
+}
+
 // defaultDeadline is the policy's word, else the configuration's.
 func (a *Agent) defaultDeadline(class edge.Class) time.Duration {
-	if a.governor != nil {
-		if policy := a.governor.store.Snapshot().Policy; policy != nil && policy.Classes[class].Deadline > 0 {
-			return time.Duration(policy.Classes[class].Deadline)
-		}
+	if policy := a.policy(); policy != nil && policy.Classes[class].Deadline > 0 {
+		return time.Duration(policy.Classes[class].Deadline)
 	}
 	return time.Duration(a.config.Load().Scheduler.Classes.Of(class).Deadline)
 }

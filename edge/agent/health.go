@@ -163,10 +163,8 @@ func (a *Agent) newWellness() *wellness {
 	return &wellness{
 		vitals: a.vitals.Vitals, warnings: a.warnings, changed: func(unwell bool) { a.partition.feel(unwell) },
 		policy: func() edge.HealthPolicy {
-			if a.governor != nil {
-				if p := a.governor.store.Snapshot().Policy; p != nil {
-					return p.Health
-				}
+			if p := a.policy(); p != nil {
+				return p.Health
 			}
 			return edge.HealthPolicy{}
 		},

@@ -11,11 +11,7 @@ import (
 // for the fleet.
 func (i admitImages) Pull(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error) {
 	if i.agent.trust.Governs() {
-		var policy *edge.Policy
-		if i.agent.governor != nil {
-			policy = i.agent.governor.store.Snapshot().Policy
-		}
-		if err := allowsImage(policy, ref); err != nil {
+		if err := allowsImage(i.agent.policy(), ref); err != nil {
 			return edge.Image{}, 0, err
 		}
 	}

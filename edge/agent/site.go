@@ -74,10 +74,7 @@ func (a *Agent) awaitAnswerers(ctx context.Context) {
 
 // lacksAnswerer tells whether a workload's model that messages are asked of is not ready.
 func (a *Agent) lacksAnswerer() bool {
-	if a.governor == nil {
-		return false
-	}
-	policy := a.governor.store.Snapshot().Policy
+	policy := a.policy()
 	if policy == nil {
 		return false
 	}

@@ -106,10 +106,8 @@ func (a *Agent) stamp() stamp { return stamp{floor: a.clockFloor} }
 
 // connectivity is the policy's word on how to keep in touch.
 func (a *Agent) connectivity() edge.ConnectivityPolicy {
-	if a.governor != nil {
-		if policy := a.governor.store.Snapshot().Policy; policy != nil {
-			return policy.Connectivity
-		}
+	if policy := a.policy(); policy != nil {
+		return policy.Connectivity
 	}
 	return edge.ConnectivityPolicy{}
 }
