@@ -313,3 +313,19 @@ func TestEnsureCgroup(t *testing.T) {
 		}
 	}
 }
+
+// TestScore: what is set aside is kept longest; among those who set nothing aside, or half
+// of it, whoever may take more goes first.
+func TestScore(t *testing.T) {
+	inOrder := []struct{ limit, aside int64 }{
+		{1 << 40, 1 << 40}, {64 << 20, 32 << 20}, {256 << 20, 128 << 20}, {1 << 20, 0}, {32 << 20, 0}, {256 << 20, 0}, {1 << 40, 0},
+	}
+	last := 0
+	for _, of := range inOrder {
+		score := containerd.Score(of.limit, of.aside)
+		if score <= last || score > 1000 {
+			t.Errorf("got %d for a limit of %d, of which %d aside, want more than %d and at most 1000", score, of.limit, of.aside, last)
+		}
+		last = score
+	}
+}

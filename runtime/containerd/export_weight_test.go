@@ -61,3 +61,8 @@ func WeighLate(id, folder string, class edge.Class) error {
 	beside.crowd = among.at(beside.file, beside.most)
 	return beside.writeLocked(atRest)
 }
+
+// Score is that of an instance with a memory limit of which so much is set aside.
+func Score(limit, aside int64) int {
+	return plan{workload: edge.Workload{Request: edge.Request{Memory: aside}}, limits: edge.Limits{Memory: limit}}.oomScore()
+}

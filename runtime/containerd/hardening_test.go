@@ -58,8 +58,8 @@ func TestDriver_Hardening(t *testing.T) {
 		})
 		t.Run("ScoredBeforeAgent", func(t *testing.T) {
 			score, err := os.ReadFile("/proc/" + strconv.Itoa(int(instance.PID)) + "/oom_score_adj")
-			if got := strings.TrimSpace(string(score)); got != "500" || err != nil {
-				t.Errorf("got %q, %v, want 500", got, err)
+			if got := strings.TrimSpace(string(score)); got != "580" || err != nil {
+				t.Errorf("got %q, %v, want 580: 500 and the doublings of a MiB up to 128", got, err)
 			}
 		})
 		t.Run("Limits", func(t *testing.T) { checkLimits(t, n, "plain", 64, 128<<20, 100_000) })

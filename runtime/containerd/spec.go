@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"path"
 	"slices"
 	"strings"
@@ -50,6 +51,9 @@ const (
 	oomScore = 500
 	// keptScore is that of an instance all of whose memory is set aside for it.
 	keptScore = 100
+	// doublingScore is what each doubling of the memory that an instance may take beyond
+	// what is set aside for it adds.
+	doublingScore = 10
 	// smallTmpfs bounds the writable places of a read-only container.
 	smallTmpfs = 16 << 20
 	// openFiles is enough for a server with some thousand connections.
@@ -120,10 +124,13 @@ func (p plan) describeProcess(process *specs.Process) {
 }
 
 // oomScore says who goes first where memory is short for several: whoever has set none
-// aside, the largest of them first.
+// aside, the largest of them first, and among those of a size whoever may yet take more: one
+// that has taken all there is and was started anew is small again, and not its neighbour's
+// to pay for.
 func (p plan) oomScore() int {
 	aside := min(p.workload.Request.Memory, p.limits.Memory)
-	return oomScore - int((oomScore-keptScore)*aside/max(p.limits.Memory, 1))
+	more := bits.Len64(uint64(max(p.limits.Memory-aside, 0)) >> 20) // doublings of a MiB
+	return oomScore - int((oomScore-keptScore)*aside/max(p.limits.Memory, 1)) + more*doublingScore
 }
 
 // merge puts the workload's words over the image's. Naming an entrypoint drops
