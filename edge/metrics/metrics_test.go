@@ -27,7 +27,7 @@ func everything() edge.Status {
 	site.Streams = nil
 	return edge.Status{
 		Node: "gw-1", Version: "1.2.3", Started: time.Unix(1e9, 5e8), Draining: true,
-		Policy:     edge.PolicyReport{Governed: true, State: "current", Version: 7, Age: time.Minute, LeaseLeft: time.Hour, LeaseBoots: 20},
+		Policy:     edge.PolicyReport{Governed: true, State: "current", Trial: true, Version: 7, Age: time.Minute, LeaseLeft: time.Hour, LeaseBoots: 20},
 		Containerd: edge.DaemonReport{Connected: true},
 		Link:       link("up"), Site: site,
 		Inbox: &edge.InboxReport{Folders: 1, Inside: 2, Again: 5, Files: map[string]uint64{"completed": 8, "refused": 2, "unfit": 1}},
@@ -100,7 +100,7 @@ func TestMetrics_Status(t *testing.T) {
 		"process_start_time_seconds 1.0000000005e+09", "process_resident_memory_bytes 20", "process_cpu_seconds_total 1",
 		"holdfast_node_cpu_busy_ratio 0.5", "holdfast_node_cores 4", "holdfast_node_memory_used_bytes 50",
 		"holdfast_node_disk_free_bytes 5", "holdfast_node_temperature_celsius 60",
-		`holdfast_policy_state{state="current"} 1`, "holdfast_policy_version 7", "holdfast_policy_age_seconds 60",
+		`holdfast_policy_state{state="current"} 1`, "holdfast_policy_trial 1", "holdfast_policy_version 7", "holdfast_policy_age_seconds 60",
 		"holdfast_policy_lease_left_seconds 3600", "holdfast_policy_lease_left_boots 20",
 		"holdfast_task_slots 2", "holdfast_tasks_running 1", "holdfast_tasks_away 3", "holdfast_upstream_attempts 4",
 		"holdfast_instances_suspended 1", "holdfast_suspensions_total 6",

@@ -98,6 +98,7 @@ func (s sheet) policy(p edge.PolicyReport) {
 		return
 	}
 	s.gauge("policy_state", "What governs the node; 1 for the state it is in.", 1, "state", p.State)
+	s.gauge("policy_trial", "Whether it is on trial, and taken back if it cannot be applied.", truth(p.Trial))
 	s.gauge("policy_version", "Version of the policy in force.", float64(p.Version))
 	s.gauge("policy_age_seconds", "How long it has been in force.", p.Age.Seconds())
 	s.gauge("policy_lease_left_seconds", "Hours of running that its lease has left.", p.LeaseLeft.Seconds())
