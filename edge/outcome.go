@@ -63,6 +63,7 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 type Settlement struct {
 	Task    Task
 	Outcome Outcome
+	Slot    Slot  // it ran in last
 	Err     error // nil only when Completed; a *Refusal when Refused or Evicted
 	Answer  Answer
 	At      time.Time // when it settled, monotonic

@@ -165,13 +165,17 @@ type ModelReport struct {
 
 // TaskView is one task as lists show it.
 type TaskView struct {
-	ID       string        `json:"id"`
-	Model    string        `json:"model"`
-	Class    Class         `json:"class"`
-	Tenant   string        `json:"tenant,omitempty"`
-	State    string        `json:"state"` // waiting, running, or the outcome
-	Arrived  time.Time     `json:"arrived"`
-	Deadline time.Time     `json:"deadline,omitzero"`
+	ID       string    `json:"id"`
+	Model    string    `json:"model"`
+	Class    Class     `json:"class"`
+	Tenant   string    `json:"tenant,omitempty"`
+	State    string    `json:"state"` // waiting, running, suspended, upstream (asked of one), or the outcome
+	Arrived  time.Time `json:"arrived"`
+	Started  time.Time `json:"started,omitzero"`
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Slot is the same for as long as the task runs. A suspended one has given its slot up, and
+	// may go on in another: until then this is the one it had.
+	Slot     Slot          `json:"slot,omitzero"`
 	Queue    time.Duration `json:"queueNs"`
 	Compute  time.Duration `json:"computeNs"`
 	Slack    time.Duration `json:"slackNs"`

@@ -1,6 +1,10 @@
 package edge
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
 
 // Task is one inference request with a deadline. Arrived and Deadline are taken
 // from the monotonic clock at the door, at the first byte of the request, so no
@@ -47,4 +51,36 @@ type Answer struct {
 	Version  string
 	Instance string
 	Route    string // local, upstream
+}
+
+// Slot is one of those in which the node runs tasks, as many at once. The zero value is none;
+// written, they are numbered from 0.
+type Slot int32
+
+// SlotAt is the slot of that number.
+func SlotAt(number int) Slot { return Slot(number + 1) }
+
+// Number is the slot's number; false for none.
+func (s Slot) Number() (n int, is bool) { return int(s) - 1, s > 0 }
+
+// MarshalJSON writes the number; null for none.
+func (s Slot) MarshalJSON() ([]byte, error) {
+	if s <= 0 {
+		return []byte("null"), nil
+	}
+	return strconv.AppendInt(nil, int64(s)-1, 10), nil
+}
+
+// UnmarshalJSON reads the number.
+func (s *Slot) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*s = 0
+		return nil
+	}
+	n, err := strconv.ParseUint(string(text), 10, 30)
+	if err != nil {
+		return fmt.Errorf("slot %.20q is no number: %w", text, ErrInvalid)
+	}
+	*s = SlotAt(int(n))
+	return nil
 }

@@ -107,7 +107,7 @@ func (c *core) dispatch(now instant) {
 
 func (c *core) start(now instant, e *entry) {
 	it := e.item
-	it.phase, it.pool, it.started = running, it.model.pool, now
+	it.phase, it.pool, it.started, it.slot = running, it.model.pool, now, c.seats.take()
 	it.expected = now + instant(e.cost())
 	it.pool.busy++
 	c.runners = append(c.runners, it)

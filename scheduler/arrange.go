@@ -64,6 +64,7 @@ func (c *core) suspend(now instant, it *item) {
 	at := slices.Index(c.runners, it)
 	c.runners = slices.Delete(c.runners, at, at+1)
 	it.left = max(time.Duration(it.expected-now), minCost)
+	c.seats.leave(it.slot)
 	it.suspended, it.since = true, now
 	c.parked = append(c.parked, it)
 	c.out = append(c.out, decision{suspend, it})
@@ -72,7 +73,7 @@ func (c *core) suspend(now instant, it *item) {
 func (c *core) resume(now instant, it *item) {
 	c.unpark(it)
 	it.idle += time.Duration(now - it.since)
-	it.expected = now + instant(it.left)
+	it.expected, it.slot = now+instant(it.left), c.seats.take()
 	c.runners = append(c.runners, it)
 	c.out = append(c.out, decision{resume, it})
 }

@@ -39,6 +39,7 @@ type core struct {
 
 	queue    queue
 	runners  []*item // in order of their start; at most slots
+	seats    seats   // of the runners
 	open     map[string]*item
 	parked   []*item // suspended, in the order they were; at most room
 	room     int     // how many may be suspended at once; 0: none can be
@@ -97,6 +98,7 @@ func newCore(epoch time.Time, slots int, limits [len(edge.Classes)]int, fallback
 		epoch: epoch, slots: slots, configured: limits, fallback: fallback,
 		limits: limits, firm: firmByDefault,
 		runners: make([]*item, 0, slots),
+		seats:   make(seats, slots/64+1),
 		open:    map[string]*item{},
 		models:  map[string]*model{},
 		wake:    forever,
@@ -211,6 +213,8 @@ func (c *core) release(it *item) {
 	held := &c.runners
 	if it.suspended {
 		held = &c.parked
+	} else {
+		c.seats.leave(it.slot)
 	}
 	*held = slices.Delete(*held, slices.Index(*held, it), slices.Index(*held, it)+1)
 }

@@ -52,6 +52,7 @@ type item struct {
 
 	suspended bool
 	fixed     bool          // cannot be suspended: it was tried
+	slot      int32         // which it runs in, from 0; while suspended the one it ran in last
 	since     instant       // when it was suspended last
 	left      time.Duration // what it has to run still, while suspended
 	idle      time.Duration // how long it was suspended before

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -296,9 +297,13 @@ func (s *Scheduler) Undrain() { s.tell(func(instant) { s.core.draining = false }
 
 // Snapshot is the scheduler at this moment; while Run is not running, at its start
 // or end.
-func (s *Scheduler) Snapshot() Snapshot {
+func (s *Scheduler) Snapshot() Snapshot { return s.Glance(math.MaxInt) }
+
+// Glance is a Snapshot that lists at most so many of those that wait, the next first: what it
+// costs does not grow with the queue.
+func (s *Scheduler) Glance(waiting int) Snapshot {
 	var snapshot Snapshot
-	if s.tell(func(now instant) { snapshot = s.core.snapshot(now) }) {
+	if s.tell(func(now instant) { snapshot = s.core.glance(now, waiting) }) {
 		return snapshot
 	}
 	return *s.last.Load()

@@ -34,7 +34,7 @@ func (c *core) settle(at instant, it *item, outcome edge.Outcome, err error) {
 		s.Queue, s.Compute = time.Duration(it.departed-it.arrived), time.Duration(at-it.departed)
 	case it.phase == running:
 		s.Queue = time.Duration(it.started - it.arrived)
-		s.Compute = it.ran(at)
+		s.Compute, s.Slot = it.ran(at), edge.SlotAt(int(it.slot))
 	default:
 		s.Queue = time.Duration(at - it.arrived)
 	}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"time"
 
 	"holdfast/edge"
@@ -18,18 +19,23 @@ type Snapshot struct {
 	Tenants []edge.TenantReport
 }
 
-func (c *core) snapshot(now instant) Snapshot {
+func (c *core) snapshot(now instant) Snapshot { return c.glance(now, math.MaxInt) }
+
+// glance shows at most so many that wait; whose turn is next comes first.
+func (c *core) glance(now instant, most int) Snapshot {
+	entries := c.queue.entries()
+	entries = entries[:min(len(entries), most)]
 	s := Snapshot{
 		Report:  c.reportQueue(),
-		Waiting: make([]edge.TaskView, 0, c.queue.len()),
+		Waiting: make([]edge.TaskView, 0, len(entries)),
 		Running: make([]edge.TaskView, 0, len(c.runners)+len(c.parked)),
 		Tenants: c.tenants.report(now),
 	}
-	entries := c.queue.entries()
 	for i := range entries {
 		s.Waiting = append(s.Waiting, entries[i].item.view(now))
 	}
-	for _, it := range c.awayInOrder() {
+	away := c.awayInOrder()
+	for _, it := range away[:min(len(away), most-len(entries))] {
 		s.Waiting = append(s.Waiting, it.view(now))
 	}
 	for _, it := range c.runners {
@@ -55,6 +61,7 @@ func (it *item) view(now instant) edge.TaskView {
 	}
 	if it.pool != nil {
 		v.State = "running"
+		v.Started, v.Slot = it.task.Arrived.Add(time.Duration(it.started-it.arrived)), edge.SlotAt(int(it.slot))
 		v.Queue = time.Duration(it.started - it.arrived)
 		v.Compute = it.ran(now)
 	}

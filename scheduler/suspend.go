@@ -65,6 +65,6 @@ func (c *core) stuck(it *item) {
 		return // it was resumed, or has ended
 	}
 	c.unpark(it)
-	it.expected = it.since + instant(it.left)
+	it.expected, it.slot = it.since+instant(it.left), c.seats.take()
 	c.runners = append(c.runners, it)
 }
