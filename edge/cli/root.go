@@ -95,7 +95,7 @@ func (d *door) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		d.runVerb(), d.statusVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
-		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.volumesVerb(), d.drainVerb(), d.undrainVerb(),
+		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.volumesVerb(), d.drainVerb(), d.undrainVerb(), d.clearVerb(),
 		d.configVerb(), d.policyVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
 	)
 	return root
