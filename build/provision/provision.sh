@@ -6,7 +6,8 @@
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
-#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins
+#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,
+#         promtool
 #   lint  golangci-lint
 #   vm    run, and what makes and starts a machine of its own (make vm)
 #
@@ -123,6 +124,19 @@ containerd_tools() {
 		cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr
 }
 
+# Prometheus' own judge of alert rules, out of Debian's package: installed, that would start a
+# server, and bring a page with all it needs.
+rule_tools() {
+	[ ! -x "$bin/promtool" ] || return 0
+	say "unpacking promtool"
+	local dir
+	dir=$(mktemp -d)
+	[ "$(id -u)" != 0 ] || apt_get update
+	(cd "$dir" && apt_get download prometheus && dpkg-deb -x prometheus_*.deb . && mv usr/bin/promtool "$bin/promtool") ||
+		die "cannot unpack promtool" "apt-get download prometheus has to work on this machine"
+	rm -rf "$dir"
+}
+
 lint_tools() {
 	go_tool github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT" "" cmd/golangci-lint
 }
@@ -147,6 +161,7 @@ main() {
 	[ "$group" != vm ] || for_vm
 	install_missing
 	case $group in run | test | vm | all) containerd_tools ;; esac
+	case $group in test | all) rule_tools ;; esac
 	case $group in lint | all) lint_tools ;; esac
 	say "ready ($group)"
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // needed is what the script itself uses, and every Debian has.
-var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "rm"}
+var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "mv", "rm", "touch"}
 
 // packaged are the commands the script gets from Debian.
 var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "bridge"}
@@ -37,7 +37,10 @@ func newMachine(t *testing.T) machine {
 			t.Fatal(err)
 		}
 	}
-	m.command(t, "apt-get", `echo "apt-get $*" >>`+m.log)
+	// What is downloaded is a file, which unpacked has a program in it.
+	m.command(t, "apt-get", `echo "apt-get $*" >>`+m.log+`
+case "$*" in *" download "*) touch prometheus_1_amd64.deb;; esac`)
+	m.command(t, "dpkg-deb", `mkdir -p usr/bin && echo '#!/bin/sh' >usr/bin/promtool && /bin/chmod +x usr/bin/promtool`)
 	m.command(t, "go", goStandIn(m.log))
 	return m
 }
@@ -85,7 +88,7 @@ func TestProvision_BareMachine(t *testing.T) {
 	}
 	for _, want := range []string{
 		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables containernetworking-plugins",
-		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2",
+		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "download prometheus\n",
 	} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("asked for:\n%swant %q among it", asked, want)
