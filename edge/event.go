@@ -68,6 +68,15 @@ const (
 	EventCanaryPassed     EventKind = "canary-passed"      // a share of the tasks found the new version good
 )
 
+// OfTask tells whether the kind is of single tasks, of which there may be thousands a second.
+func (k EventKind) OfTask() bool {
+	switch k {
+	case EventTaskRefused, EventTaskEvicted, EventTaskMissed, EventTaskFailed:
+		return true
+	}
+	return false
+}
+
 // Warning is a lasting degraded condition, as data: raised once, shown until it
 // is over.
 type Warning struct {

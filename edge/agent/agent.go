@@ -86,6 +86,8 @@ type Agent struct {
 	site       *sitelink.Link // nil: there is no broker of the site
 	inbox      *inbox.Inbox
 	metrics    *metrics.Metrics
+	history    *history
+	pulse      pulse
 	wellness   *wellness
 }
 
@@ -177,6 +179,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 	return slices.Concat(a.governing(), []service{
 		{"vitals", a.vitals.Run},
 		{"health", a.wellness.Run},
+		{"history", a.history.Run},
 		{"disk", a.pressure.Run},
 		{"memory", a.claims.Run},
 		{"log rotation", a.driver.Run},

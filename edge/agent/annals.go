@@ -66,7 +66,7 @@ func readAnnals(path string) ([]edge.Event, error) {
 	lines.Buffer(nil, mostAnnals)
 	for lines.Scan() {
 		var e edge.Event
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Seq > 0 && !isTaskEvent(e.Kind) {
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Seq > 0 && !e.Kind.OfTask() {
 			events = append(events, e)
 		}
 	}

@@ -60,6 +60,7 @@ func (a *Agent) build(in Inputs) (err error) {
 		}
 	}
 	a.pressure = a.newPressure(int64(c.Disk.Reserve), c.Paths.State)
+	a.history = newHistory((&sampler{Agent: a}).take)
 	a.api, err = localapi.New(a.apiOptions(c))
 	return err
 }
@@ -234,6 +235,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Volumes:         volumes{a},
 		Logs:            logs{a},
 		Policies:        policies{a},
+		Live:            live{a},
 	}
 }
 

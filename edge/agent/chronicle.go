@@ -130,7 +130,7 @@ func (c *chronicle) Add(e edge.Event) {
 	c.seq++
 	e.Seq, e.At = c.seq, c.now()
 	mark := edge.Event{}
-	if isTaskEvent(e.Kind) {
+	if e.Kind.OfTask() {
 		c.tasks.add(e)
 		if c.seq > c.promised {
 			c.promised = c.seq + promise
@@ -170,7 +170,7 @@ func (c *chronicle) Refused(subject string, err error) {
 // that a busy node does not want a line for.
 func (c *chronicle) report(e edge.Event) {
 	level := slog.LevelInfo
-	if isTaskEvent(e.Kind) {
+	if e.Kind.OfTask() {
 		level = slog.LevelDebug
 	}
 	if !c.log.Enabled(context.Background(), level) {
@@ -189,7 +189,7 @@ func (c *chronicle) report(e edge.Event) {
 
 // keep writes an event down for the next agent.
 func (c *chronicle) keep(kept *annals, e edge.Event) {
-	if kept == nil || e.Seq == 0 || isTaskEvent(e.Kind) {
+	if kept == nil || e.Seq == 0 || e.Kind.OfTask() {
 		return
 	}
 	if err := kept.add(e, c.ofNode); err != nil {
@@ -218,8 +218,7 @@ func isMark(e edge.Event) bool { return e.Kind == "" }
 func (c *chronicle) Since(seq uint64) []edge.Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	after := func(e edge.Event) bool { return e.Seq > seq }
-	events := append(c.node.filter(after), c.tasks.filter(after)...)
+	events := append(c.node.latest(afterSeq(&c.node, seq)), c.tasks.latest(afterSeq(&c.tasks, seq))...)
 	slices.SortFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return events
 }
@@ -248,14 +247,6 @@ func (c *chronicle) latest() uint64 {
 	return c.seq
 }
 
-func isTaskEvent(kind edge.EventKind) bool {
-	switch kind {
-	case edge.EventTaskRefused, edge.EventTaskEvicted, edge.EventTaskMissed, edge.EventTaskFailed:
-		return true
-	}
-	return false
-}
-
 // ring keeps the last size values.
 type ring[T any] struct {
 	size   int
@@ -277,7 +268,34 @@ func (r *ring[T]) all() []T {
 	return append(slices.Clone(r.values[r.next:]), r.values[:r.next]...)
 }
 
-// filter returns the values worth keeping, oldest first.
-func (r *ring[T]) filter(keep func(T) bool) []T {
-	return slices.DeleteFunc(r.all(), func(v T) bool { return !keep(v) })
+// at is the value of so many before the last.
+func (r *ring[T]) at(before int) T {
+	return r.values[(r.next+2*len(r.values)-1-before)%len(r.values)]
+}
+
+// last is the latest value, if there is any.
+func (r *ring[T]) last() (v T, any bool) {
+	if len(r.values) == 0 {
+		return v, false
+	}
+	return r.at(0), true
+}
+
+// latest returns the last n values, or as many as there are, oldest first.
+func (r *ring[T]) latest(n int) []T {
+	n = min(n, len(r.values))
+	some := make([]T, n)
+	for i := range some {
+		some[i] = r.at(n - 1 - i)
+	}
+	return some
+}
+
+// afterSeq is how many of the events come after that number.
+func afterSeq(r *ring[edge.Event], seq uint64) int {
+	n := 0
+	for n < len(r.values) && r.at(n).Seq > seq {
+		n++
+	}
+	return n
 }

@@ -19,8 +19,9 @@ type recent struct {
 	tell      func(edge.Settlement) // the fleet; nil: there is none. It does not wait
 	count     func(edge.Settlement) // the figures; nil: nobody counts. It does not wait
 
-	mu    sync.Mutex // guards tasks
+	mu    sync.Mutex // guards what follows
 	tasks ring[edge.TaskView]
+	total uint64 // tasks ever
 }
 
 func newRecent(j *chronicle) *recent {
@@ -33,6 +34,7 @@ func (r *recent) Settled(s edge.Settlement) {
 	view := viewOf(s)
 	r.mu.Lock()
 	r.tasks.add(view)
+	r.total++
 	r.mu.Unlock()
 	if r.count != nil {
 		r.count(s)
@@ -59,15 +61,26 @@ func (r *recent) All() []edge.TaskView {
 	return r.tasks.all()
 }
 
+// Since lists those that settled after the first so many, at most so many and the latest of
+// them, oldest first, and how many there have been.
+func (r *recent) Since(after uint64, most int) ([]edge.TaskView, uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tasks.latest(min(unseen(r.total, after), most)), r.total
+}
+
 func viewOf(s edge.Settlement) edge.TaskView {
 	view := edge.TaskView{
 		ID: s.Task.ID, Model: s.Task.Model, Class: s.Task.Class, Tenant: s.Task.Tenant,
-		State:   s.Outcome.String(),
+		State: s.Outcome.String(), Slot: s.Slot,
 		Arrived: s.Task.Arrived, Deadline: s.Task.Deadline,
 		Queue: s.Queue, Compute: s.Compute, Slack: s.Slack(), Estimate: s.Estimate,
 		Instance: s.Answer.Instance,
 		Route:    s.Answer.Route, RouteWhy: s.RouteWhy,
 		Variant: s.Variant(), VariantWhy: s.VariantWhy, Version: s.Answer.Version,
+	}
+	if s.Compute > 0 {
+		view.Started = s.Task.Arrived.Add(s.Queue)
 	}
 	if s.Err != nil {
 		view.Reason = explain(s)

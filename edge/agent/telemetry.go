@@ -80,7 +80,7 @@ func isSynchronised() bool {
 
 // Event tells of an event that is not one of a single task.
 func (t *telemetry) Event(e edge.Event) {
-	if !isTaskEvent(e.Kind) {
+	if !e.Kind.OfTask() {
 		t.tell(outbox.D1, recordEvent, e)
 	}
 }

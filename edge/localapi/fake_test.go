@@ -49,6 +49,11 @@ type node struct {
 	more     chan struct{} // closed and renewed at each event
 	draining bool
 	did      []string
+	samples  []edge.Sample
+	changes  uint64
+	runs     []edge.TaskView
+	ended    []edge.TaskView
+	asked    int // for tasks
 }
 
 // figures are a node's for Prometheus.
@@ -231,6 +236,26 @@ func (n *node) Logs(ctx context.Context, target string, lines int, follow bool) 
 	return n.logs(ctx, target, lines, follow)
 }
 
+// Samples are as many as the test has made.
+func (n *node) Samples(after uint64) ([]edge.Sample, uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	taken := uint64(len(n.samples))
+	return slices.Clone(n.samples[min(after, taken):]), taken
+}
+
+// LiveTasks are as the test has them.
+func (n *node) LiveTasks(since localapi.TaskMark) (edge.LiveTasks, localapi.TaskMark) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked++
+	now := localapi.TaskMark{Changes: n.changes, Ended: uint64(len(n.ended))}
+	if now == since {
+		return edge.LiveTasks{}, now
+	}
+	return edge.LiveTasks{Running: n.runs, Ended: slices.Clone(n.ended[since.Ended:])}, now
+}
+
 // rig is a running server over a fake node.
 type rig struct {
 	*node
@@ -273,7 +298,7 @@ func start(t testing.TB, n *node, change ...func(*localapi.Options)) *rig {
 func options(n *node) localapi.Options {
 	return localapi.Options{
 		NodeName: "gw-1", Version: "1.2.3",
-		Inference: n, Models: n, Node: n, Metrics: figures{}, Events: n, Images: n, Volumes: n, Logs: n, Policies: n,
+		Inference: n, Models: n, Node: n, Metrics: figures{}, Events: n, Images: n, Volumes: n, Logs: n, Policies: n, Live: n,
 	}
 }
 

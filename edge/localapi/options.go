@@ -75,6 +75,23 @@ type Events interface {
 	Wait(ctx context.Context, seq uint64) error
 }
 
+// Live is what changes by the second. It is asked by one goroutine, only while somebody
+// reads a live stream.
+type Live interface {
+	// Samples lists the kept samples after the first so many, oldest first, and how
+	// many there have been.
+	Samples(after uint64) (samples []edge.Sample, taken uint64)
+	// LiveTasks are the tasks now, and those that have ended since the mark; nothing
+	// when the new mark is the old one. The zero mark is before everything.
+	LiveTasks(since TaskMark) (tasks edge.LiveTasks, now TaskMark)
+}
+
+// TaskMark is up to where somebody has been told of tasks.
+type TaskMark struct {
+	Changes uint64 // of what runs and waits
+	Ended   uint64 // tasks
+}
+
 // Images is the node's image store.
 type Images interface {
 	Import(ctx context.Context, archive io.Reader) ([]edge.Image, error)
@@ -126,6 +143,8 @@ type Options struct {
 	Volumes   Volumes
 	Logs      Logs
 	Policies  Policies
+	Live      Live
+	Page      http.Handler // of GET / and below /page/; nil: there is none
 }
 
 // Defaults of Options. The first two let four of the largest requests be held at
@@ -168,7 +187,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("limits of the local API must not be negative: %w", edge.ErrInvalid)
 	case o.MaxInFlight < o.MaxBody:
 		return fmt.Errorf("bytes in flight (%d) must have room for the largest body (%d): %w", o.MaxInFlight, o.MaxBody, edge.ErrInvalid)
-	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Volumes == nil || o.Logs == nil || o.Policies == nil:
+	case o.Inference == nil || o.Models == nil || o.Node == nil || o.Events == nil || o.Images == nil || o.Volumes == nil || o.Logs == nil || o.Policies == nil || o.Live == nil:
 		return fmt.Errorf("local API lacks one of the interfaces it serves: %w", edge.ErrInvalid)
 	}
 	if len(o.Socket) > maxSocketPath {

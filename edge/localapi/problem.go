@@ -32,6 +32,7 @@ const (
 	reasonPlatform    = "wrong_platform"
 	reasonInternal    = "internal"
 	reasonNoRoom      = "no_room"
+	reasonStreams     = "too_many_streams"
 )
 
 // problem is an error as HTTP says it.

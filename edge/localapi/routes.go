@@ -43,6 +43,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/undrain", "take tasks again", true, s.undrain},
 		{"POST", "/v1/explain", "what would become of a task", false, s.explain},
 		{"GET", "/v1/events", "what happened: ?since=<seq>&follow=1, one JSON object a line", false, s.events},
+		{"GET", "/v1/live", "all that changes by the second, as server-sent events", false, s.liveStream},
 		{"GET", "/v1/images", "the images on the node", false, s.images},
 		{"POST", "/v1/images", "import an image archive", true, s.importImages},
 		{"POST", "/v1/images/pull", "get ?image=registry/path@sha256:… from its registry, one JSON object a line", true, s.pullImage},
@@ -65,6 +66,10 @@ func (s *Server) handler(private bool) http.Handler {
 			serve = s.elsewhere
 		}
 		mux.HandleFunc(r.method+" "+r.path, serve)
+	}
+	if s.opts.Page != nil {
+		mux.Handle("GET /{$}", s.opts.Page)
+		mux.Handle("GET /page/", s.opts.Page)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, s.lost(mux, r)) })
 	return mux

@@ -35,6 +35,7 @@ type Server struct {
 	budget    budget
 	importing chan struct{} // capacity 1: imports take turns
 	heavy     sync.Mutex    // large bodies are examined one at a time
+	feed      *feed
 	idPrefix  string
 	idCount   atomic.Uint64
 
@@ -66,6 +67,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, importing: make(chan struct{}, 1), idPrefix: strings.ToLower(rand.Text()[:8]) + "-"}
 	s.budget.left.Store(opts.MaxInFlight)
+	s.feed = newFeed(&s.opts)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.inside, s.cut = context.WithCancel(context.Background())
 	return s, nil
@@ -131,6 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	group.Go(func() error { return s.feed.run(s.stopping) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.shutdown()
