@@ -49,7 +49,7 @@ func startAgent(t *testing.T) *agent {
 	server, err := localapi.New(localapi.Options{
 		Socket: a.socket, NodeName: "test", Inference: a, Models: a, Node: a,
 		Events: a, Images: struct{ images }{}, Logs: struct{ logs }{}, Policies: struct{ localapi.Policies }{},
-		Volumes: struct{ volumes }{},
+		Volumes: struct{ volumes }{}, Live: struct{ localapi.Live }{},
 	})
 	if err != nil {
 		t.Fatal(err)
