@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/page", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -62,6 +62,7 @@ func Plan() Rules {
 			"edge/verdict":           {"edge", "edge/oip"},
 			"edge/inbox":             pure("edge/boltfile", "edge/timetable", "edge/verdict"),
 			"edge/metrics":           pure(),
+			"edge/page":              {},
 			"edge/timetable":         {"edge"},
 			"edge/localapi":          pure("edge/rawconn"),
 			"edge/load":              pure("edge/localapi", "scheduler/sim"), // the other end of the agent's socket: it meets no room inside

@@ -1,0 +1,276 @@
+// What the page knows of the node, and how each message changes it. No document, no
+// network: this runs in node's test runner as it runs in a browser.
+
+import { Clock } from "./clock.js";
+import { Bars, Names, Ring, LATE, FAILED, HALTED, CUT } from "./rings.js";
+import { instant } from "./format.js";
+
+export const CLASSES = ["urgent", "normal", "batch"];
+const MINUTE = 60_000;
+
+// How much is kept: ten minutes of seconds, half a minute of bars at 250 tasks a
+// second, the events of a busy hour.
+const SAMPLES = 600;
+const BARS = 8192;
+const EVENTS = 500;
+
+export class Node {
+  constructor(mono) {
+    this.clock = new Clock(mono);
+    this.hello = null;
+    this.status = null;
+    this.samples = new Ring(SAMPLES); // {mono, …sample}
+    this.counts = new Ring(180); // {mono, classes: {urgent: {submitted, refused, …}}}
+    this.bars = new Bars(BARS);
+    this.names = new Names(4096);
+    this.open = new Map(); // running tasks by id: {parts, …}
+    this.waiting = [];
+    this.waitingTotal = 0;
+    this.notDrawn = 0; // ended tasks the agent did not list
+    this.turnedAway = new Bars(1024); // refused or evicted: an instant each
+    this.events = new Ring(EVENTS);
+    this.seen = new Set(); // keys of the events kept
+    this.gaps = new Ring(16); // {from, to, restarted}: no word from the agent
+    this.heard = NaN; // when the last message came
+    this.restarted = null; // {at, silent}: when another agent answered
+    this.cpuOf = new Map(); // instances: {cpu, mono, share}
+    this.changed = 0; // grows with every message
+  }
+
+  /** Takes one message of the stream. */
+  take(kind, data) {
+    const mono = this.clock.mono();
+    if (kind === "hello") this.takeHello(data, mono);
+    else if (kind === "history") this.takeHistory(data, mono);
+    else if (kind === "sample") this.takeSample(data, mono);
+    else if (kind === "status") this.takeStatus(data, mono);
+    else if (kind === "tasks") this.takeTasks(data, mono);
+    else if (kind === "event") this.takeEvent(data);
+    this.heard = mono;
+    this.changed++;
+  }
+
+  takeHello(hello, mono) {
+    const before = this.hello;
+    const other = before && (before.pid !== hello.pid || before.started !== hello.started);
+    if (before) {
+      this.gaps.push({ from: this.heard, to: mono, restarted: Boolean(other) });
+      this.clock.forget();
+    }
+    if (other) {
+      this.restarted = { at: mono, silent: Math.max(0, mono - this.heard) };
+      this.counts = new Ring(180);
+      this.cpuOf.clear();
+    }
+    if (before) this.abandon(this.heard);
+    this.hello = hello;
+  }
+
+  takeHistory(history, mono) {
+    const list = history.samples ?? [];
+    const last = list[list.length - 1];
+    // The newest is at most a second old; it places the others.
+    if (last) this.clock.see(instant(last.at), mono);
+    const have = this.samples.at(-1)?.mono ?? -Infinity;
+    const epoch = this.hello?.started;
+    for (const s of list) {
+      const at = this.clock.place(instant(s.at));
+      if (Number.isFinite(at) && at > have + 500) this.samples.push({ ...s, mono: at, epoch });
+    }
+  }
+
+  takeSample(sample, mono) {
+    this.clock.see(instant(sample.at), mono);
+    const have = this.samples.at(-1)?.mono ?? -Infinity;
+    // By the monotonic clock, so that a node whose clock goes back goes on here.
+    const at = Math.max(Math.min(this.clock.place(instant(sample.at)), mono), have + 1);
+    this.samples.push({ ...sample, mono: Math.abs(at - mono) < 2000 ? at : mono, epoch: this.hello?.started });
+  }
+
+  takeStatus(status, mono) {
+    this.status = status;
+    const classes = {};
+    for (const c of status.scheduler?.classes ?? []) {
+      const s = c.settled ?? {};
+      classes[c.class] = {
+        submitted: c.submitted ?? 0, completed: s.completed ?? 0, missed: s.missed ?? 0,
+        refused: s.refused ?? 0, evicted: s.evicted ?? 0, failed: s.failed ?? 0, cancelled: s.cancelled ?? 0,
+      };
+    }
+    this.counts.push({ mono, classes });
+    this.takeUsage(status, mono);
+  }
+
+  takeUsage(status, mono) {
+    const now = new Map();
+    for (const w of status.workloads ?? []) {
+      for (const i of w.instances ?? []) {
+        const cpu = i.usage?.cpuNs;
+        if (!Number.isFinite(cpu)) continue;
+        const was = this.cpuOf.get(i.id);
+        const fresh = !was || cpu < was.cpu;
+        // A figure that has not moved may be an old one, for the node asks less often.
+        const share = fresh ? NaN : cpu === was.cpu && mono - was.mono < 5000 ? was.share : (cpu - was.cpu) / 1e6 / Math.max(1, mono - was.mono);
+        now.set(i.id, { cpu, mono: fresh || cpu !== was.cpu ? mono : was.mono, share });
+      }
+    }
+    this.cpuOf = now;
+  }
+
+  takeTasks(tasks, mono) {
+    const at = mono;
+    this.waiting = tasks.waiting ?? [];
+    this.waitingTotal = tasks.waitingTotal ?? this.waiting.length;
+    this.notDrawn += tasks.endedSkipped ?? 0;
+    for (const t of tasks.ended ?? []) this.endTask(t, at);
+    const there = new Set();
+    for (const t of tasks.running ?? []) {
+      there.add(t.id);
+      this.runTask(t, at);
+    }
+    // What neither runs nor was listed as ended has ended unlisted.
+    for (const [id, o] of this.open) if (!there.has(id)) this.close(id, o, at, o.late ? LATE : 0);
+  }
+
+  /** Where a task's own time lies; never after now, nor long before. */
+  within(text, mono, otherwise = mono) {
+    const place = this.clock.place(instant(text));
+    return place <= mono + 50 && place > mono - 10 * MINUTE ? Math.min(place, mono) : otherwise;
+  }
+
+  runTask(t, mono) {
+    const halted = t.state === "suspended";
+    let o = this.open.get(t.id);
+    if (!o) {
+      o = {
+        id: t.id, model: t.model, name: this.names.number(t.model), kind: kindOf(t.class), tenant: t.tenant,
+        slot: t.slot ?? 0, from: this.within(t.started, mono), due: this.dueOf(t, mono), halted: false, late: false,
+      };
+      this.open.set(t.id, o);
+    }
+    const slot = t.slot ?? o.slot;
+    if (halted !== o.halted || slot !== o.slot) {
+      this.bars.push(o.slot, o.from, mono, o.halted ? NaN : o.due, o.kind, o.halted ? HALTED : 0, o.name);
+      o.from = mono;
+      o.halted = halted;
+      o.slot = slot;
+    }
+    o.late = o.due < mono;
+  }
+
+  /** The deadline, from what is left rather than from clocks where that is possible. */
+  dueOf(t, mono) {
+    const wall = instant(t.deadline);
+    if (!Number.isFinite(wall)) return NaN;
+    const arrived = instant(t.arrived);
+    const began = instant(t.started);
+    if (Number.isFinite(arrived) && Number.isFinite(began)) return this.within(t.started, mono) + (wall - began);
+    return this.clock.place(wall);
+  }
+
+  endTask(t, mono) {
+    const flags = (t.state === "missed" ? LATE : 0) | (t.state === "failed" ? FAILED : 0);
+    const open = this.open.get(t.id);
+    if (open) {
+      this.close(t.id, open, Math.max(open.from, this.endOf(t, mono)), flags);
+      return;
+    }
+    if (t.state === "refused" || t.state === "evicted") {
+      this.turnedAway.push(0, mono, mono, NaN, kindOf(t.class), 0, 0);
+      return;
+    }
+    if (!t.started) return;
+    const end = this.endOf(t, mono);
+    const from = Math.min(end, this.within(t.started, mono, end - (t.computeNs ?? 0) / 1e6));
+    const due = instant(t.deadline) - instant(t.started);
+    this.bars.push(t.slot ?? 0, from, end, from + due, kindOf(t.class), flags, this.names.number(t.model));
+  }
+
+  endOf(t, mono) {
+    const began = instant(t.started);
+    if (!Number.isFinite(began)) return mono;
+    const end = this.clock.place(began + (t.computeNs ?? 0) / 1e6);
+    return end <= mono + 50 && end > mono - 5000 ? Math.min(end, mono) : mono;
+  }
+
+  close(id, o, mono, flags) {
+    this.bars.push(o.slot, o.from, mono, o.halted ? NaN : o.due, o.kind, flags | (o.halted ? HALTED : 0), o.name);
+    this.open.delete(id);
+  }
+
+  /** What ran when the agent fell silent: nobody saw its end. */
+  abandon(mono) {
+    for (const [id, o] of this.open) this.close(id, o, Math.max(o.from, mono), CUT);
+    this.waiting = [];
+    this.waitingTotal = 0;
+  }
+
+  takeEvent(event) {
+    const key = event.seq + " " + event.at;
+    if (this.seen.has(key)) return;
+    if (this.events.length === EVENTS) {
+      const old = this.events.at(0);
+      this.seen.delete(old.seq + " " + old.at);
+    }
+    this.seen.add(key);
+    this.events.push(event);
+  }
+
+  /** How long ago the agent's text says it was; never negative. */
+  ageOf(text) {
+    const place = this.clock.placeOf(text, instant);
+    return Number.isFinite(place) ? Math.max(0, this.clock.mono() - place) : NaN;
+  }
+
+  silentFor() {
+    return Number.isFinite(this.heard) ? Math.max(0, this.clock.mono() - this.heard) : NaN;
+  }
+
+  /**
+   * What became of each class's tasks lately, from cumulative counts. A counter that
+   * falls is a new agent's: what it counts has all come since.
+   */
+  lately(now = this.clock.mono(), width = MINUTE) {
+    const out = {};
+    for (const name of CLASSES) out[name] = { onTime: 0, ended: 0, submitted: 0, refused: 0, evicted: 0, missed: 0, failed: 0, span: 0 };
+    let before = null;
+    for (const s of this.samples) {
+      if (s.mono < now - width - 1500) continue;
+      if (before) {
+        for (const name of CLASSES) {
+          const [on, all] = s.ended?.[name] ?? [0, 0];
+          const [on0, all0] = before.ended?.[name] ?? [0, 0];
+          const fell = all < all0 || s.epoch !== before.epoch;
+          out[name].onTime += fell ? on : on - on0;
+          out[name].ended += fell ? all : all - all0;
+        }
+      }
+      before = s;
+    }
+    this.addCounts(out, now, width);
+    return out;
+  }
+
+  addCounts(out, now, width) {
+    let first = null;
+    let last = null;
+    for (const c of this.counts) {
+      if (c.mono < now - width - 1500) continue;
+      first ??= c;
+      last = c;
+    }
+    if (!first || first === last) return;
+    for (const name of CLASSES) {
+      const a = first.classes[name];
+      const b = last.classes[name];
+      if (!a || !b) continue;
+      for (const what of ["submitted", "refused", "evicted", "missed", "failed"]) out[name][what] = Math.max(0, b[what] - a[what]);
+      out[name].span = last.mono - first.mono;
+    }
+  }
+}
+
+export function kindOf(name) {
+  const i = CLASSES.indexOf(name);
+  return i < 0 ? 1 : i;
+}

@@ -1,0 +1,117 @@
+// What governs the node, and how it stands with its fleet.
+
+import { each, h, mark, say, show } from "../dom.js";
+import { outbox } from "../headline.js";
+import { strip } from "../plots.js";
+
+/** A list of facts: [[name, value, class]]. What has no value is left out. */
+export function facts(parent, rows) {
+  const items = rows.filter((r) => r && r[1] !== "" && r[1] !== undefined && r[1] !== null).flatMap(([name, value, cls]) => [["dt", name, ""], ["dd", value, cls ?? "", name]]);
+  each(parent, items, (x) => x[0] + (x[3] ?? x[1]), (x) => ({ el: h(x[0]) }), (row, x) => {
+    say(row.el, x[1]);
+    mark(row.el, "class", x[2] || null);
+  });
+}
+
+/** A state in words, with a shape of its own beside the colour. */
+export function state(el, tone, text) {
+  mark(el, "class", "state " + tone);
+  say(el, text);
+}
+
+export function makePolicy(body) {
+  const row = { lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
+  body.append(row.lead, row.list, row.says);
+  row.stateLine = h("p", {}, row.state);
+  row.lead.after(row.stateLine);
+  return row;
+}
+
+const TONES = { none: "bad", factory: "note", current: "ok", previous: "warn", degraded: "warn" };
+
+export function renderPolicy(row, page) {
+  const { node, w } = page;
+  const p = node.status?.policy;
+  if (!p) return;
+  const has = Boolean(p.name);
+  say(row.lead, !p.governed ? w.t("ungoverned") : !has ? w.t("noPolicyYet") : p.name + " · " + w.t("policyVersion", { v: p.version }));
+  mark(row.lead, "class", p.governed ? "lead" : "muted");
+  show(row.stateLine, p.governed);
+  state(row.state, TONES[p.state] ?? "note", w.t("state." + p.state) + (p.trial ? " · " + w.t("onTrial") : ""));
+  const ms = (ns) => (ns ?? 0) / 1e6;
+  const lease = p.lease?.hours ? w.age(ms(p.leaseLeftNs)) + (p.leaseBootsLeft ? " · " + w.t("boots", { n: p.leaseBootsLeft }) : "") : w.t("noLease");
+  facts(row.list, !p.governed || !has ? [] : [
+    [w.t("inForce"), w.t("for", { span: p.ageNs ? ms(p.ageNs) : node.ageOf(p.since) })],
+    [w.t("signedBy"), (p.signers ?? []).join(", ") || "–"],
+    [w.t("leaseLeft"), lease, p.state === "degraded" ? "hot" : ""],
+    [w.t("root"), p.root ? w.t("policyVersion", { v: p.root }) : ""],
+    [w.t("digest"), (p.digest ?? "").replace("sha256:", "").slice(0, 16), "mono"],
+  ]);
+  const notes = [];
+  if (p.failedVersion) notes.push(w.t("failedBefore", { v: p.failedVersion, why: p.failedWhy ?? "" }));
+  if (has && p.kept === false) notes.push(w.t("notKept"));
+  say(row.says, notes.join(" "));
+  show(row.says, notes.length > 0);
+}
+
+export function makeLink(body) {
+  const row = { lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), since: h("span", { class: "muted" }), strip: strip(), from: h("span"), legend: h("span"), to: h("span"), figures: h("div", { class: "figures" }), says: h("p", { class: "says warn" }), site: h("p", { class: "says" }) };
+  row.box = h("div", { role: "img" }, row.strip.el);
+  row.lead.append(row.state, " ", row.since);
+  row.ends = h("p", { class: "ends" }, row.from, row.legend, row.to);
+  row.none = h("p", { class: "muted" });
+  body.append(row.none, row.lead, row.box, row.ends, row.figures, row.says, row.site);
+  return row;
+}
+
+export function renderLink(row, page) {
+  const { node, w } = page;
+  if (!node.status) return;
+  const l = node.status.link;
+  for (const el of [row.lead, row.box, row.ends, row.figures]) show(el, Boolean(l));
+  show(row.none, !l);
+  say(row.none, w.t("noLink"));
+  if (l) renderFleet(row, l, page);
+  show(row.says, Boolean(l?.detail || l?.held));
+  say(row.says, [l?.phase === "up" ? "" : l?.detail, l?.held ? w.t("held") : ""].filter(Boolean).join(" · "));
+  show(row.says, row.says.textContent !== "");
+  const site = node.status.site;
+  show(row.site, Boolean(site));
+  if (site) say(row.site, w.t("site") + ": " + (site.phase === "up" ? w.t("linkUp") : w.t("linkDown") + (site.detail ? " · " + site.detail : "")) + " · " + site.broker);
+}
+
+function renderFleet(row, l, page) {
+  const { node, w } = page;
+  const up = l.phase === "up";
+  state(row.state, up ? "ok" : "bad", w.t(up ? "linkUp" : "linkDown"));
+  say(row.since, w.t("for", { span: node.ageOf(l.since) }) + " · " + l.broker);
+  const now = node.clock.mono();
+  row.strip.draw(node.samples, now - 300_000, now);
+  let ups = 0;
+  let all = 0;
+  for (const s of node.samples) {
+    if (s.mono < now - 300_000) continue;
+    all++;
+    if (s.link === "up") ups++;
+  }
+  mark(row.box, "aria-label", w.t("timelineName", { up: w.percent(all ? ups / all : NaN) }));
+  say(row.from, "−" + w.age(300_000));
+  say(row.legend, "▮ " + w.t("up5") + "   ▂ " + w.t("down5"));
+  say(row.to, w.t("now"));
+  const budget = l.budget ? w.t("ofBudget", { used: w.bytes(l.bytes ?? 0), budget: w.bytes(l.budget) }) : w.t("unbounded", { used: w.bytes(l.bytes ?? 0) });
+  const heard = node.ageOf(l.heard);
+  const figures = [
+    ["outbox", w.count(outbox(l)), w.t("outboxN")],
+    ["heard", Number.isFinite(heard) ? w.t("ago", { span: heard }) : w.t("never"), w.t("heardN")],
+    ["budget", budget, w.t("budget")],
+  ];
+  for (const s of l.streams ?? []) figures.push(["stream " + s.name, w.count(s.confirmed), w.t("confirms") + " (" + s.name + ")"]);
+  each(row.figures, figures, (f) => f[0], () => {
+    const b = h("b");
+    const span = h("span");
+    return { el: h("p", { class: "figure" }, b, span), b, span };
+  }, (r, f) => {
+    say(r.b, f[1]);
+    say(r.span, f[2]);
+  });
+}
