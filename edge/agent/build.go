@@ -13,6 +13,7 @@ import (
 	"holdfast/edge/host"
 	"holdfast/edge/localapi"
 	"holdfast/edge/metrics"
+	"holdfast/edge/page"
 	"holdfast/policycache"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
@@ -236,6 +237,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Logs:            logs{a},
 		Policies:        policies{a},
 		Live:            live{a},
+		Page:            page.New(a.options.Version),
 	}
 }
 
