@@ -79,9 +79,6 @@ func (e *entry) worse(than *entry, lends bool) bool {
 // placeOnLane places a waiting task on a lane of its pool, where these are scarce. Where it would be late there,
 // one of the pool's tasks walked so far is banned and the walk begins again.
 func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
-	if e.started || e.size.pool.segment == 0 {
-		return passed
-	}
 	queue, others := m.walked()
 	lanes := o.core.plan.base.lanes(e.size.pool)
 	end := lanes[0] + instant(e.work())

@@ -181,8 +181,10 @@ func (o *outlook) pass(now instant) verdict {
 			cost = e.counted(left) // it may have become smaller
 		}
 		sum += cost
-		if v := o.placeOnLane(e, &m); v != passed {
-			return v
+		if !e.started && e.size.pool.segment > 0 {
+			if v := o.placeOnLane(e, &m); v != passed {
+				return v
+			}
 		}
 	}
 	return passed
@@ -191,10 +193,10 @@ func (o *outlook) pass(now instant) verdict {
 // planned is the time the entry is planned with where tasks yet to come are thought of: what more pressing
 // classes will ask for is kept for them.
 func (e *entry) planned(left, cost, share instant) instant {
-	if e.started || e.size.doubt {
+	if share == 0 || e.started || e.size.doubt {
 		return left
 	}
-	return max(left-left/1024*share, cost)
+	return max(left-left>>10*share, cost)
 }
 
 // suited is the work the walk counts of the variant for which there is time enough; of the last
