@@ -56,6 +56,9 @@ func Plan() Rules {
 			"edge/trust":             {"edge"},
 			"edge/seal":              {"edge"},
 			"edge/rawconn":           {},
+			"edge/words":             {},
+			"edge/tty":               {},
+			"edge/top":               {"edge", "edge/words"},
 			"edge/netns":             {"edge"},
 			"edge/boltfile":          {"edge"},
 			"edge/boltfile/filetest": {"edge/boltfile"},
@@ -100,8 +103,8 @@ func Plan() Rules {
 			"github.com/compose-spec/compose-go/v2/schema": "it is 1.7 MB of heap at every start (docs/decisions/0007)",
 		},
 		Names:  map[string]string{"runtime": "goruntime", "github.com/eclipse/paho.mqtt.golang": "paho"},
-		Silent: []string{"edge", "edge/oip", "edge/trust", "edge/verdict", "scheduler"},
-		Still:  []string{"edge", "edge/oip", "edge/trust"},
+		Silent: []string{"edge", "edge/oip", "edge/trust", "edge/verdict", "edge/words", "edge/top", "scheduler"},
+		Still:  []string{"edge", "edge/oip", "edge/trust", "edge/words", "edge/top"},
 		Variables: map[string]string{
 			"./version": "set by the linker, read once in main",
 			"./built":   "set by the linker, read once in main",
@@ -146,5 +149,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/netns", "edge/inbox", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/tty", "edge/netns", "edge/inbox", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

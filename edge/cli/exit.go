@@ -23,7 +23,7 @@ const (
 	ExitNoAnswer      = 8 // not every node has answered in time
 	ExitSuperseded    = 9 // another command ended it
 
-	ExitInterrupted = 130 // by SIGINT or SIGTERM, while waiting for the fleet
+	ExitInterrupted = 130 // by SIGINT or SIGTERM, while waiting for the fleet or following
 )
 
 // coded is an error with the exit code it leaves behind.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -56,7 +57,7 @@ func Main(ctx context.Context, p Process) int {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		report(p.Stderr, err)
 	}
 	return ExitCode(err)
@@ -94,7 +95,7 @@ func (d *door) root() *cobra.Command {
 	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		d.runVerb(), d.statusVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
+		d.runVerb(), d.statusVerb(), d.topVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
 		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.volumesVerb(), d.drainVerb(), d.undrainVerb(), d.clearVerb(),
 		d.configVerb(), d.policyVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
 	)
