@@ -9,12 +9,13 @@ MAKEFLAGS += --no-builtin-rules
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 ARGS    ?=
 
 # One set of build flags for everything that leaves this checkout. The tag keeps gRPC's
 # tracing page out, whose templates would make the linker keep every method there is.
 TAGS     := grpcnotrace
-LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.built=$(shell git log -1 --format=%ct 2>/dev/null)
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.built=$(EPOCH)
 GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
 # Tests need neither vet, which has had its own turn, nor what a debugger reads.
 GO_TEST   = $(GO) test -vet=off -ldflags=-w -tags $(TAGS) -timeout 15m $(TESTFLAGS)
@@ -30,6 +31,8 @@ export GOFLAGS := -trimpath
 IMAGE  := holdfast.example/digits:1
 BURNER := holdfast.example/burner:1
 TOOL   := holdfast.example/tool:1
+# The agent's own.
+AGENT  := holdfast.example/holdfast:1
 
 PROVISION := build/provision/provision.sh
 
@@ -90,7 +93,7 @@ clean: ## Stop what an interrupted run left, and remove dist and .run
 ##@ Checking it
 
 # In the order in which a mistake shows soonest.
-STEPS := provision house build vet lint unit unit-arm cross smoke images integration size
+STEPS := provision house build vet lint unit unit-arm cross smoke images integration reproduce-one size
 
 .PHONY: test
 test: ## Run every check and every test (installs what is missing first)
@@ -190,6 +193,36 @@ $(SHIPPED:%=burner-%): burner-%:
 $(SHIPPED:%=tool-%): tool-%:
 	@mkdir -p dist/images
 	$(env-$*) $(GO_BUILD) -o dist/images/tool-$* ./build/sample/tool
+
+.PHONY: packages
+packages: $(SHIPPED:%=cross-%) ## Make deb, rpm and apk packages in dist/packages, with their sums and what is in them
+	@$(PROVISION) --only packages
+	@$(GO) run -tags $(TAGS) ./build/packages -version '$(VERSION)' -epoch $(EPOCH) $(SHIPPED:%=%=dist/holdfast-linux-%)
+
+.PHONY: packages-test
+packages-test: ## Install, upgrade, remove and purge the packages in a Debian of their own
+	@$(PROVISION) --only chroot
+	@$(GO_TEST) -count=1 -v -tags $(TAGS),chroot ./build/packages/chroot
+
+.PHONY: reproduce
+reproduce: ## Build the shipped binaries twice, in two folders with nothing kept, and compare them
+	@$(GO) run -tags $(TAGS) ./build/packages/reproduce -cold $(SHIPPED)
+
+.PHONY: reproduce-one
+reproduce-one: ## The same for one architecture, with what the compiler has kept
+	@$(GO) run -tags $(TAGS) ./build/packages/reproduce amd64
+
+.PHONY: agent-image
+agent-image: $(SHIPPED:%=cross-%) ## Pack the agent as a multi-platform OCI archive
+	@$(GO) run ./build/image -name $(AGENT) -entry /usr/bin/holdfast -command run -user 0:0 \
+		-mkdir /etc/holdfast -mkdir /var/lib/holdfast -mkdir /run/holdfast \
+		-label org.opencontainers.image.title=holdfast -label org.opencontainers.image.version='$(VERSION)' \
+		-label org.opencontainers.image.licenses=Apache-2.0 \
+		-label 'org.opencontainers.image.description=edge gateway agent that keeps its inference deadlines' \
+		-label org.opencontainers.image.revision="$$(git rev-parse HEAD)" \
+		-label org.opencontainers.image.created="$$(date -u -d @$(EPOCH) +%Y-%m-%dT%H:%M:%SZ)" \
+		-binary linux/amd64=dist/holdfast-linux-amd64 -binary linux/arm64=dist/holdfast-linux-arm64 \
+		-binary linux/arm/v7=dist/holdfast-linux-armv7 -out dist/images/holdfast.oci.tar
 
 .PHONY: size
 size: ## Show what the binary and each library weigh; fail if it outgrew the record

@@ -76,6 +76,10 @@ func parse(args []string, stdout io.Writer) (oci.Spec, targets, error) {
 		spec.Entry = strings.Fields(text)
 		return nil
 	})
+	flags.Func("command", "words after the command line where nobody says others, split at blanks", func(text string) error {
+		spec.Command = strings.Fields(text)
+		return nil
+	})
 	flags.Func("binary", "platform=file, once for each platform", pairInto(spec.Binaries, "="))
 	flags.Func("label", "key=value", pairInto(spec.Labels, "="))
 	flags.Func("dir", "folder:/in/image to copy", pairInto(spec.Dirs, ":"))

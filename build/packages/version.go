@@ -9,7 +9,7 @@ import (
 
 // described is what `git describe --tags --always --dirty` says: a tag, how many commits
 // since, and the commit. Where there is no tag there is the commit alone.
-var described = regexp.MustCompile(`^(?:v?(\d+(?:\.\d+)*)(?:-(\d+)-g([0-9a-f]+))?|([0-9a-f]{6,}))(-dirty)?$`)
+var described = regexp.MustCompile(`^(?:v?(\d+(?:\.\d+)+)(?:-(\d+)-g([0-9a-f]+))?|([0-9a-f]{6,}))(-dirty)?$`)
 
 // version is one version as each kind of package has to write it: all of them put a later
 // one after an earlier.

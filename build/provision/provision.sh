@@ -2,16 +2,18 @@
 # Installs what holdfast needs on a Debian machine to be run, tested and checked:
 # Debian packages where Debian has them, and pinned Go programs in .tools/bin.
 #
-#   build/provision/provision.sh [--only run|test|lint|vm]
+#   build/provision/provision.sh [--only run|test|lint|packages|chroot|vm]
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
 #         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,
 #         promtool
 #   lint  golangci-lint
+#   packages  nfpm, and what reads manual pages
+#   chroot    packages, and what they are installed in (make packages-test)
 #   vm    run, and what makes and starts a machine of its own (make vm)
 #
-# Without --only, all of them but vm. What is there already is left alone, so a second run
+# Without --only, all of them but chroot and vm. What is there already is left alone, so a second run
 # changes nothing and takes a fraction of a second. Nothing is written outside the
 # checkout but Debian packages and Go's own caches.
 set -euo pipefail
@@ -115,6 +117,14 @@ for_test() {
 	gcc -E - <<<'#include <stdlib.h>' >/dev/null 2>&1 || missing+=(libc6-dev)
 }
 
+for_packages() {
+	need_commands groff groff-base
+}
+
+for_chroot() {
+	need_commands mmdebstrap mmdebstrap rpm rpm lintian lintian
+}
+
 for_vm() {
 	need_commands mmdebstrap mmdebstrap mke2fs e2fsprogs qemu-system-x86_64 qemu-system-x86
 }
@@ -141,15 +151,19 @@ lint_tools() {
 	go_tool github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT" "" cmd/golangci-lint
 }
 
+packages_tools() {
+	go_tool github.com/goreleaser/nfpm/v2 "$NFPM" "" cmd/nfpm
+}
+
 main() {
 	local group=all
 	case "${1-}" in
 	"") ;;
 	--only)
 		group=${2-}
-		case $group in run | test | lint | vm) ;; *) die "unknown group '$group'" "one of run, test, lint, vm" ;; esac
+		case $group in run | test | lint | packages | chroot | vm) ;; *) die "unknown group '$group'" "one of run, test, lint, packages, chroot, vm" ;; esac
 		;;
-	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|vm]" ;;
+	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|packages|chroot|vm]" ;;
 	esac
 	command -v go >/dev/null 2>&1 ||
 		die "cannot find go" "install Go $(awk '$1 == "go" {print $2}' "$repo/go.mod") or newer and put it on PATH"
@@ -158,11 +172,14 @@ main() {
 	flock 9 # two make targets at once provision once
 	case $group in run | all | test | vm) for_run ;; esac
 	case $group in test | all) for_test ;; esac
+	case $group in packages | chroot | test | all | vm) for_packages ;; esac
+	[ "$group" != chroot ] || for_chroot
 	[ "$group" != vm ] || for_vm
 	install_missing
 	case $group in run | test | vm | all) containerd_tools ;; esac
 	case $group in test | all) rule_tools ;; esac
 	case $group in lint | all) lint_tools ;; esac
+	case $group in packages | chroot | test | all | vm) packages_tools ;; esac
 	say "ready ($group)"
 }
 

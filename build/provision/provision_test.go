@@ -15,7 +15,7 @@ import (
 var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "mv", "rm", "touch"}
 
 // packaged are the commands the script gets from Debian.
-var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "bridge"}
+var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "bridge", "groff"}
 
 // machine is a folder of commands, a log of what the stand-ins were asked, and a
 // folder for the pinned tools.
@@ -87,8 +87,8 @@ func TestProvision_BareMachine(t *testing.T) {
 		t.Fatalf("provision: %v\n%s", err, printed)
 	}
 	for _, want := range []string{
-		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables containernetworking-plugins",
-		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "download prometheus\n",
+		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables containernetworking-plugins", " groff-base",
+		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "cmd/nfpm@v2", "download prometheus\n",
 	} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("asked for:\n%swant %q among it", asked, want)
@@ -158,6 +158,12 @@ func TestProvision_Only(t *testing.T) {
 		}
 		if _, asked, _ := m.provision(t); strings.Contains(asked, "qemu-system") {
 			t.Errorf("asked for %q without --only", asked)
+		}
+	})
+	t.Run("Chroot", func(t *testing.T) {
+		_, asked, err := m.provision(t, "--only", "chroot")
+		if err != nil || !strings.Contains(asked, "mmdebstrap") || !strings.Contains(asked, " rpm") || strings.Contains(asked, "cmd/containerd@") {
+			t.Errorf("asked for %q (%v), want what packages are installed in", asked, err)
 		}
 	})
 	t.Run("Unknown", func(t *testing.T) {

@@ -125,7 +125,7 @@ func buildOne(spec Spec, platform *v1.Platform, binary string) (v1.Image, error)
 		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
 		RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{
-			Entrypoint: spec.Entry, User: spec.User, Env: spec.Env, Labels: spec.Labels, WorkingDir: "/",
+			Entrypoint: spec.Entry, Cmd: spec.Command, User: spec.User, Env: spec.Env, Labels: spec.Labels, WorkingDir: "/",
 		},
 	})
 	if err != nil {

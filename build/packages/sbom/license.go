@@ -47,7 +47,7 @@ func isTerms(name string) bool {
 		return false
 	}
 	name = strings.ToUpper(name)
-	return slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "PATENTS"}, func(word string) bool {
+	return slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "PATENTS", "EDL-V", "EPL-V"}, func(word string) bool {
 		return strings.HasPrefix(name, word)
 	})
 }
@@ -65,14 +65,14 @@ func escaped(path string) string {
 	return b.String()
 }
 
-// names are the licences of all texts, each once.
-func names(texts []Text) []string {
-	var ids []string
+// names are the licences of all texts, each once, and whether one of them is enough.
+func names(texts []Text) (ids []string, either bool) {
 	for _, text := range texts {
 		ids = append(ids, text.IDs...)
+		either = either || strings.Contains(strings.ToLower(text.Content), "what dual-licensing means")
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids)
+	return slices.Compact(ids), either
 }
 
 // signs are what only the text of a licence says, with all blanks alike and no capitals.

@@ -153,7 +153,7 @@ func serial(sum [sha256.Size]byte) string {
 func program(info *debug.BuildInfo, o Options, sum [sha256.Size]byte) Component {
 	c := component("application", info.Main.Path, o.Version)
 	c.Hashes = []Hash{{"SHA-256", hex.EncodeToString(sum[:])}}
-	c.Licenses = licensed([]string{o.License})
+	c.Licenses = licensed([]string{o.License}, false)
 	for _, setting := range info.Settings {
 		if slices.Contains([]string{"GOOS", "GOARCH", "GOARM", "GOAMD64", "GOARM64", "CGO_ENABLED", "-tags", "-trimpath"}, setting.Key) {
 			c.Properties = append(c.Properties, Property{"go:build:" + setting.Key, setting.Value})
@@ -170,7 +170,7 @@ func component(kind, path, version string) Component {
 // standard is Go's own library, which is under Go's licence.
 func standard(version string) Component {
 	c := component("library", "std", strings.TrimPrefix(strings.Fields(version)[0], "go"))
-	c.Licenses = licensed([]string{"BSD-3-Clause"})
+	c.Licenses = licensed([]string{"BSD-3-Clause"}, false)
 	return c
 }
 
@@ -195,13 +195,16 @@ func describe(module *debug.Module, cache string) (Component, error) {
 	return c, nil
 }
 
-// licensed lists licences that all count.
-func licensed(ids []string) []License {
+// licensed lists licences of which all count, or either.
+func licensed(ids []string, either bool) []License {
 	switch len(ids) {
 	case 0:
 		return nil
 	case 1:
 		return []License{{License: &LicenseID{ids[0]}}}
+	}
+	if either {
+		return []License{{Expression: strings.Join(ids, " OR ")}}
 	}
 	return []License{{Expression: strings.Join(ids, " AND ")}}
 }
