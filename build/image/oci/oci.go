@@ -40,10 +40,12 @@ type Spec struct {
 	Name     string            // with domain and tag: example.local/holdfast/digits:1
 	Binaries map[string]string // platform, as in linux/arm/v7, to the file for it
 	// Entry is the command line; the binary goes where its first word says.
-	Entry  []string
-	User   string // numeric uid or uid:gid
-	Env    []string
-	Labels map[string]string
+	Entry []string
+	// Command follows Entry where whoever starts it says nothing else.
+	Command []string
+	User    string // numeric uid or uid:gid
+	Env     []string
+	Labels  map[string]string
 	// Dirs are copied: path on this machine to absolute path in the image.
 	Dirs map[string]string
 	// Mkdirs are empty folders that User may write to.
