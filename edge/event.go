@@ -42,6 +42,7 @@ const (
 	EventCommandTaken     EventKind = "command-taken"
 	EventCommandEnded     EventKind = "command-ended"
 	EventCommandRefused   EventKind = "command-refused" // it was not believed, or not meant for this node
+	EventAPIAsked         EventKind = "api-asked"       // somebody on the machine, or with the API's token, has the node do something
 	EventMessageRefused   EventKind = "message-refused" // something on the link that was of no use
 	EventLinkUp           EventKind = "link-up"
 	EventLinkDown         EventKind = "link-down"

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -210,6 +211,7 @@ type images struct {
 // Import reads an archive into the store.
 func (i images) Import(ctx context.Context, archive io.Reader) ([]edge.Image, error) {
 	imported, err := i.ImageStore.Import(ctx, archive)
+	i.cause = cmp.Or(edge.CallerOf(ctx), i.cause)
 	i.tell(imported)
 	return imported, err
 }

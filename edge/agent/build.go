@@ -222,10 +222,11 @@ func (a *Agent) permitting() func() *edge.Policy {
 
 func (a *Agent) apiOptions(c config.Config) localapi.Options {
 	return localapi.Options{
-		Socket: c.API.Socket, Listen: c.API.Listen,
+		Socket: c.API.Socket, Listen: c.API.Listen, Group: a.socketGroup(c),
 		NodeName: c.Node.Name, Version: a.options.Version,
 		MaxBody: int64(c.API.MaxBody), MaxInFlight: int64(c.API.MaxInFlight),
 		DefaultDeadline: a.defaultDeadline,
+		Asked:           a.asked,
 		Log:             a.options.Log,
 		Inference:       inference{a.scheduler},
 		Models:          models{a.supervisor, a.router},

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 
 	"holdfast/edge"
@@ -15,13 +16,13 @@ func (i admitImages) Pull(ctx context.Context, ref string, told func(done, total
 			return edge.Image{}, 0, err
 		}
 	}
-	return governedImages{i.agent}.Pull(ctx, i.cause, ref, told)
+	return governedImages{i.agent}.Pull(ctx, cmp.Or(edge.CallerOf(ctx), i.cause), ref, told)
 }
 
 // Prune removes the images that nothing on the node needs.
 func (i admitImages) Prune(ctx context.Context) (localapi.Pruned, error) {
 	done, err := i.agent.newPruner().Prune(ctx, nil)
-	i.agent.tellGone(i.cause, done.Gone)
+	i.agent.tellGone(cmp.Or(edge.CallerOf(ctx), i.cause), done.Gone)
 	return localapi.Pruned{Gone: done.Gone, Freed: done.Freed, Kept: done.Kept}, err
 }
 

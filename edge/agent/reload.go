@@ -19,6 +19,8 @@ const (
 	codeRestartNeeded    = "restart-needed"
 	codeWorkloadsUnknown = "workloads-unknown"
 	codeNotAdmitted      = "workload-not-admitted"
+	codeAPIToken         = "api-token"
+	codeAPIGroup         = "api-group-unknown"
 )
 
 // reloadOn reads the inputs anew at each signal. Whatever is wrong with them,
@@ -87,6 +89,7 @@ func (a *Agent) take(in Inputs) {
 	if a.options.Level != nil {
 		a.options.Level.Set(slog.Level(in.Config.Log.Level))
 	}
+	a.takeToken(in.Config)
 	a.warnNotes(in.Warnings)
 	if a.trust.Governs() {
 		a.warnTrust(in.Trust)

@@ -82,8 +82,10 @@ type Containerd struct {
 
 // API is the local API's doors and the room behind them.
 type API struct {
-	Socket      string `json:"socket"` // default: holdfast.sock in paths.run
-	Listen      string `json:"listen"` // host:port; empty: no TCP listener
+	Socket      string `json:"socket"`    // default: holdfast.sock in paths.run
+	Listen      string `json:"listen"`    // host:port; empty: no TCP listener
+	Group       string `json:"group"`     // whose members may use the socket beside root; empty: the agent's own
+	TokenFile   string `json:"tokenFile"` // with what callers of the port must know to change things
 	MaxBody     Size   `json:"maxBody"`
 	MaxInFlight Size   `json:"maxInFlight"` // all bodies together
 }

@@ -21,6 +21,7 @@ func Live(inForce, loaded Config) Config {
 	inForce.Log.Level = loaded.Log.Level
 	inForce.Workloads = loaded.Workloads
 	inForce.Images = loaded.Images
+	inForce.API.TokenFile = loaded.API.TokenFile
 	classes, from := &inForce.Scheduler.Classes, loaded.Scheduler.Classes
 	classes.Urgent.Deadline = from.Urgent.Deadline
 	classes.Normal.Deadline = from.Normal.Deadline

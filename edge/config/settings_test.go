@@ -147,7 +147,7 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	loaded.Link = config.Link{Broker: loaded.Site, Tasks: 9, Vitals: 9, Reboot: "allow"}
 	loaded.Paths = config.Paths{State: "/s", Run: "/r"}
 	loaded.Containerd = config.Containerd{Address: "/a", Namespace: "n", CgroupParent: "/c"}
-	loaded.API = config.API{Socket: "/x", Listen: "", MaxBody: 1, MaxInFlight: 2}
+	loaded.API = config.API{Socket: "/x", Listen: "", Group: "g", TokenFile: "/t", MaxBody: 1, MaxInFlight: 2}
 	loaded.Scheduler = config.Scheduler{Slots: 9, DefaultCost: 9, Classes: config.Classes{
 		Urgent: config.Class{Deadline: 7, Queue: 7}, Normal: config.Class{Deadline: 8, Queue: 8}, Batch: config.Class{Deadline: 9, Queue: 9},
 	}}

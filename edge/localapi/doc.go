@@ -18,18 +18,25 @@
 // stays within MaxInFlight bytes of bodies and MaxConns connections for each
 // listener.
 //
-// The unix socket's permissions are the access control: verbs that change the
-// node, and the output of workloads, are answered there only. The loopback port
-// serves inference and reads, and refuses requests that a web page of elsewhere
-// had a browser send.
+// The unix socket is for root, the agent's own user and the members of its group: by its
+// permissions, and by what the kernel says of who has connected. There everything is
+// answered. The loopback port, which every user of the machine reaches, serves inference and
+// reads; to who has the token also what has workloads and tasks do something, and their
+// output. What puts things on the node or takes them away, and its policy, is the
+// socket's alone. The port refuses requests that a web page of elsewhere had a browser
+// send, and tokens cannot be tried faster than one a second.
+//
+// A live stream (GET /v1/live) tells all who read the same, however many and whatever the
+// load: the node is asked once for all, four times a second at most, and not at all while
+// nobody reads. Who does not take it is cut off.
 //
 // What nearly every caller on the socket sends, a plain inference request, is answered
 // without net/http (short.go), all else by it; nobody can tell which from the answer.
 //
 // # Concurrency
 //
-// A Server serves every connection on a goroutine of its own; all of them have
-// ended when Run returns. A Client may be used by many goroutines at once.
+// A Server serves every connection on a goroutine of its own, and the live streams by one
+// more; all of them have ended when Run returns. A Client may be used by many goroutines at once.
 //
 // # Failure
 //
@@ -40,6 +47,6 @@
 // # Testing
 //
 // Real listeners, hand-written fakes behind the interfaces; slow, endless,
-// enormous and a thousand simultaneous requests among them. A fuzz test holds what is
+// enormous and a thousand simultaneous requests among them; callers of other users. A fuzz test holds what is
 // answered without net/http against what net/http makes of the same bytes.
 package localapi

@@ -22,9 +22,10 @@ const maxSocketPath = 107
 // is already there. A local agent accepts within microseconds.
 const staleDialTimeout = time.Second
 
-// listenUnix opens the socket for root and its group. A socket nobody listens on
+// listenUnix opens the socket for root and its group, which is the agent's unless another is
+// named. A socket nobody listens on
 // is what a killed agent left and is replaced; anything else in its place stays.
-func listenUnix(path string) (net.Listener, error) {
+func listenUnix(path string, group int) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot create folder of socket %q: %w", path, err)
 	}
@@ -35,7 +36,11 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on socket %q: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	err = os.Chmod(path, 0o660)
+	if err == nil && group != 0 {
+		err = os.Chown(path, -1, group)
+	}
+	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("cannot restrict socket %q: %w", path, err)
 	}
@@ -90,7 +95,8 @@ func isLoopback(host string) bool {
 // wait in the kernel's backlog.
 type limitedListener struct {
 	net.Listener
-	slots  chan struct{} // one entry for each open connection
+	meet   func(net.Conn) *peer // nil: it does not matter who it is
+	slots  chan struct{}        // one entry for each open connection
 	closed chan struct{}
 	once   sync.Once
 }
@@ -111,7 +117,11 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: rawconn.Of(conn), release: sync.OnceFunc(func() { <-l.slots })}, nil
+	var who *peer
+	if l.meet != nil {
+		who = l.meet(conn)
+	}
+	return &limitedConn{Conn: rawconn.Of(conn), peer: who, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close ends Accept, also one that waits for a slot.
@@ -122,6 +132,7 @@ func (l *limitedListener) Close() error {
 
 type limitedConn struct {
 	net.Conn
+	peer    *peer // nil: nobody asked
 	release func()
 }
 

@@ -44,13 +44,18 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Net: "pipe"} }
 
 // inBubble runs a server whose clock stands still while something happens.
-func inBubble(t *testing.T, n *node, do func(t *testing.T, connect func() net.Conn)) {
+func inBubble(t *testing.T, n *node, do func(t *testing.T, connect func() net.Conn), token ...string) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := options(n)
 		opts.Socket = "/nowhere"
 		s, err := localapi.New(opts)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, text := range token {
+			if err := s.UseToken(text); err != nil {
+				t.Fatal(err)
+			}
 		}
 		n.more = make(chan struct{}) // of the bubble
 		door := &pipes{make(chan net.Conn), make(chan struct{})}

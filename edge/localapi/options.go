@@ -119,6 +119,7 @@ type Logs interface {
 // not opened; at least one must be.
 type Options struct {
 	Socket string // path of the unix socket
+	Group  int    // whose members may use it beside root; 0: the agent's own
 	Listen string // host:port on a loopback address; port 0 picks one
 
 	NodeName string
@@ -133,6 +134,9 @@ type Options struct {
 	// By default it is the class's own.
 	DefaultDeadline func(edge.Class) time.Duration
 	Log             *slog.Logger
+	// Asked is told what somebody has the node do, before it is done, and who has; nil
+	// tells nobody.
+	Asked func(what, who string)
 
 	Inference Inference
 	Models    Models

@@ -13,59 +13,65 @@ import (
 type route struct {
 	method, path string
 	about        string
-	private      bool // answered on the unix socket only
+	who          who
+	told         bool // an event says that it was asked, and by whom
 	serve        http.HandlerFunc
 }
 
+// who may ask at the port. At the socket everybody may ask everything who may use it.
+type who uint8
+
+const (
+	anybody who = iota
+	holders     // of the token: what has the node's workloads and tasks do something, and their output
+	nobody      // what puts things on the node, or takes them away, and its policy
+)
+
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/v2", "the server and its extensions", false, s.serverMetadata},
-		{"GET", "/v2/health/live", "whether the agent is up", false, s.live},
-		{"GET", "/v2/health/ready", "whether the node can take tasks", false, s.ready},
-		{"GET", "/v2/models/{model}", "a model's inputs and outputs", false, s.modelMetadata},
-		{"GET", "/v2/models/{model}/versions/{version}", "the same for one version", false, s.modelMetadata},
-		{"GET", "/v2/models/{model}/ready", "whether a model can take tasks", false, s.modelReady},
-		{"GET", "/v2/models/{model}/versions/{version}/ready", "the same for one version", false, s.modelReady},
-		{"POST", "/v2/models/{model}/infer", "run a task", false, s.infer},
-		{"POST", "/v2/models/{model}/versions/{version}/infer", "run a task on one version", false, s.infer},
+		{"GET", "/v2", "the server and its extensions", anybody, false, s.serverMetadata},
+		{"GET", "/v2/health/live", "whether the agent is up", anybody, false, s.live},
+		{"GET", "/v2/health/ready", "whether the node can take tasks", anybody, false, s.ready},
+		{"GET", "/v2/models/{model}", "a model's inputs and outputs", anybody, false, s.modelMetadata},
+		{"GET", "/v2/models/{model}/versions/{version}", "the same for one version", anybody, false, s.modelMetadata},
+		{"GET", "/v2/models/{model}/ready", "whether a model can take tasks", anybody, false, s.modelReady},
+		{"GET", "/v2/models/{model}/versions/{version}/ready", "the same for one version", anybody, false, s.modelReady},
+		{"POST", "/v2/models/{model}/infer", "run a task", anybody, false, s.infer},
+		{"POST", "/v2/models/{model}/versions/{version}/infer", "run a task on one version", anybody, false, s.infer},
 
-		{"GET", "/metrics", "figures for Prometheus", false, s.metrics},
+		{"GET", "/metrics", "figures for Prometheus", anybody, false, s.metrics},
 
-		{"GET", "/v1", "this list", false, s.index},
-		{"GET", "/v1/status", "the node in one document", false, s.status},
-		{"GET", "/v1/vitals", "what the node measures about itself", false, s.vitals},
-		{"GET", "/v1/models", "the names of the models served here", false, s.models},
-		{"GET", "/v1/tasks", "running, waiting and recent tasks", false, s.tasks},
-		{"POST", "/v1/tasks/{id}/cancel", "give a task up", true, s.cancel},
-		{"GET", "/v1/workloads", "workloads and their instances", false, s.workloads},
-		{"POST", "/v1/restart", "restart ?target=app/service or an instance", true, s.restart},
-		{"POST", "/v1/drain", "take no new tasks and wait for those inside", true, s.drain},
-		{"POST", "/v1/undrain", "take tasks again", true, s.undrain},
-		{"POST", "/v1/explain", "what would become of a task", false, s.explain},
-		{"GET", "/v1/events", "what happened: ?since=<seq>&follow=1, one JSON object a line", false, s.events},
-		{"GET", "/v1/live", "all that changes by the second, as server-sent events", false, s.liveStream},
-		{"GET", "/v1/images", "the images on the node", false, s.images},
-		{"POST", "/v1/images", "import an image archive", true, s.importImages},
-		{"POST", "/v1/images/pull", "get ?image=registry/path@sha256:… from its registry, one JSON object a line", true, s.pullImage},
-		{"POST", "/v1/images/prune", "remove the images that nothing needs", true, s.pruneImages},
-		{"GET", "/v1/volumes", "the folders that apps keep", false, s.volumes},
-		{"DELETE", "/v1/volumes/{app}/{name}", "remove a volume that nothing uses", true, s.removeVolume},
-		{"GET", "/v1/policy", "what governs the node, with the document", true, s.policy},
-		{"POST", "/v1/policy", "apply a signed policy or root document", true, s.applyPolicy},
-		{"GET", "/v1/logs/{target...}", "output of app/service or an instance: ?lines=100&follow=1", true, s.logs},
+		{"GET", "/v1", "this list", anybody, false, s.index},
+		{"GET", "/v1/status", "the node in one document", anybody, false, s.status},
+		{"GET", "/v1/vitals", "what the node measures about itself", anybody, false, s.vitals},
+		{"GET", "/v1/models", "the names of the models served here", anybody, false, s.models},
+		{"GET", "/v1/tasks", "running, waiting and recent tasks", anybody, false, s.tasks},
+		{"POST", "/v1/tasks/{id}/cancel", "give a task up", holders, false, s.cancel},
+		{"GET", "/v1/workloads", "workloads and their instances", anybody, false, s.workloads},
+		{"POST", "/v1/restart", "restart ?target=app/service or an instance", holders, true, s.restart},
+		{"POST", "/v1/drain", "take no new tasks and wait for those inside", holders, true, s.drain},
+		{"POST", "/v1/undrain", "take tasks again", holders, true, s.undrain},
+		{"POST", "/v1/explain", "what would become of a task", anybody, false, s.explain},
+		{"GET", "/v1/events", "what happened: ?since=<seq>&follow=1, one JSON object a line", anybody, false, s.events},
+		{"GET", "/v1/live", "all that changes by the second, as server-sent events", anybody, false, s.liveStream},
+		{"GET", "/v1/images", "the images on the node", anybody, false, s.images},
+		{"POST", "/v1/images", "import an image archive", nobody, true, s.importImages},
+		{"POST", "/v1/images/pull", "get ?image=registry/path@sha256:… from its registry, one JSON object a line", nobody, true, s.pullImage},
+		{"POST", "/v1/images/prune", "remove the images that nothing needs", nobody, true, s.pruneImages},
+		{"GET", "/v1/volumes", "the folders that apps keep", anybody, false, s.volumes},
+		{"DELETE", "/v1/volumes/{app}/{name}", "remove a volume that nothing uses", nobody, true, s.removeVolume},
+		{"GET", "/v1/policy", "what governs the node, with the document", nobody, false, s.policy},
+		{"POST", "/v1/policy", "apply a signed policy or root document", nobody, true, s.applyPolicy},
+		{"GET", "/v1/logs/{target...}", "output of app/service or an instance: ?lines=100&follow=1", holders, false, s.logs},
 	}
 }
 
-// handler serves every route. On the port, which any local user can reach, what
-// is private only says where it is answered.
-func (s *Server) handler(private bool) http.Handler {
+// handler serves every route. On the port, which any local user can reach, what is
+// private wants a token, or only says where it is answered.
+func (s *Server) handler(socket bool) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		serve := r.serve
-		if r.private && !private {
-			serve = s.elsewhere
-		}
-		mux.HandleFunc(r.method+" "+r.path, serve)
+		mux.HandleFunc(r.method+" "+r.path, s.answering(r, socket))
 	}
 	if s.opts.Page != nil {
 		mux.Handle("GET /{$}", s.opts.Page)
@@ -75,8 +81,8 @@ func (s *Server) handler(private bool) http.Handler {
 	return mux
 }
 
-// elsewhere answers private verbs on the port.
-func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) {
+// elsewhere is what the port says of private verbs.
+func (s *Server) elsewhere(r *http.Request) problem {
 	p := problem{status: http.StatusForbidden, body: oip.ErrorBody{
 		Error:  fmt.Sprintf("%s %s is answered on the unix socket only", r.Method, r.URL.Path),
 		Reason: reasonForbidden,
@@ -84,7 +90,32 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) {
 	if s.opts.Socket != "" {
 		p.body.Hint = "as root: curl --unix-socket " + s.opts.Socket + " …, or the holdfast command line"
 	}
-	s.fail(w, p)
+	return p
+}
+
+// answering is how a route is answered at a door.
+func (s *Server) answering(r route, socket bool) http.HandlerFunc {
+	serve := r.serve
+	if r.told {
+		serve = s.told(serve)
+	}
+	switch {
+	case socket || r.who == anybody:
+		return serve
+	case r.who == holders:
+		return s.trusted(serve)
+	}
+	return func(w http.ResponseWriter, r *http.Request) { s.fail(w, s.elsewhere(r)) }
+}
+
+// told makes an event of what somebody has the node do.
+func (s *Server) told(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.opts.Asked != nil {
+			s.opts.Asked(fmt.Sprintf("%s %.200s", r.Method, r.URL.RequestURI()), edge.CallerOf(r.Context()))
+		}
+		serve(w, r)
+	}
 }
 
 // lost answers what is no route.
@@ -130,43 +161,13 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 		Path       string `json:"path"`
 		About      string `json:"about"`
 		SocketOnly bool   `json:"socketOnly,omitempty"`
+		Token      bool   `json:"token,omitempty"` // the port wants one
 	}
 	var list []entry
 	for _, r := range s.routes() {
-		list = append(list, entry{r.method, r.path, r.about, r.private})
+		list = append(list, entry{r.method, r.path, r.about, r.who == nobody, r.who == holders})
 	}
 	s.reply(w, http.StatusOK, list)
-}
-
-// guard lets only requests through that were meant for this port by a program on
-// this machine. A page in a browser could otherwise reach it under a name of its
-// own that resolves to loopback, or post to it blindly.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(hostOf(r.Host)) {
-			write(w, problem{status: http.StatusForbidden, body: oip.ErrorBody{
-				Error:  fmt.Sprintf("Host %.100q is no name of this machine's loopback", r.Host),
-				Reason: reasonForbidden, Field: "Host",
-			}})
-			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" && !strings.EqualFold(origin, "http://"+r.Host) {
-			write(w, problem{status: http.StatusForbidden, body: oip.ErrorBody{
-				Error:  fmt.Sprintf("pages of %.100q may not use this API", origin),
-				Reason: reasonForbidden, Field: "Origin",
-			}})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// hostOf is the host of a host and perhaps a port.
-func hostOf(hostport string) string {
-	if i := strings.LastIndexByte(hostport, ':'); i >= 0 && !strings.HasSuffix(hostport, "]") {
-		return hostport[:i]
-	}
-	return hostport
 }
 
 // masked hides the values of environments, and the command lines, from those who

@@ -36,6 +36,7 @@ type Server struct {
 	importing chan struct{} // capacity 1: imports take turns
 	heavy     sync.Mutex    // large bodies are examined one at a time
 	feed      *feed
+	token     token
 	idPrefix  string
 	idCount   atomic.Uint64
 
@@ -76,11 +77,9 @@ func New(opts Options) (*Server, error) {
 // Open listens. From now on callers can connect; they are answered once Run runs.
 func (s *Server) Open() error {
 	if s.opts.Socket != "" {
-		l, err := listenUnix(s.opts.Socket)
-		if err != nil {
+		if err := s.openSocket(); err != nil {
 			return err
 		}
-		s.add(shortListener{limit(l, s.opts.MaxConns), s}, s.handler(true))
 	}
 	if s.opts.Listen != "" {
 		l, err := net.Listen("tcp", s.opts.Listen)
@@ -90,6 +89,22 @@ func (s *Server) Open() error {
 		}
 		s.add(limit(l, s.opts.MaxConns), guard(s.handler(false)))
 	}
+	return nil
+}
+
+func (s *Server) openSocket() error {
+	l, err := listenUnix(s.opts.Socket, s.opts.Group)
+	if err != nil {
+		return err
+	}
+	may, err := membersOf(s.opts.Socket)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	limited := limit(l, s.opts.MaxConns)
+	limited.meet = may.meet
+	s.add(shortListener{limited, s}, s.membersOnly(s.handler(true)))
 	return nil
 }
 
@@ -104,6 +119,7 @@ func (s *Server) add(l net.Listener, h http.Handler) {
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ConnState:         follow,
+			ConnContext:       introduce,
 			ErrorLog:          slog.NewLogLogger(complaints{s.opts.Log.Handler()}, slog.LevelWarn),
 		},
 	})
