@@ -195,6 +195,41 @@ func TestCore_HiccupDoesNotCloseAModel(t *testing.T) {
 	}
 }
 
+func TestCore_WrongWordsDoNotCloseAModel(t *testing.T) {
+	// A hundred urgent tasks a second with 20 ms, of a model that has never run.
+	asked := func(t *testing.T, pool edge.Pool, takes time.Duration) (d *drive, refusedUntil time.Duration) {
+		d = newDrive(t, 2, pool)
+		d.duration = func(*item) (time.Duration, error) { return takes, nil }
+		for i := range 500 {
+			at := time.Duration(i) * 10 * ms
+			d.at(at, func(instant) {
+				if _, err := d.submit(fmt.Sprint(i), "m", edge.Urgent, 20*ms); err != nil {
+					refusedUntil = at
+				}
+			})
+		}
+		d.run()
+		return d, refusedUntil
+	}
+	for name, pool := range map[string]edge.Pool{"Declared": serving("m", 1, 500*ms), "Assumed": serving("m", 1, 0)} {
+		t.Run(name, func(t *testing.T) {
+			d, until := asked(t, pool, 2*ms)
+			if until < 900*ms || until > 1100*ms {
+				t.Errorf("tasks were refused until %v, want about one second: what is said of a model is believed, and not for ever", until)
+			}
+			if missed := d.count(edge.Missed); missed > 0 {
+				t.Errorf("%d tasks missed, want none", missed)
+			}
+		})
+	}
+	t.Run("TrueOnesCostOneTry", func(t *testing.T) {
+		d, _ := asked(t, serving("m", 1, 500*ms), 500*ms)
+		if missed, done := d.count(edge.Missed), d.count(edge.Completed); missed != 1 || done > 0 {
+			t.Errorf("%d were tried in vain and %d answered, want one try", missed, done)
+		}
+	})
+}
+
 func TestCore_HopelessWishCostsATryNowAndThen(t *testing.T) {
 	// The model was declared with 2 ms and truly takes 40.
 	d := newDrive(t, 2, serving("m", 1, 2*ms))

@@ -186,26 +186,37 @@ func (m *model) learn(now instant, s *size, run time.Duration) {
 	m.refresh()
 }
 
-// doubted is what a trial is counted with that has only left: what half of the runs do not exceed.
+// doubted is what a trial is counted with that has only left: what half of the runs do not exceed; all of that
+// where there was no run.
 func (s *size) doubted(left time.Duration) *size {
-	runs := &s.model.runs
+	runs, half := &s.model.runs, left
 	if s.runs.count >= sizeRuns {
 		runs = &s.runs
 	}
-	return &size{figure: declaredFigure(min(runs.quantile(50), left), "doubted"), model: s.model, pool: s.pool, doubt: true}
+	if runs.count > 0 {
+		half = min(runs.quantile(50), left)
+	}
+	return &size{figure: declaredFigure(half, "doubted"), model: s.model, pool: s.pool, doubt: true}
 }
 
 // mayTry tells whether a task that has only left may be let in against the
-// measured figures, to see whether they still hold: when no run of late was as slow as they say, and
+// figures, to see whether they hold: when no run of late was as slow as they say, and
 // the model has been fast enough before, or was said to be. Without it a hiccup of
 // the machine could close a model for good, for what is never let in is never
-// measured again.
+// measured again. So could a cost that somebody has declared too high, or that is assumed
+// where nobody has: it is believed at first, and doubted when it has kept tasks out for a while without a run.
 func (m *model) mayTry(now instant, left time.Duration) bool {
+	if m.runs.count == 0 {
+		if m.trialAt == 0 {
+			m.trialAt = now + trialPause
+		}
+		return now >= m.trialAt
+	}
 	said := m.declared
 	if said == 0 {
 		said = m.fallback
 	}
-	return m.runs.count > 0 && min(m.fastest, said) <= left && now >= m.trialAt
+	return min(m.fastest, said) <= left && now >= m.trialAt
 }
 
 // try begins a trial; there is one at a time.

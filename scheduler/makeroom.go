@@ -76,7 +76,15 @@ func (e *entry) worse(than *entry, lends bool) bool {
 	return e.seq > than.seq
 }
 
-// placeOnLane places a waiting task on a lane of its pool, where these are scarce. Where it would be late there,
+// place is placeOnLane where lanes are scarce; it is small enough to cost no call elsewhere.
+func (o *outlook) place(e *entry, m *merged) verdict {
+	if e.started || e.size.pool.segment == 0 {
+		return passed
+	}
+	return o.placeOnLane(e, m)
+}
+
+// placeOnLane places a waiting task on a lane of its pool. Where it would be late there,
 // one of the pool's tasks walked so far is banned and the walk begins again.
 func (o *outlook) placeOnLane(e *entry, m *merged) verdict {
 	queue, others := m.walked()

@@ -181,10 +181,8 @@ func (o *outlook) pass(now instant) verdict {
 			cost = e.counted(left) // it may have become smaller
 		}
 		sum += cost
-		if !e.started && e.size.pool.segment > 0 {
-			if v := o.placeOnLane(e, &m); v != passed {
-				return v
-			}
+		if v := o.place(e, &m); v != passed {
+			return v
 		}
 	}
 	return passed

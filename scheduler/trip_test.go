@@ -84,6 +84,8 @@ func TestTravel_TooFar(t *testing.T) {
 	})
 	t.Run("FindsOut", func(t *testing.T) {
 		d := began(t, 40*ms, 40*ms, 40*ms, 40*ms)
+		m := d.core.models["m"]
+		m.learn(0, m.sized(0), 20*ms) // nobody doubts that the node itself has no time
 		d.remote = upIn(5 * ms)
 		d.at(9*time.Second, func(instant) {
 			_, err := d.submit("early", "m", edge.Normal, 10*ms)

@@ -86,7 +86,34 @@ func TestBench_OutlivesHiccups(t *testing.T) {
 	}
 }
 
-// TestBench_NoticesWhatSuspendingIsWorth is its control.
+// TestBench_LearnsWhatWasDeclaredWrong: whatever is said of the models, what they take is found out, and
+// the figures are those of true words.
+func TestBench_LearnsWhatWasDeclaredWrong(t *testing.T) {
+	wrong := map[string]sim.Load{"Spread": {Error: 1}, "TenTimes": {Bias: 10}, "ATenth": {Bias: 0.1}}
+	for name, load := range wrong {
+		t.Run(name, func(t *testing.T) {
+			load.Mix, load.Length, load.Noise, load.Cores = sim.Servers(), 2*time.Minute, sim.DefaultNoise, 2
+			cells, err := sim.Bench{
+				Load: load, Arrivals: []sim.Arrivals{sim.Poisson{}, sim.DefaultBursts()}, Loads: []float64{0.9, 1.5}, Seeds: 3,
+				Policies: []sim.Policy{sim.Plan(sim.Options{Learn: true}), sim.Plan(sim.Options{})},
+			}.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range cells {
+				learnt, told := c.Outcomes[0], c.Outcomes[1]
+				if learnt.OfBound < 0.96 || learnt.UrgentBroken > 0.001 {
+					t.Errorf("%s, load %v: %.3f of the bound and %.4f of the urgent promises broken", c.Arrivals, c.Load, learnt.OfBound, learnt.UrgentBroken)
+				}
+				if told.OfBound > learnt.OfBound { // control
+					t.Errorf("%s, load %v: %.3f of the bound by wrong words, %.3f by what was learnt", c.Arrivals, c.Load, told.OfBound, learnt.OfBound)
+				}
+			}
+		})
+	}
+}
+
+// TestBench_NoticesWhatSuspendingIsWorth is the control of TestBench_KeepsItsFigures.
 func TestBench_NoticesWhatSuspendingIsWorth(t *testing.T) {
 	cells, err := sim.Bench{
 		Load:     sim.Load{Mix: sim.Servers(), Length: time.Minute, Noise: sim.DefaultNoise, Cores: 2},
