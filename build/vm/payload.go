@@ -44,7 +44,7 @@ func (p *place) furnish(ctx context.Context, steps []trial) error {
 	if err := complete(command(ctx, "cp", "--archive", "--link", p.base, stage)); err != nil {
 		return err
 	}
-	for _, put := range []func(context.Context, string, []trial) error{p.putPrograms, p.putTests, p.putTree, p.putNode} {
+	for _, put := range []func(context.Context, string, []trial) error{p.putPrograms, p.putPackages, p.putTests, p.putTree, p.putNode} {
 		if err := put(ctx, stage, steps); err != nil {
 			return err
 		}
@@ -99,8 +99,12 @@ func (p *place) putPrograms(ctx context.Context, stage string, _ []trial) error 
 
 // program builds a package.
 func (p *place) program(ctx context.Context, folder, to string) error {
+	return p.versioned(ctx, "vm", folder, to)
+}
+
+func (p *place) versioned(ctx context.Context, version, folder, to string) error {
 	return p.build(ctx, "build", "-trimpath", "-buildvcs=false", "-tags", tags,
-		"-ldflags", "-s -w -buildid= -X main.version=vm", "-o", to, "./"+folder)
+		"-ldflags", "-s -w -buildid= -X main.version="+version, "-o", to, "./"+folder)
 }
 
 // packImage makes the archive of the sample model that the node finds when it starts.

@@ -32,8 +32,13 @@ func trials() []trial {
 		{name: "driver", pkg: "runtime/containerd", tests: ofDriver, within: 40 * time.Minute},
 		{name: "host", pkg: "edge/host", tests: "^Test(Check|ReadFacts|Sampler_(Sample|OneSensorFails|Run|Temp))", within: 3 * time.Minute},
 		{name: "e2e", pkg: "build/e2e", tests: ofAgent, within: 20 * time.Minute},
+		// Last: it leaves no agent behind.
+		{name: packageStep, pkg: "build/vm/inside", tests: "^TestPackage", tags: "vm", within: 10 * time.Minute},
 	}
 }
+
+// packageStep wants packages on the disk, of two versions.
+const packageStep = "package"
 
 // ofDriver are the driver's tests but for those of registries, archives and other matters
 // that know nothing of cgroups, the kernel or systemd.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"time"
 )
 
@@ -31,9 +32,17 @@ const (
 	Program = "program"
 	// Tests holds the tests of packages, compiled.
 	Tests = "/usr/lib/holdfast-vm/tests"
+	// Packages holds two packages of the agent, by their versions.
+	Packages = "/usr/lib/holdfast-vm/packages"
 	// Port is the name of the serial port.
 	Port = "holdfast"
 )
+
+// Versions are those of the packages, the older one first.
+func Versions() [2]string { return [...]string{"1.0.0", "1.0.1"} }
+
+// Package is the file of a version's package.
+func Package(version string) string { return path.Join(Packages, "holdfast_"+version+"_amd64.deb") }
 
 // Step is one program to be run inside, which is well when it ends with 0.
 type Step struct {
