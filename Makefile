@@ -247,6 +247,10 @@ bench: ## Measure the agent beside its baselines in one run
 	@dist/tools/bench $(ARGS)
 	@$(GO_TEST) -run '^$$' -bench . -benchmem ./scheduler
 
+.PHONY: docs
+docs: ## Write the parts of the documentation that follow from the program
+	@$(GO) run -tags $(TAGS) ./build/docs
+
 .PHONY: fmt
 fmt: ## Format every Go file
 	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')

@@ -34,6 +34,7 @@ func pages() map[string]string {
 	return map[string]string{
 		"docs/configuration.md": configurationTable(),
 		"docs/policy.md":        composeTables(),
+		"docs/cli-reference.md": verbReference(),
 	}
 }
 
