@@ -189,6 +189,16 @@ func conserved(c *core, ended int) error {
 	case len(c.runners) > c.slots && !c.draining:
 		return fmt.Errorf("%d run on %d slots", len(c.runners), c.slots)
 	}
+	taken := make(seats, len(c.seats))
+	for _, it := range c.runners {
+		if it.slot < 0 || int(it.slot) >= 64*len(taken) || taken[it.slot/64]&(1<<(it.slot%64)) != 0 {
+			return fmt.Errorf("task %q runs in slot %d, where another does", it.task.ID, it.slot)
+		}
+		taken[it.slot/64] |= 1 << (it.slot % 64)
+	}
+	if !slices.Equal(taken, c.seats) {
+		return fmt.Errorf("slots %b are taken, and %b are noted", taken, c.seats)
+	}
 	held := 0
 	for _, e := range c.queue.entries() {
 		if e.held != e.item.held || e.held && !e.item.asking {
