@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,14 +20,65 @@ func (d *door) eventsVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what happened and why",
+		Long:  "Show what happened and why. With -f it goes on until it is interrupted, also when the agent is restarted meanwhile.",
 		Args:  nothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.client().Events(cmd.Context(), since, follow, d.printEvent)
+			if follow {
+				return d.followEvents(cmd.Context(), since)
+			}
+			return d.client().Events(cmd.Context(), since, false, d.printEvent)
 		},
 	}
 	cmd.Flags().Uint64Var(&since, "since", 0, "only events after this number")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now")
 	return cmd
+}
+
+// followEvents prints events until ctx ends: each once, over restarts of the agent, which
+// counts on where the one before it ended.
+func (d *door) followEvents(ctx context.Context, since uint64) error {
+	client := d.client()
+	agent, err := d.watch(ctx, client)
+	if err != nil {
+		return err
+	}
+	var broken error // the output, not the agent
+	each := func(e edge.Event) error {
+		since = e.Seq
+		broken = d.printEvent(e)
+		return broken
+	}
+	for {
+		err := client.Events(ctx, since, true, each)
+		switch {
+		case ctx.Err() != nil:
+			return errEnough
+		case broken != nil:
+			return broken
+		}
+		again, waited := agent.isBack(ctx)
+		switch {
+		case waited != nil:
+			return waited
+		case !again && err != nil:
+			return err
+		}
+		since = d.sinceOf(ctx, since)
+	}
+}
+
+// sinceOf is the number to go on from: from the first, should the numbers have begun anew with
+// the machine.
+func (d *door) sinceOf(ctx context.Context, since uint64) uint64 {
+	latest := since
+	err := d.client().Events(ctx, 0, false, func(e edge.Event) error {
+		latest = e.Seq
+		return nil
+	})
+	if err == nil && latest < since {
+		return 0
+	}
+	return since
 }
 
 // printEvent writes one line, so that a stream can be read as it grows.

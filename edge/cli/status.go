@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,10 +34,10 @@ func (d *door) statusVerb() *cobra.Command {
 }
 
 func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time) error {
-	fmt.Fprintf(p.out, "%s  holdfast %s  process %d  up %s\n", s.Node, s.Version, s.PID, coarse(now.Sub(s.Started)))
-	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s  agent %s\n",
+	fmt.Fprintf(p.out, "%s  holdfast %s  process %d (%s)  up %s\n", s.Node, s.Version, s.PID, size(s.Vitals.AgentRSS), coarse(now.Sub(s.Started)))
+	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
-		size(s.Vitals.DiskFree), size(s.Vitals.AgentRSS))
+		size(s.Vitals.DiskFree))
 	fmt.Fprintln(p.out, healthWords(s.Health))
 	fmt.Fprintln(p.out, policyWords(s.Policy))
 	if s.Link != nil {
@@ -87,7 +88,7 @@ func policyWords(r edge.PolicyReport) string {
 	case r.Name == "":
 		return "policy none: nothing is allowed"
 	}
-	words := fmt.Sprintf("policy %s version %d (%s)  in force for %s  signed by %s under root %d", printable(r.Name), r.Version, r.State,
+	words := fmt.Sprintf("policy %s version %d (%s)  in force for %s\nsigned by %s under root %d", printable(r.Name), r.Version, r.State,
 		coarse(r.Age), strings.Join(shorten(r.Signers), ", "), r.Root)
 	words += fmt.Sprintf("\nlease %s of %s and %d of %d boots left", coarse(r.LeaseLeft), coarse(r.Lease.Duration()), r.LeaseBoots, r.Lease.Boots)
 	if r.Trial {
@@ -121,16 +122,23 @@ func printWarnings(p printer, warnings []edge.Warning, now time.Time) {
 	}
 }
 
+// classRows count what became of tasks. Outcomes that none has had are left out, but for the
+// three that most nodes see: that keeps the table within 80 columns.
 func classRows(q edge.QueueReport) ([]string, [][]string) {
 	head := []string{"CLASS", "WAITING", "SUBMITTED"}
+	var shown []edge.Outcome
 	for _, outcome := range edge.Outcomes {
-		head = append(head, strings.ToUpper(outcome.String()))
+		had := slices.ContainsFunc(q.Classes, func(c edge.ClassReport) bool { return c.Settled[outcome.String()] > 0 })
+		if had || outcome <= edge.Refused {
+			shown = append(shown, outcome)
+			head = append(head, strings.ToUpper(outcome.String()))
+		}
 	}
 	head = append(head, "ON TIME")
 	var rows [][]string
 	for _, c := range q.Classes {
 		row := []string{c.Class.String(), fmt.Sprint(c.Waiting), fmt.Sprint(c.Submitted)}
-		for _, outcome := range edge.Outcomes {
+		for _, outcome := range shown {
 			row = append(row, fmt.Sprint(c.Settled[outcome.String()]))
 		}
 		rows = append(rows, append(row, onTimeWords(c)))

@@ -62,9 +62,9 @@ func printGivenUp(p printer, tasks []edge.TaskView) {
 func modelRows(q edge.QueueReport) ([]string, [][]string) {
 	var rows [][]string
 	for _, m := range q.Models {
-		row := []string{m.Model, m.Pool, fmt.Sprint(m.Lanes), coarse(m.Estimate), coarse(m.Firm), "declared"}
+		row := []string{m.Model, m.Pool, coarse(m.Estimate), coarse(m.Firm), "declared"}
 		if m.Runs > 0 {
-			row[5] = fmt.Sprintf("%d runs", m.Runs)
+			row[4] = fmt.Sprintf("%d runs", m.Runs)
 		}
 		for _, took := range []time.Duration{m.Median, m.P90, m.P99} {
 			row = append(row, tookWords(took, m.Runs))
@@ -75,7 +75,7 @@ func modelRows(q edge.QueueReport) ([]string, [][]string) {
 		}
 		rows = append(rows, append(row, bias))
 	}
-	return []string{"MODEL", "WORKLOAD", "LANES", "ESTIMATE", "FIRM", "FROM", "P50", "P90", "P99", "BIAS"}, rows
+	return []string{"MODEL", "WORKLOAD", "ESTIMATE", "FIRM", "FROM", "P50", "P90", "P99", "BIAS"}, rows
 }
 
 func tookWords(took time.Duration, runs int) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/words"
 )
 
 // statusOf prints a status and the tasks beside it.
@@ -77,5 +78,50 @@ func TestPrintStatus_GivenUp(t *testing.T) {
 	}
 	if got := strings.Count(statusOf(t, edge.QueueReport{}, many...), "many"); got != latelyShown {
 		t.Errorf("%d tasks are explained, want %d", got, latelyShown)
+	}
+}
+
+// TestPrintStatus_OneScreen has a usual node fit a terminal of 80 columns and 24 lines.
+func TestPrintStatus_OneScreen(t *testing.T) {
+	const ms = time.Millisecond
+	now := time.Now()
+	s := edge.Status{
+		Node: "line-3", Version: "1.4.0", PID: 812, Started: now.Add(-75 * time.Hour),
+		Containerd: edge.DaemonReport{Connected: true, Version: "2.2.9"},
+		Policy: edge.PolicyReport{
+			Governed: true, State: "current", Name: "line", Version: 7, Root: 1, Signers: []string{"1f03aa77c2d4e1b0"}, Kept: true,
+			Age: 50 * time.Hour, Lease: edge.LeaseTerms{Boots: 10}, LeaseLeft: 21 * time.Hour, LeaseBoots: 5,
+		},
+		Link:      &edge.LinkReport{Phase: "up", Broker: "ssl://fleet.example:8883", Since: now.Add(-2 * time.Hour), Heard: now.Add(-time.Minute)},
+		Upstreams: []edge.UpstreamReport{{Name: "cloud", State: edge.UpstreamUp, URL: "https://models.example", Asked: 1204, Answered: 1201}},
+		Vitals:    edge.Vitals{CPU: 0.41, MemoryUsed: 1 << 30, MemoryTotal: 4 << 30, DiskFree: 5 << 30, AgentRSS: 31 << 20},
+		Health:    edge.HealthReport{Score: 92, Latency: 22 * ms},
+		Scheduler: edge.QueueReport{
+			Slots: 2, Order: "plan",
+			Models: []edge.ModelReport{
+				{Model: "digits", Pool: "line/digits", Estimate: 22 * ms, Firm: 25 * ms, Runs: 512, Median: 20 * ms, P90: 23 * ms, P99: 41 * ms, Bias: 0.93},
+				{Model: "defects", Pool: "line/defects", Estimate: 122 * ms, Firm: 125 * ms, Runs: 64, Median: 120 * ms, P90: 123 * ms, P99: 141 * ms, Bias: 0.97},
+			},
+		},
+		Workloads: []edge.WorkloadView{
+			{Workload: edge.Workload{App: "line", Name: "digits", Image: "holdfast.example/digits:1", Replicas: 2}, Ready: 2},
+			{Workload: edge.Workload{App: "line", Name: "defects", Image: "holdfast.example/defects:2", Replicas: 1}, Ready: 1},
+		},
+	}
+	for _, class := range edge.Classes {
+		s.Scheduler.Classes = append(s.Scheduler.Classes, edge.ClassReport{Class: class, Submitted: 123_456, Settled: map[string]uint64{"completed": 123_000, "missed": 456}})
+	}
+	var out strings.Builder
+	if err := printStatus(printer{out: &out}, s, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) > 23 { // the prompt has one too
+		t.Errorf("it has %d lines, want at most 23:\n%s", len(lines), &out)
+	}
+	for _, line := range lines {
+		if n := words.Width(strings.TrimRight(line, " ")); n > 80 {
+			t.Errorf("%d columns, want at most 80: %s", n, line)
+		}
 	}
 }
