@@ -18,7 +18,7 @@ func main() {
 	check := flag.Bool("check", false, "fail if a page is not what the program says, and write nothing")
 	flag.Parse()
 	failed := false
-	for path, text := range pages() {
+	for path, text := range generated() {
 		if err := update(path, text, *check); err != nil {
 			fmt.Fprintf(os.Stderr, "docs: %v\n", err)
 			failed = true
@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// pages are the generated parts, by page.
-func pages() map[string]string {
+// generated are the parts that follow from the program, by page.
+func generated() map[string]string {
 	return map[string]string{
 		"docs/configuration.md": configurationTable(),
 		"docs/policy.md":        composeTables(),

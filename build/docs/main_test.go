@@ -10,7 +10,7 @@ import (
 
 func TestPages_AreWhatTheProgramSays(t *testing.T) {
 	t.Chdir("../..")
-	for path, text := range pages() {
+	for path, text := range generated() {
 		if err := update(path, text, true); err != nil {
 			t.Error(err)
 		}

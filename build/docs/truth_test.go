@@ -1,0 +1,238 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"holdfast/build/docs/pages"
+)
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestPages_LinksLeadSomewhere(t *testing.T) {
+	broken, err := pages.Broken("../..", "docs", "README.md", "CHANGELOG.md", "build/sample/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range broken {
+		t.Error(link)
+	}
+}
+
+// TestIndex_NamesEveryPage: what is not in the index is found by nobody.
+func TestIndex_NamesEveryPage(t *testing.T) {
+	links := pages.Links(page(t, "README.md"))
+	all, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(all) < 20 {
+		t.Fatalf("%d pages, %v", len(all), err)
+	}
+	for _, at := range all {
+		if name := filepath.Base(at); name != "README.md" && !slices.Contains(links, name) {
+			t.Errorf("docs/README.md does not name %s", name)
+		}
+	}
+	if slices.Contains(links, "no-such-page.md") {
+		t.Error("the index names everything")
+	}
+}
+
+// differ are codes that one of the two lacks.
+func differ(program []string, page map[string]bool) (wrong []string) {
+	for _, code := range program {
+		if !page[code] {
+			wrong = append(wrong, "the page lacks "+code)
+		}
+	}
+	for code := range page {
+		if !slices.Contains(program, code) {
+			wrong = append(wrong, "the program has no "+code)
+		}
+	}
+	return wrong
+}
+
+func TestWarnings_AreAllExplained(t *testing.T) {
+	codes, err := pages.Warnings("../..")
+	if err != nil || len(codes) < 50 {
+		t.Fatalf("%d codes, %v", len(codes), err)
+	}
+	documented := pages.Documented(page(t, "warnings.md"))
+	for _, wrong := range differ(codes, documented) {
+		t.Error(wrong)
+	}
+	delete(documented, "crash-loop")
+	documented["crash-loops"] = true
+	if got := differ(codes, documented); len(got) != 2 {
+		t.Errorf("of a code that was misspelt it is found: %q", got)
+	}
+}
+
+func TestFindings_AreAllExplained(t *testing.T) {
+	codes, err := pages.Findings("../..")
+	if err != nil || len(codes) < 20 {
+		t.Fatalf("%d codes, %v", len(codes), err)
+	}
+	documented := pages.Documented(page(t, "doctor.md"))
+	for _, code := range codes {
+		// The doctor asks containerd itself, so nobody asks whether its socket answers.
+		if !documented[code] && code != "containerd-socket" {
+			t.Errorf("docs/doctor.md lacks %s", code)
+		}
+	}
+	source := sources(t)
+	for code := range documented {
+		if !strings.Contains(source, `"`+code+`"`) && !strings.Contains(source, `+"`+code[max(strings.LastIndex(code, "-"), 0):]+`"`) {
+			t.Errorf("docs/doctor.md explains %s, which the doctor never says", code)
+		}
+	}
+	if strings.Contains(source, `"no-such-finding"`) {
+		t.Error("the source says everything")
+	}
+}
+
+// sources is all that the doctor is made of.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"../../edge/host/*.go", "../../edge/agent/examine*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				all.Write(text)
+			}
+		}
+	}
+	return all.String()
+}
+
+var declared = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
+
+// TestClaims_AreHeldByTests: a page that names a test which is gone claims what nobody holds.
+func TestClaims_AreHeldByTests(t *testing.T) {
+	there := map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && (entry.Name() == ".tools" || entry.Name() == ".git" || entry.Name() == "dist" || entry.Name() == "node_modules") {
+			return cmpSkip(err)
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, name := range declared.FindAllStringSubmatch(string(text), -1) {
+			there[name[1]] = true
+		}
+		return err
+	})
+	if err != nil || there["TestNoSuchThing"] {
+		t.Fatalf("%d tests, %v", len(there), err)
+	}
+	claims := page(t, "what-happens-when.md")
+	for _, name := range pages.Tests(claims) {
+		if !there[name] {
+			t.Errorf("what-happens-when.md relies on %s, which is not there", name)
+		}
+	}
+	for _, part := range strings.Split(claims, "\n## ")[1:] {
+		title, _, _ := strings.Cut(part, "\n")
+		if len(pages.Tests(part)) == 0 {
+			t.Errorf("what-happens-when.md claims of %q what no test holds", title)
+		}
+		for _, said := range []string{"**Seen:**", "**Do:**"} {
+			if !strings.Contains(part, said) {
+				t.Errorf("what-happens-when.md says of %q no %s", title, said)
+			}
+		}
+	}
+}
+
+func cmpSkip(err error) error {
+	if err != nil {
+		return err
+	}
+	return filepath.SkipDir
+}
+
+// TestClaims_NameRealCodes: what a person is told to look for can be seen.
+func TestClaims_NameRealCodes(t *testing.T) {
+	known, err := pages.Warnings("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range []func(string) ([]string, error){pages.Events, pages.Findings} {
+		more, err := read("../..")
+		if err != nil {
+			t.Fatal(err)
+		}
+		known = append(known, more...)
+	}
+	known = append(known, "upstream-slow", "upstream-failed") // ways an answer came
+	seen := regexp.MustCompile("(?m)^\\*\\*Seen:\\*\\*(.*)$")
+	code := regexp.MustCompile("`([a-z]+(?:-[a-z]+)+)`")
+	var found int
+	for _, line := range seen.FindAllStringSubmatch(page(t, "what-happens-when.md"), -1) {
+		for _, match := range code.FindAllStringSubmatch(line[1], -1) {
+			if found++; !slices.Contains(known, match[1]) {
+				t.Errorf("what-happens-when.md tells to look for %s, which the program never says", match[1])
+			}
+		}
+	}
+	if found < 30 || slices.Contains(known, "link-lost") {
+		t.Errorf("%d codes are found", found)
+	}
+}
+
+// TestChinese_HasTheSameCommands: both quickstarts do the same.
+func TestChinese_HasTheSameCommands(t *testing.T) {
+	english, chinese := page(t, "quickstart.md"), page(t, "zh/quickstart.md")
+	for _, language := range []string{"sh", "text"} {
+		got, want := pages.Blocks(chinese, language), pages.Blocks(english, language)
+		if !slices.Equal(got, want) || len(want) == 0 {
+			t.Errorf("in %s the quickstarts differ:\n%q\n%q", language, got, want)
+		}
+	}
+	changed := strings.Replace(chinese, "--deadline 80ms", "--deadline 800ms", 1)
+	if slices.Equal(pages.Blocks(changed, "sh"), pages.Blocks(english, "sh")) {
+		t.Error("a command that was changed is not noticed")
+	}
+	count := func(text string) int { return strings.Count(text, "\n## ") }
+	if count(english) != count(chinese) {
+		t.Errorf("%d parts in Chinese, %d in English", count(chinese), count(english))
+	}
+}
+
+// TestTopics_AreAllNamed holds the page of topics against what a link knows.
+func TestTopics_AreAllNamed(t *testing.T) {
+	source, err := os.ReadFile("../../mqtt/topic.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := regexp.MustCompile(`Kind = "((?:up|down)/[a-z]+)"`).FindAllStringSubmatch(string(source), -1)
+	topics := page(t, "topics.md")
+	for _, kind := range kinds {
+		if !strings.Contains(topics, kind[1]+"`") {
+			t.Errorf("topics.md does not name %s", kind[1])
+		}
+	}
+	if len(kinds) < 10 || strings.Contains(topics, "up/gossip`") {
+		t.Errorf("%d kinds are found", len(kinds))
+	}
+}
