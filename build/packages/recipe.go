@@ -26,7 +26,7 @@ type recipe struct {
 	Priority    string            `json:"priority,omitempty"`
 	Maintainer  string            `json:"maintainer"`
 	Description string            `json:"description"`
-	License     string            `json:"license"`
+	License     string            `json:"license,omitempty"`
 	Globs       bool              `json:"disable_globbing"` // true: names are names
 	MTime       string            `json:"mtime"`
 	Depends     []string          `json:"depends,omitempty"`
@@ -108,6 +108,7 @@ func (p *recipe) script(s stage, kind string, moments map[string]string) {
 
 func (p *recipe) deb(r *release, s stage) {
 	p.Section, p.Priority = "net", "optional"
+	p.License = "" // Debian's place for it is the file copyright
 	p.Recommends = []string{"containerd (>= 1.6) | containerd.io (>= 1.6)", "runc | containerd.io"}
 	p.Suggests = []string{"containernetworking-plugins", "nftables"}
 	p.unit(r)

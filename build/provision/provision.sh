@@ -6,7 +6,7 @@
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
-#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,
+#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,,
 #         promtool
 #   lint  golangci-lint
 #   packages  nfpm, and what reads manual pages
@@ -111,6 +111,8 @@ for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
 		systemd-analyze systemd curl curl nsenter util-linux ip iproute2 nft nftables
+	# The page's: a browser, and what drives it.
+	need_commands chromium chromium node nodejs npm npm
 	# No PATH leads to these.
 	[ -x "${HOLDFAST_CNI-/usr/lib/cni}/bridge" ] || missing+=(containernetworking-plugins)
 	# A compiler without the C library's headers builds nothing.
@@ -118,7 +120,7 @@ for_test() {
 }
 
 for_packages() {
-	need_commands groff groff-base
+	need_commands groff groff-base xz xz-utils
 }
 
 for_chroot() {
@@ -145,6 +147,17 @@ rule_tools() {
 	(cd "$dir" && apt_get download prometheus && dpkg-deb -x prometheus_*.deb . && mv usr/bin/promtool "$bin/promtool") ||
 		die "cannot unpack promtool" "apt-get download prometheus has to work on this machine"
 	rm -rf "$dir"
+}
+
+# What drives the browser in the tests of the page, as its lock file says. Playwright's
+# core fetches no browser of its own.
+browser_modules() {
+	local dir=${HOLDFAST_BROWSER-$repo/build/browser}
+	[ "$(cat "$dir/package-lock.json")" != "$(cat "$dir/node_modules/.lock" 2>/dev/null)" ] || return 0
+	say "fetching what drives the browser"
+	(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+		die "cannot fetch the packages of $dir" "this needs npm's registry; see 'npm config get registry'"
+	cat "$dir/package-lock.json" >"$dir/node_modules/.lock"
 }
 
 lint_tools() {
@@ -178,6 +191,7 @@ main() {
 	install_missing
 	case $group in run | test | vm | all) containerd_tools ;; esac
 	case $group in test | all) rule_tools ;; esac
+	case $group in test | all) browser_modules ;; esac
 	case $group in lint | all) lint_tools ;; esac
 	case $group in packages | chroot | test | all | vm) packages_tools ;; esac
 	say "ready ($group)"

@@ -15,7 +15,7 @@ import (
 var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "mv", "rm", "touch"}
 
 // packaged are the commands the script gets from Debian.
-var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "bridge", "groff"}
+var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "chromium", "node", "bridge", "groff", "xz"}
 
 // machine is a folder of commands, a log of what the stand-ins were asked, and a
 // folder for the pinned tools.
@@ -42,8 +42,19 @@ func newMachine(t *testing.T) machine {
 case "$*" in *" download "*) touch prometheus_1_amd64.deb;; esac`)
 	m.command(t, "dpkg-deb", `mkdir -p usr/bin && echo '#!/bin/sh' >usr/bin/promtool && /bin/chmod +x usr/bin/promtool`)
 	m.command(t, "go", goStandIn(m.log))
+	m.command(t, "npm", `echo "npm $*" >>`+m.log+`
+mkdir -p node_modules`)
+	if err := os.MkdirAll(m.browser(), 0o755); err == nil {
+		err = os.WriteFile(filepath.Join(m.browser(), "package-lock.json"), []byte("{}\n"), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	return m
 }
+
+// browser is the folder of the browser's packages.
+func (m machine) browser() string { return filepath.Join(filepath.Dir(m.commands), "browser") }
 
 // goStandIn behaves like go in the two ways the script uses it: install writes a
 // program that carries its version and tags, version -m reads them back.
@@ -71,7 +82,7 @@ func (m machine) provision(t *testing.T, args ...string) (printed, asked string,
 	t.Helper()
 	_ = os.Remove(m.log)
 	cmd := exec.Command("./provision.sh", args...)
-	cmd.Env = []string{"PATH=" + m.commands, "HOLDFAST_TOOLS=" + m.tools, "HOLDFAST_SBIN=", "HOLDFAST_CNI=" + m.commands, "TMPDIR=" + t.TempDir()}
+	cmd.Env = []string{"PATH=" + m.commands, "HOLDFAST_TOOLS=" + m.tools, "HOLDFAST_BROWSER=" + m.browser(), "HOLDFAST_SBIN=", "HOLDFAST_CNI=" + m.commands, "TMPDIR=" + t.TempDir()}
 	out, err := cmd.CombinedOutput()
 	log, readErr := os.ReadFile(m.log)
 	if readErr != nil && !os.IsNotExist(readErr) {
@@ -87,8 +98,8 @@ func TestProvision_BareMachine(t *testing.T) {
 		t.Fatalf("provision: %v\n%s", err, printed)
 	}
 	for _, want := range []string{
-		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables containernetworking-plugins", " groff-base",
-		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "cmd/nfpm@v2", "download prometheus\n",
+		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables chromium nodejs containernetworking-plugins", " groff-base",
+		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "cmd/nfpm@v2", "download prometheus\n", "npm ci ",
 	} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("asked for:\n%swant %q among it", asked, want)
@@ -115,6 +126,14 @@ func TestProvision_SecondRun(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("second run took %v, want under a second", took)
 	}
+	t.Run("OtherPackages", func(t *testing.T) {
+		if err := os.WriteFile(filepath.Join(m.browser(), "package-lock.json"), []byte("{\"other\": 1}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, asked, _ := m.provision(t); !strings.HasPrefix(asked, "npm ci ") {
+			t.Errorf("asked for %q, want the packages of the new lock file", asked)
+		}
+	})
 	t.Run("ForeignVersion", func(t *testing.T) {
 		m.tool(t, "ctr", "#\tmod\tgithub.com/containerd/containerd/v2\tv2.2.90\n")
 		if _, asked, _ := m.provision(t); !strings.Contains(asked, "cmd/ctr@") || strings.Contains(asked, "cmd/containerd@") {
