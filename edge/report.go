@@ -182,6 +182,7 @@ type TaskView struct {
 	Estimate time.Duration `json:"estimateNs"`
 	Instance string        `json:"instance,omitempty"`
 	Reason   string        `json:"reason,omitempty"` // why it was refused, evicted or failed
+	Trace    TraceID       `json:"trace,omitzero"`   // by the W3C's Trace Context
 
 	// Of an answer: by which way it came, and by which model when it is not Model.
 	Route      string `json:"route,omitempty"`

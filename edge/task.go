@@ -19,6 +19,8 @@ type Task struct {
 	Arrived  time.Time
 	Deadline time.Time // zero: none
 
+	Trace Trace // it belongs to
+
 	Input Payload
 }
 

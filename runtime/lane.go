@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/edge"
 	"holdfast/edge/oip"
 )
 
@@ -53,6 +54,7 @@ type request struct {
 	body         []byte
 	headerLength int // 0: the body is all JSON
 	limit        int64
+	trace        *edge.Trace // nil: of none
 }
 
 // reply is what came back, read whole.
@@ -215,6 +217,12 @@ func appendHead(head []byte, r request) []byte {
 	head = append(head, r.path...)
 	head = append(head, " HTTP/1.1\r\nHost: model\r\nContent-Length: "...)
 	head = strconv.AppendInt(head, int64(len(r.body)), 10)
+	if r.trace != nil && !r.trace.ID.IsZero() {
+		head = r.trace.AppendParent(append(head, "\r\ntraceparent: "...))
+		if r.trace.State != "" {
+			head = append(append(head, "\r\ntracestate: "...), r.trace.State...)
+		}
+	}
 	if r.headerLength == 0 {
 		return append(head, "\r\nContent-Type: application/json\r\n\r\n"...)
 	}

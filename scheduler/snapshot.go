@@ -51,7 +51,7 @@ func (it *item) view(now instant) edge.TaskView {
 	v := edge.TaskView{
 		ID: it.task.ID, Model: it.task.Model, Class: it.task.Class, Tenant: it.task.Tenant,
 		State: "waiting", Arrived: it.task.Arrived, Deadline: it.task.Deadline,
-		Queue: time.Duration(now - it.arrived), Estimate: it.estimate,
+		Queue: time.Duration(now - it.arrived), Estimate: it.estimate, Trace: it.task.Trace.ID,
 	}
 	if it.task.HasDeadline() {
 		v.Slack = time.Duration(it.deadline - now)

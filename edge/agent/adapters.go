@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/config"
 	"holdfast/edge/localapi"
 	"holdfast/policycache"
 	"holdfast/runtime"
@@ -26,10 +27,14 @@ var (
 )
 
 // inference lets the local API hand tasks to the scheduler.
-type inference struct{ scheduler *scheduler.Scheduler }
+type inference struct {
+	scheduler *scheduler.Scheduler
+	share     float64 // of the traces begun here, that is sampled
+}
 
 // Infer submits the task and waits until it has settled.
 func (i inference) Infer(ctx context.Context, t edge.Task) edge.Settlement {
+	t.Trace = begun(t.Trace, i.share)
 	ticket, err := i.scheduler.Submit(ctx, t)
 	if err != nil {
 		now := time.Now()
@@ -37,6 +42,9 @@ func (i inference) Infer(ctx context.Context, t edge.Task) edge.Settlement {
 	}
 	return i.scheduler.Wait(ctx, ticket)
 }
+
+// inference is where every task goes that comes from outside.
+func (a *Agent) inference(config.Config) inference { return inference{scheduler: a.scheduler} }
 
 // Cancel gives a task up.
 func (i inference) Cancel(id string) bool { return i.scheduler.Cancel(id) }

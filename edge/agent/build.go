@@ -228,7 +228,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		DefaultDeadline: a.defaultDeadline,
 		Asked:           a.asked,
 		Log:             a.options.Log,
-		Inference:       inference{a.scheduler},
+		Inference:       a.inference(c),
 		Models:          models{a.supervisor, a.router},
 		Node:            node{a},
 		Metrics:         a.metrics,

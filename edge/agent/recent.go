@@ -49,6 +49,7 @@ func (r *recent) Settled(s edge.Settlement) {
 				"model": s.Task.Model,
 				"class": s.Task.Class.String(),
 				"slack": s.Slack().Round(time.Microsecond).String(),
+				"trace": s.Task.Trace.ID.String(),
 			},
 		})
 	}
@@ -75,8 +76,8 @@ func viewOf(s edge.Settlement) edge.TaskView {
 		State: s.Outcome.String(), Slot: s.Slot,
 		Arrived: s.Task.Arrived, Deadline: s.Task.Deadline,
 		Queue: s.Queue, Compute: s.Compute, Slack: s.Slack(), Estimate: s.Estimate,
-		Instance: s.Answer.Instance,
-		Route:    s.Answer.Route, RouteWhy: s.RouteWhy,
+		Instance: s.Answer.Instance, Trace: s.Task.Trace.ID,
+		Route: s.Answer.Route, RouteWhy: s.RouteWhy,
 		Variant: s.Variant(), VariantWhy: s.VariantWhy, Version: s.Answer.Version,
 	}
 	if s.Compute > 0 {

@@ -30,7 +30,7 @@ func (a *Agent) buildSite(c config.Config) (err error) {
 			// A frame or two of a small camera; what is larger belongs in a folder.
 			Tuning: mqtt.Tuning{MaxFrame: 1 << 20},
 		},
-		Tasks: inference{a.scheduler}, Models: models{a.supervisor, a.router}, DefaultDeadline: a.defaultDeadline,
+		Tasks: a.inference(c), Models: models{a.supervisor, a.router}, DefaultDeadline: a.defaultDeadline,
 		Warnings: a.warnings, Log: a.options.Log,
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *Agent) triggered(tell func([]edge.Trigger)) {
 // buildInbox makes what watches folders; the policy says which.
 func (a *Agent) buildInbox(c config.Config) (err error) {
 	a.inbox, err = inbox.New(inbox.Options{
-		Tasks: inference{a.scheduler}, Models: models{a.supervisor, a.router}, Warnings: a.warnings,
+		Tasks: a.inference(c), Models: models{a.supervisor, a.router}, Warnings: a.warnings,
 		DefaultDeadline: a.defaultDeadline, MaxBytes: int64(c.API.MaxBody), Log: a.options.Log,
 	})
 	if err == nil {

@@ -32,6 +32,8 @@ type taskRecord struct {
 	ComputeUs  int64  `json:"computeUs"`
 	SlackUs    *int64 `json:"slackUs,omitempty"` // at its end; below zero: late. None without a deadline
 	EstimateUs int64  `json:"estimateUs"`
+
+	Trace edge.TraceID `json:"trace,omitzero"`
 }
 
 // taskCounts is how many tasks settled that were not told one by one.
@@ -108,6 +110,7 @@ func (s *settled) record(now time.Time) taskRecord {
 		ID: s.task.ID, Model: s.task.Model, Class: s.task.Class.String(), Tenant: s.task.Tenant,
 		Answered: s.answeredBy, Route: s.route, RouteWhy: string(s.why),
 		Outcome: s.outcome.String(), AgeMs: now.Sub(s.at).Milliseconds(),
+		Trace:   s.task.Trace.ID,
 		QueueUs: s.queue.Microseconds(), ComputeUs: s.compute.Microseconds(), EstimateUs: s.estimate.Microseconds(),
 	}
 	if s.task.HasDeadline() {

@@ -87,7 +87,7 @@ func (v *verbs) infer(ctx context.Context, o order) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot infer: %w", err)
 	}
-	settled := inference{v.scheduler}.Infer(ctx, task)
+	settled := inference{scheduler: v.scheduler}.Infer(ctx, task)
 	result := inferResult{
 		Outcome: settled.Outcome, Task: task.ID,
 		QueueUS: settled.Queue.Microseconds(), ComputeUS: settled.Compute.Microseconds(), SlackUS: settled.Slack().Microseconds(),

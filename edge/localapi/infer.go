@@ -46,6 +46,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, task *edge.Task
 		return err
 	}
 	task.Model, task.Version = r.PathValue("model"), r.PathValue("version")
+	task.Trace = traceOf(r.Header)
 	asked, err := headerWish(r.Header)
 	if err != nil {
 		return err
@@ -122,6 +123,9 @@ func readHeader(r *http.Request) (headerLength int, err error) {
 // answer writes what became of the task.
 func (s *Server) answer(w http.ResponseWriter, settled edge.Settlement) {
 	w.Header().Set(HeaderOutcome, settled.Outcome.String())
+	if trace := &settled.Task.Trace; !trace.ID.IsZero() {
+		w.Header()[oip.HeaderTraced] = []string{trace.Traceparent()}
+	}
 	if settled.Outcome != edge.Completed {
 		s.fail(w, unanswered(settled))
 		return

@@ -3,6 +3,7 @@ package localapi
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"holdfast/edge"
@@ -58,6 +59,16 @@ func headerWish(h http.Header) (wish, error) {
 		return asked, field(HeaderTenant, "must be at most %d letters, digits, dots, dashes and underscores", maxTenant)
 	}
 	return asked, nil
+}
+
+// traceOf reads what the task is part of. Two of them are none, as the W3C wants it.
+func traceOf(h http.Header) edge.Trace {
+	parents := h[oip.HeaderTrace]
+	if len(parents) != 1 {
+		return edge.Trace{}
+	}
+	trace, _ := edge.ParseTrace(parents[0], strings.Join(h[oip.HeaderTraceState], ","))
+	return trace
 }
 
 // merge adds what the body's parameters ask for. Both may say the same; when they

@@ -39,6 +39,13 @@ const (
 	HeaderClass    = "X-Holdfast-Class"    // urgent, normal or batch
 )
 
+// The headers of the W3C's Trace Context, as Go writes names of headers.
+const (
+	HeaderTrace      = "Traceparent" // of requests: whose work a task is part of
+	HeaderTraceState = "Tracestate"
+	HeaderTraced     = "Traceresponse" // of answers: the node's own part in it
+)
+
 // HeaderLengthField is the HTTP header of the binary tensor data extension: the
 // length in bytes of the JSON part that stands before raw tensor data.
 const HeaderLengthField = "Inference-Header-Content-Length"

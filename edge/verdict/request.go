@@ -269,6 +269,10 @@ func encode(t oip.Tensor, raw []byte) (edge.Payload, error) {
 // no id yet.
 func (r Request) Task(by edge.Trigger, within time.Duration, arrived time.Time) (edge.Task, error) {
 	t := edge.Task{Model: by.Model, Class: by.Class, Tenant: by.Tenant, Arrived: arrived, Input: r.Payload}
+	if parent, given := r.Parsed.Parameters.Text("traceparent"); given {
+		state, _ := r.Parsed.Parameters.Text("tracestate")
+		t.Trace, _ = edge.ParseTrace(parent, state)
+	}
 	class, given, err := r.Parsed.Parameters.Class()
 	switch {
 	case err != nil:

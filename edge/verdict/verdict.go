@@ -29,6 +29,7 @@ type Verdict struct {
 	Modified  time.Time    `json:"modified,omitzero"`
 	Model     string       `json:"model"`
 	Outcome   edge.Outcome `json:"outcome"`
+	Trace     edge.TraceID `json:"trace,omitzero"` // it is part of, by the W3C's Trace Context
 	Class     edge.Class   `json:"class"`
 
 	// Of an answer: by which way it came and why, and by which model and version.
@@ -74,7 +75,7 @@ const (
 
 // Settle fills in what became of the task.
 func (v *Verdict) Settle(s edge.Settlement) {
-	v.Outcome = s.Outcome
+	v.Outcome, v.Trace = s.Outcome, s.Task.Trace.ID
 	v.QueueUS, v.ComputeUS = s.Queue.Microseconds(), s.Compute.Microseconds()
 	if s.Outcome != edge.Completed {
 		v.unanswered(s)

@@ -97,6 +97,12 @@ func (u *Upstream) infer(ctx context.Context, t edge.Task, model string) (edge.A
 		r.Header.Set(oip.HeaderDeadline, left.Round(time.Microsecond).String())
 	}
 	r.Header.Set(oip.HeaderClass, t.Class.String())
+	if !t.Trace.ID.IsZero() {
+		r.Header.Set(oip.HeaderTrace, t.Trace.Traceparent())
+		if t.Trace.State != "" {
+			r.Header.Set(oip.HeaderTraceState, t.Trace.State)
+		}
+	}
 	resp, err := u.http.Do(r)
 	if err != nil {
 		return edge.Answer{}, u.unreached(ctx, err)
