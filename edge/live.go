@@ -37,8 +37,9 @@ type EndedTasks struct {
 	Batch  EndedCount `json:"batch"`
 }
 
-// EndedCount is how many ended on time, and how many ended.
-type EndedCount [2]uint64
+// EndedCount is how many ended on time, how many ended, and of these how many were refused or
+// evicted, and how many missed their deadline. The rest failed.
+type EndedCount [4]uint64
 
 // LiveTasks are the tasks at one moment, and what became of those that have ended since the
 // moment before. However many there are, it stays small.

@@ -127,6 +127,12 @@ func endedTasks(classes []edge.ClassReport) (ended edge.EndedTasks) {
 				count[0] += n
 				count[1] += n
 			case edge.Cancelled.String():
+			case edge.Refused.String(), edge.Evicted.String():
+				count[1] += n
+				count[2] += n
+			case edge.Missed.String():
+				count[1] += n
+				count[3] += n
 			default:
 				count[1] += n
 			}

@@ -82,7 +82,7 @@ func TestEndedTasks(t *testing.T) {
 		{Class: edge.Urgent, Settled: map[string]uint64{"completed": 7, "missed": 2, "refused": 1, "cancelled": 5}},
 		{Class: edge.Batch, Settled: map[string]uint64{"evicted": 3, "failed": 1}},
 	})
-	if want := (edge.EndedTasks{Urgent: edge.EndedCount{7, 10}, Batch: edge.EndedCount{0, 4}}); got != want {
+	if want := (edge.EndedTasks{Urgent: edge.EndedCount{7, 10, 1, 2}, Batch: edge.EndedCount{0, 4, 3, 0}}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
