@@ -72,3 +72,15 @@ func roundTrips(b *testing.B, socket string, body []byte) {
 	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
 }
+
+// BenchmarkShort is the door's short path, as BenchmarkInfer's Door, where the node tells of
+// the trace that each task is part of.
+func BenchmarkShort(b *testing.B) {
+	values := make([]float32, 64)
+	p, err := oip.InferRequest{Inputs: []oip.Tensor{oip.FP32Tensor("image", []int64{32, 2}, values, false)}}.Payload()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("Untraced", func(b *testing.B) { roundTrips(b, start(b, newNode()).socket, p.Body) })
+	b.Run("Traced", func(b *testing.B) { roundTrips(b, start(b, traced()).socket, p.Body) })
+}

@@ -83,6 +83,9 @@ func TestUpstream_Answers(t *testing.T) {
 	u := newUpstream(t, upstream.Options{URL: url + "/v2/", Token: "plant", Secret: func(name string) (string, error) { return "secret of " + name, nil }})
 	asked := task(edge.Batch, time.Minute)
 	asked.Input = edge.Payload{Body: []byte("{}\x00\x01"), HeaderLength: 2}
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	asked.Trace, _ = edge.ParseTrace(parent, "a=1")
+	asked.Trace.Span = asked.Trace.Parent
 	answer, err := u.Ask(within(t, time.Minute), asked, "m large")
 	if err != nil || string(answer.Payload.Body) != goodAnswer || answer.Route != edge.AnsweredUpstream || answer.Version != "7" || answer.Instance != "hq" {
 		t.Errorf("got %+v, %v", answer, err)
@@ -96,6 +99,7 @@ func TestUpstream_Answers(t *testing.T) {
 	}
 	for field, want := range map[string]string{
 		"Inference-Header-Content-Length": "2", "X-Holdfast-Class": "batch", "Authorization": "Bearer secret of plant",
+		"Traceparent": parent, "Tracestate": "a=1",
 	} {
 		if got.Header.Get(field) != want {
 			t.Errorf("%s = %q, want %q", field, got.Header.Get(field), want)
