@@ -131,7 +131,7 @@ func TestClaims_AreHeldByTests(t *testing.T) {
 	there := map[string]bool{}
 	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() && (entry.Name() == ".tools" || entry.Name() == ".git" || entry.Name() == "dist" || entry.Name() == "node_modules") {
-			return cmpSkip(err)
+			return skipped(err)
 		}
 		if !strings.HasSuffix(path, "_test.go") {
 			return nil
@@ -164,7 +164,8 @@ func TestClaims_AreHeldByTests(t *testing.T) {
 	}
 }
 
-func cmpSkip(err error) error {
+// skipped leaves a folder out.
+func skipped(err error) error {
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func TestClaims_NameRealCodes(t *testing.T) {
 		known = append(known, more...)
 	}
 	known = append(known, "upstream-slow", "upstream-failed") // ways an answer came
-	seen := regexp.MustCompile("(?m)^\\*\\*Seen:\\*\\*(.*)$")
+	seen := regexp.MustCompile(`(?m)^\*\*Seen:\*\*(.*)$`)
 	code := regexp.MustCompile("`([a-z]+(?:-[a-z]+)+)`")
 	var found int
 	for _, line := range seen.FindAllStringSubmatch(page(t, "what-happens-when.md"), -1) {

@@ -42,6 +42,17 @@ func late(onTime, missed string) series {
 	}
 }
 
+// recoveries are four within the hour, of which so many took a second at most.
+func recoveries(quick string) series {
+	all := "0x10 4x80"
+	return series{
+		`holdfast_recovery_seconds_bucket{le="1",instance="gw"}`:    quick,
+		`holdfast_recovery_seconds_bucket{le="60",instance="gw"}`:   all,
+		`holdfast_recovery_seconds_bucket{le="+Inf",instance="gw"}`: all,
+		`holdfast_recovery_seconds_count{instance="gw"}`:            all,
+	}
+}
+
 func one(name, fires, silent, at string) moment {
 	return moment{strings.Fields(name)[0], at, series{strings.Fields(name)[1]: fires}, series{strings.Fields(name)[1]: silent}}
 }
@@ -93,6 +104,8 @@ func moments() []moment {
 		warning("HoldfastCrashLoop", "crash-loop", "start-failed"),
 		warning("HoldfastWorkloadCannotRun", "start-failed", "crash-loop"),
 		warning("HoldfastUpdateFailed", "version-failed", "crash-loop"),
+		{"HoldfastSlowRecovery", "30m", recoveries("0x10 1x80"), recoveries("0x10 4x80")},
+		one(`HoldfastFlashWear holdfast_flash_written_bytes_total{instance="gw"}`, "0+100000x600", "0+50000x600", "9h"),
 		one(`HoldfastContainerdDown holdfast_containerd_up{instance="gw"}`, "0x9", "1x9", "3m"),
 		one(`HoldfastUpstreamDown holdfast_breaker_state{upstream="plant",instance="gw"}`, "2x9", "1x9", "7m"),
 		warning("HoldfastFilesWait", "inbox-waits", "crash-loop"),

@@ -69,33 +69,38 @@ func Events(root string) ([]string, error) {
 // given first, what stands as Code or code, and what questions are called.
 func Findings(root string) ([]string, error) {
 	codes := map[string]bool{}
-	add := func(e ast.Expr) {
-		if value, is := text(e); is && value != "" {
-			codes[value] = true
-		}
-	}
 	err := eachFile(root, func(file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.CallExpr:
-				if name, is := n.Fun.(*ast.Ident); is && (name.Name == "finding" || name.Name == "found") && len(n.Args) > 2 {
-					add(n.Args[0])
-				}
-			case *ast.KeyValueExpr:
-				if key, is := n.Key.(*ast.Ident); is && key.Name == "Code" {
-					add(n.Value)
-				}
-			case *ast.ValueSpec:
-				for name, value := range constants(n) {
-					if name == "code" {
-						codes[value] = true
-					}
-				}
+			for _, code := range findingsAt(n) {
+				codes[code] = true
 			}
 			return true
 		})
 	}, "edge/host", "edge/agent/examine*.go")
 	return slices.Sorted(maps.Keys(codes)), err
+}
+
+// findingsAt are the codes that stand at one place.
+func findingsAt(n ast.Node) (codes []string) {
+	var of ast.Expr
+	switch n := n.(type) {
+	case *ast.CallExpr:
+		if name, is := n.Fun.(*ast.Ident); is && (name.Name == "finding" || name.Name == "found") && len(n.Args) > 2 {
+			of = n.Args[0]
+		}
+	case *ast.KeyValueExpr:
+		if key, is := n.Key.(*ast.Ident); is && key.Name == "Code" {
+			of = n.Value
+		}
+	case *ast.ValueSpec:
+		if code, is := constants(n)["code"]; is {
+			codes = append(codes, code)
+		}
+	}
+	if code, is := text(of); is && code != "" {
+		codes = append(codes, code)
+	}
+	return codes
 }
 
 // Documented are the codes in the first column of a page's tables.

@@ -22,7 +22,6 @@ import (
 )
 
 var (
-	fence    = regexp.MustCompile("(?ms)^ {0,3}```.*?^ {0,3}```[ \t]*$")
 	span     = regexp.MustCompile("`[^`\n]*`")
 	inline   = regexp.MustCompile(`\]\(([^()\s]+(?:\([^()\s]*\))?[^()\s]*)(?:\s+"[^"]*")?\)`)
 	tagged   = regexp.MustCompile(`(?:href|src|srcset)="([^"]+)"`)
@@ -59,7 +58,8 @@ func Broken(root string, within ...string) (broken []string, err error) {
 
 // Links are the targets that a page names and that lie in the tree.
 func Links(text string) (links []string) {
-	text = span.ReplaceAllString(fence.ReplaceAllString(text, ""), "")
+	text, _ = split(text)
+	text = span.ReplaceAllString(text, "")
 	for _, form := range []*regexp.Regexp{inline, tagged} {
 		for _, match := range form.FindAllStringSubmatch(text, -1) {
 			if target := match[1]; !external.MatchString(target) && !strings.HasPrefix(target, "//") {
@@ -96,7 +96,8 @@ func follow(page, link string) string {
 // Anchors are what the headings of a page are called in links.
 func Anchors(text string) map[string]bool {
 	anchors := map[string]bool{}
-	for line := range strings.Lines(fence.ReplaceAllString(text, "")) {
+	prose, _ := split(text)
+	for line := range strings.Lines(prose) {
 		match := heading.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
 		if match == nil {
 			continue
