@@ -85,8 +85,9 @@ type LinkReport struct {
 	Detail string    `json:"detail,omitempty"` // why there is no connection, or the last one ended
 	// The rest is said of the link to the fleet only.
 	Session  string         `json:"session,omitempty"`
-	Confirms bool           `json:"confirms,omitempty"` // the fleet says itself what it has got
-	Heard    time.Time      `json:"heard,omitzero"`     // the fleet's latest signed answer
+	Beat     time.Duration  `json:"heartbeatNs,omitempty"` // silence after which it is asked whether the broker is there
+	Confirms bool           `json:"confirms,omitempty"`    // the fleet says itself what it has got
+	Heard    time.Time      `json:"heard,omitzero"`        // the fleet's latest signed answer
 	Streams  []StreamReport `json:"streams,omitempty"`
 	Bytes    uint64         `json:"bytes,omitempty"`  // on the wire this month, both ways
 	Budget   uint64         `json:"budget,omitempty"` // for the month

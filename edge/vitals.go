@@ -16,4 +16,7 @@ type Vitals struct {
 	Temperature float64       `json:"temperature,omitempty"` // °C of the hottest sensor; 0 when there is none
 	AgentRSS    uint64        `json:"agentRss"`              // bytes
 	AgentCPU    time.Duration `json:"agentCpuNs"`
+	// AgentWritten is what the agent has had written to storage since its start, in bytes;
+	// 0 where the kernel does not count it.
+	AgentWritten uint64 `json:"agentWritten,omitempty"`
 }

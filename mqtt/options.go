@@ -161,12 +161,12 @@ func (o *Options) tuned() Tuning {
 	if o.Retune != nil {
 		t = o.Retune()
 	}
-	return t.filled()
+	return t.Filled()
 }
 
-// filled puts defaults where nothing was said, and bounds the rest: a policy may ask
+// Filled puts defaults where nothing was said, and bounds the rest: a policy may ask
 // for anything.
-func (t Tuning) filled() Tuning {
+func (t Tuning) Filled() Tuning {
 	if t.KeepAlive <= 0 {
 		t.KeepAlive = 30 * time.Second
 	}

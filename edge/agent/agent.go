@@ -102,6 +102,7 @@ func New(options Options, in Inputs) (*Agent, error) {
 	if err := a.build(in); err != nil {
 		return nil, err
 	}
+	a.chronicle.heed = newRecoveries(a.metrics.Recovered).Heed
 	a.take(in)
 	return a, nil
 }

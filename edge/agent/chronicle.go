@@ -23,6 +23,7 @@ type chronicle struct {
 	log  *slog.Logger
 	now  func() time.Time
 	tell func(edge.Event) // the fleet; nil: there is none. It does not wait
+	heed func(edge.Event) // what learns from events; nil: nothing does. It does not wait
 
 	mu    sync.Mutex // guards the fields below
 	seq   uint64
@@ -143,6 +144,9 @@ func (c *chronicle) Add(e edge.Event) {
 	c.grown = make(chan struct{})
 	c.mu.Unlock()
 
+	if c.heed != nil {
+		c.heed(e)
+	}
 	c.report(e)
 	c.keep(kept, e)
 	c.keep(kept, mark)

@@ -333,7 +333,7 @@ func (a *Agent) linkReport() *edge.LinkReport {
 	s := a.uplink.link.Status()
 	report := &edge.LinkReport{
 		Broker: a.config.Load().Link.Address, Phase: s.Phase, Since: s.Since, Cause: s.Cause, Detail: s.Failure,
-		Session: s.Session, Confirms: s.Confirms, Bytes: s.Bytes, Budget: s.Budget, Held: s.WaitsTill != nil,
+		Session: s.Session, Beat: a.tuning().Filled().KeepAlive, Confirms: s.Confirms, Bytes: s.Bytes, Budget: s.Budget, Held: s.WaitsTill != nil,
 	}
 	if s.Freshness != nil {
 		report.Heard = *s.Freshness

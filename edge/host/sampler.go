@@ -62,6 +62,7 @@ func New(options Options) *Sampler {
 		{name: "temperature", read: s.readTemperatureLocked},
 		{name: "agent memory", read: s.readAgentMemory},
 		{name: "agent cpu", read: readAgentCPU},
+		{name: "agent writes", read: s.readAgentWrites},
 	}
 	return s
 }

@@ -93,6 +93,28 @@ func TestSampler_OneSensorFails(t *testing.T) {
 	}
 }
 
+func TestSampler_AgentWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		file machine
+		want uint64
+		log  bool
+	}{
+		"Counted":    {machine{"proc/self/io": "rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 8192\ncancelled_write_bytes: 4096\n"}, 4096, false},
+		"MoreIsGone": {machine{"proc/self/io": "write_bytes: 4096\ncancelled_write_bytes: 8192\n"}, 0, false},
+		"NotCounted": {machine{}, 0, false},
+		"NoNumber":   {machine{"proc/self/io": "write_bytes: many\n"}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			root := gateway.with(c.file).build(t)
+			s := host.New(host.Options{StatePath: root, Root: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			if got := s.Sample().AgentWritten; got != c.want || strings.Contains(log.String(), "agent writes") != c.log {
+				t.Errorf("got %d, want %d; log %q", got, c.want, log.String())
+			}
+		})
+	}
+}
+
 func TestSampler_Run(t *testing.T) {
 	root := gateway.build(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	goruntime "runtime"
 	"strconv"
@@ -124,5 +125,34 @@ func readAgentCPU(_ context.Context, v *edge.Vitals) error {
 		return err
 	}
 	v.AgentCPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return nil
+}
+
+// readAgentWrites takes what reaches storage of what the agent writes: not what it has
+// written to folders in memory, nor what was gone before it was written back. A kernel that
+// does not count it is no failure.
+func (s *Sampler) readAgentWrites(_ context.Context, v *edge.Vitals) error {
+	content, err := os.ReadFile(s.options.Root + "/proc/self/io")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var written, cancelled uint64
+	for line := range strings.Lines(string(content)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "write_bytes":
+			written, err = strconv.ParseUint(value, 10, 64)
+		case "cancelled_write_bytes":
+			cancelled, err = strconv.ParseUint(value, 10, 64)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read bytes written: %w", err)
+		}
+	}
+	// Never less than before: what is gone may have been counted already.
+	v.AgentWritten = max(written-min(cancelled, written), s.last.Load().AgentWritten)
 	return nil
 }

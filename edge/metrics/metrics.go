@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -25,6 +26,7 @@ type Metrics struct {
 	slack    *prometheus.HistogramVec
 	queue    *prometheus.HistogramVec
 	compute  *prometheus.HistogramVec
+	recovery *prometheus.HistogramVec
 
 	mu     sync.Mutex // guards models
 	models map[string]bool
@@ -47,9 +49,11 @@ func New(status func() edge.Status) (*Metrics, error) {
 			append([]float64{-1, -.1, -.01, 0}, spans...), "class"),
 		queue:   histogram("task_queue_seconds", "Time from a task's arrival to its start.", spans, "class"),
 		compute: histogram("task_compute_seconds", "Time from a task's start to its answer.", spans, "class"),
-		models:  map[string]bool{},
+		recovery: histogram("recovery_seconds", "Time from the end of an instance that was ready, and ended by itself, to the moment another is.",
+			[]float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}),
+		models: map[string]bool{},
 	}
-	for _, c := range []prometheus.Collector{m.tasks, m.missed, m.slack, m.queue, m.compute, reader{status}} {
+	for _, c := range []prometheus.Collector{m.tasks, m.missed, m.slack, m.queue, m.compute, m.recovery, reader{status}} {
 		if err := m.registry.Register(c); err != nil {
 			return nil, fmt.Errorf("cannot register metrics: %w", err)
 		}
@@ -57,6 +61,7 @@ func New(status func() edge.Status) (*Metrics, error) {
 	for _, class := range edge.Classes { // a series that begins with its first miss shows no increase
 		m.missed.WithLabelValues(class.String())
 	}
+	m.recovery.WithLabelValues()
 	return m, nil
 }
 
@@ -76,6 +81,9 @@ func (m *Metrics) Settled(s edge.Settlement) {
 		m.slack.WithLabelValues(class).Observe(s.Slack().Seconds())
 	}
 }
+
+// Recovered counts an instance that is there again.
+func (m *Metrics) Recovered(took time.Duration) { m.recovery.WithLabelValues().Observe(took.Seconds()) }
 
 // model bounds how many there are: a refused task may name any.
 func (m *Metrics) model(name string) string {

@@ -19,7 +19,7 @@ import (
 func everything() edge.Status {
 	link := func(phase string) *edge.LinkReport {
 		return &edge.LinkReport{
-			Phase: phase, Bytes: 1000, Budget: 5000, Messages: map[string]uint64{"heard": 9},
+			Phase: phase, Beat: 30 * time.Second, Bytes: 1000, Budget: 5000, Messages: map[string]uint64{"heard": 9},
 			Streams: []edge.StreamReport{{Name: "control", Waiting: 3}, {Name: "telemetry", Waiting: 4}},
 		}
 	}
@@ -46,7 +46,7 @@ func everything() edge.Status {
 		}},
 		Warnings: []edge.Warning{{Code: "disk-full", Subject: "a"}, {Code: "disk-full", Subject: "b"}},
 		Health:   edge.HealthReport{Score: 77},
-		Vitals:   edge.Vitals{Cores: 4, CPU: .5, MemoryTotal: 100, MemoryUsed: 50, DiskTotal: 10, DiskFree: 5, Temperature: 60, AgentRSS: 20, AgentCPU: time.Second},
+		Vitals:   edge.Vitals{Cores: 4, CPU: .5, MemoryTotal: 100, MemoryUsed: 50, DiskTotal: 10, DiskFree: 5, Temperature: 60, AgentRSS: 20, AgentCPU: time.Second, AgentWritten: 4096},
 	}
 }
 
@@ -98,7 +98,7 @@ func TestMetrics_Status(t *testing.T) {
 		"holdfast_draining 1", "holdfast_health_score 77", "holdfast_containerd_up 1",
 		`holdfast_warnings{code="disk-full"} 2`,
 		"process_start_time_seconds 1.0000000005e+09", "process_resident_memory_bytes 20", "process_cpu_seconds_total 1",
-		"holdfast_node_cpu_busy_ratio 0.5", "holdfast_node_cores 4", "holdfast_node_memory_used_bytes 50",
+		"holdfast_node_cpu_busy_ratio 0.5", "holdfast_flash_written_bytes_total 4096", "holdfast_node_cores 4", "holdfast_node_memory_used_bytes 50",
 		"holdfast_node_disk_free_bytes 5", "holdfast_node_temperature_celsius 60",
 		`holdfast_policy_state{state="current"} 1`, "holdfast_policy_trial 1", "holdfast_policy_version 7", "holdfast_policy_age_seconds 60",
 		"holdfast_policy_lease_left_seconds 3600", "holdfast_policy_lease_left_boots 20",
@@ -109,7 +109,7 @@ func TestMetrics_Status(t *testing.T) {
 		`holdfast_tenant_tasks_total{tenant="vision"} 5`, `holdfast_tenant_over_quota_total{tenant="vision"} 2`, `holdfast_tenant_denied_total{tenant="vision"} 1`,
 		`holdfast_breaker_state{upstream="hq"} 2`, `holdfast_upstream_tasks_total{result="answered",upstream="hq"} 6`,
 		`holdfast_upstream_tasks_total{result="spared",upstream="hq"} 3`, `holdfast_upstream_tasks_total{result="unanswered",upstream="hq"} 1`,
-		`holdfast_link_up{link="fleet"} 1`, `holdfast_link_up{link="site"} 0`, `holdfast_outbox_entries{stream="control"} 3`,
+		`holdfast_link_up{link="fleet"} 1`, `holdfast_link_up{link="site"} 0`, `holdfast_heartbeat_interval_seconds{link="fleet"} 30`, `holdfast_outbox_entries{stream="control"} 3`,
 		`holdfast_link_month_bytes{link="fleet"} 1000`, `holdfast_link_messages_total{became="heard",link="site"} 9`,
 		"holdfast_inbox_files_inside 2", "holdfast_inbox_retries_total 5", `holdfast_inbox_files_total{outcome="completed"} 8`, "holdfast_inbox_unfit_total 1",
 		`holdfast_workload_replicas{workload="line/digits"} 2`, `holdfast_workload_ready{workload="line/digits"} 1`,
@@ -121,7 +121,7 @@ func TestMetrics_Status(t *testing.T) {
 func TestMetrics_BareNode(t *testing.T) {
 	text := shown(t, newMetrics(t, edge.Status{}))
 	want(t, text, "holdfast_containerd_up 0", `holdfast_deadline_missed_total{class="urgent"} 0`)
-	for _, absent := range []string{"holdfast_policy", "holdfast_link", "holdfast_inbox", "holdfast_node_temperature"} {
+	for _, absent := range []string{"holdfast_policy", "holdfast_link", "holdfast_inbox", "holdfast_node_temperature", "holdfast_flash", "holdfast_heartbeat"} {
 		if strings.Contains(text, absent) {
 			t.Errorf("it speaks of %s", absent)
 		}
@@ -153,6 +153,14 @@ func TestMetrics_Settled(t *testing.T) {
 		`holdfast_task_slack_seconds_bucket{class="urgent",le="0.025"} 0`, `holdfast_task_slack_seconds_bucket{class="urgent",le="0.05"} 3`,
 		`holdfast_task_queue_seconds_count{class="urgent"} 3`, `holdfast_task_compute_seconds_bucket{class="urgent",le="0.025"} 3`,
 	)
+}
+
+func TestMetrics_Recovered(t *testing.T) {
+	m := newMetrics(t, edge.Status{})
+	want(t, shown(t, m), "holdfast_recovery_seconds_count 0")
+	m.Recovered(300 * time.Millisecond)
+	m.Recovered(3 * time.Second)
+	want(t, shown(t, m), "holdfast_recovery_seconds_count 2", `holdfast_recovery_seconds_bucket{le="0.5"} 1`, "holdfast_recovery_seconds_sum 3.3")
 }
 
 func TestMetrics_Bounds(t *testing.T) {

@@ -82,6 +82,9 @@ func (s sheet) node(n edge.Status) {
 	s.put(prometheus.GaugeValue, "process_start_time_seconds", "When the agent was started.", unix(n.Started))
 	s.put(prometheus.GaugeValue, "process_resident_memory_bytes", "Memory of the agent.", float64(v.AgentRSS))
 	s.put(prometheus.CounterValue, "process_cpu_seconds_total", "Processor time of the agent.", v.AgentCPU.Seconds())
+	if v.AgentWritten > 0 {
+		s.counter("flash_written_bytes_total", "Bytes the agent has had written to storage since its start.", v.AgentWritten)
+	}
 	s.gauge("node_cpu_busy_ratio", "Share of all cores that is busy.", v.CPU)
 	s.gauge("node_cores", "Cores of the machine.", float64(v.Cores))
 	s.gauge("node_memory_bytes", "Memory of the machine.", float64(v.MemoryTotal))
@@ -152,6 +155,7 @@ func (s sheet) link(to string, l *edge.LinkReport) {
 		s.gauge("outbox_entries", "What the fleet is still to get.", float64(stream.Waiting), "stream", stream.Name)
 	}
 	if to == "fleet" {
+		s.gauge("heartbeat_interval_seconds", "Silence on the link after which the broker is asked whether it is there.", l.Beat.Seconds(), "link", to)
 		s.gauge("link_month_bytes", "Bytes on the wire this month, both ways.", float64(l.Bytes), "link", to)
 		s.gauge("link_month_budget_bytes", "What they may be; 0 is unbounded.", float64(l.Budget), "link", to)
 	}
