@@ -251,6 +251,11 @@ bench: ## Measure the agent beside its baselines in one run
 docs: ## Write the parts of the documentation that follow from the program
 	@$(GO) run -tags $(TAGS) ./build/docs
 
+.PHONY: pictures
+pictures: ## Draw the pictures of docs/page.md anew, in a headless browser
+	@$(PROVISION) --only test
+	@$(GO_TEST) -count=1 -run Pictures ./build/browser -pictures ../../docs/pictures
+
 .PHONY: fmt
 fmt: ## Format every Go file
 	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')

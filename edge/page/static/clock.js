@@ -70,6 +70,8 @@ export class Clock {
     if (known !== undefined) return known;
     const wall = parse(text);
     if (!Number.isFinite(wall)) return NaN;
+    // While it is not clear whether the clock was set, a new text is by the clock it may have been set to.
+    if (Number.isFinite(this.doubt)) return wall - this.doubt;
     const place = this.place(wall);
     if (!Number.isFinite(this.offset)) return place;
     if (this.places.size >= KEPT) this.places.delete(this.places.keys().next().value);

@@ -37,12 +37,14 @@ export function show(el, on) {
   if (el.hidden === on) el.hidden = !on;
 }
 
+const known = new WeakMap(); // of an element: what its children stand for
+
 /**
  * Makes the children of an element those of a list: what has stayed keeps its element,
  * and with it the focus of whoever works with the keyboard.
  */
 export function each(parent, items, key, make, update) {
-  const old = parent.rows ?? new Map();
+  const old = known.get(parent) ?? new Map();
   const rows = new Map();
   let before = parent.firstElementChild;
   for (const item of items) {
@@ -56,7 +58,7 @@ export function each(parent, items, key, make, update) {
     else parent.insertBefore(row.el, before);
   }
   for (const [k, row] of old) if (!rows.has(k)) row.el.remove();
-  parent.rows = rows;
+  known.set(parent, rows);
 }
 
 export const find = (id) => document.getElementById(id);

@@ -47,7 +47,8 @@ export function span(ms, lang = "en") {
 
 /** A span in whole seconds or longer units: for what counts up while one looks. */
 export function age(ms, lang = "en") {
-  return span(Math.floor(Math.max(0, ms) / 1000) * 1000, lang);
+  if (ms < 1000) return "0" + NBSP + (UNITS[lang] ?? UNITS.en).s;
+  return span(Math.floor(ms / 1000) * 1000, lang);
 }
 
 /** Bytes in powers of 1024, as memory is counted. */

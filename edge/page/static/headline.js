@@ -69,44 +69,46 @@ const word = (name, vars = {}) => ({ word: name, with: vars });
 /** Whether what was let in was answered in time: what a person wants to hear first. */
 function kept(f) {
   const all = CLASSES.map((c) => f.classes[c]);
-  const ended = all.reduce((n, c) => n + c.ended, 0);
-  const onTime = all.reduce((n, c) => n + c.onTime, 0);
-  if (ended === 0) return word("no-tasks");
-  return onTime === ended ? word("deadlines-kept") : word("deadlines-share", { share: onTime / ended });
+  const sum = (what) => all.reduce((n, c) => n + c[what], 0);
+  if (sum("ended") === 0) return word("no-tasks");
+  const late = sum("missed");
+  return late === 0 ? word("deadlines-kept") : word("deadlines-share", { share: sum("onTime") / (sum("onTime") + late) });
 }
 
 function cutOff(f) {
   if (!f.link || f.link.up) return null;
-  const refusing = CLASSES.some((c) => lateShare(f.classes[c]) >= WORTH);
   return part(f.link.for < 10_000 ? "note" : "warn", "cut-off", { span: f.link.for }, [
-    refusing ? null : kept(f),
+    kept(f),
     f.link.waiting > 0 ? word("entries-wait", { n: f.link.waiting }) : word("nothing-waits"),
   ]);
 }
 
 /** What was turned away or given up for want of time, of what was asked for. */
 function overloaded(f) {
-  const hit = CLASSES.filter((c) => f.classes[c].submitted >= ENOUGH && away(f.classes[c]) / f.classes[c].submitted >= WORTH);
+  // Then there is another reason why tasks are refused, and it is said.
+  if (f.draining || noPolicy(f) || notReady(f)?.tone === "bad" || (!f.daemon && f.workloads.every((w) => w.ready === 0))) return null;
+  const hit = CLASSES.filter((c) => f.classes[c].ended >= ENOUGH && away(f.classes[c]) >= WORTH);
   if (hit.length === 0) return null;
-  const says = hit.map((c) => word("refused", { class: c, share: away(f.classes[c]) / f.classes[c].submitted }));
+  const says = [word("refused", { hit: hit.map((c) => ({ class: c, share: away(f.classes[c]) })) })];
   const fine = CLASSES.filter((c) => !hit.includes(c) && f.classes[c].ended > 0 && f.classes[c].onTime === f.classes[c].ended);
   if (fine.length > 0) says.push(word("class-on-time", { classes: fine }));
   return part(hit.includes("urgent") ? "bad" : "warn", "overloaded", {}, says);
 }
 
-const away = (c) => c.refused + c.evicted;
-const lateShare = (c) => (c.ended >= ENOUGH ? 1 - c.onTime / c.ended : 0);
+const away = (c) => c.refused / Math.max(1, c.ended);
+const lateShare = (c) => c.missed / Math.max(1, c.onTime + c.missed);
+const isLate = (c) => c.missed > 0 && lateShare(c) >= WORTH;
 
 function late(f) {
-  const hit = CLASSES.filter((c) => f.classes[c].missed > 0 && f.classes[c].missed / Math.max(1, f.classes[c].ended) >= WORTH);
+  const hit = CLASSES.filter((c) => isLate(f.classes[c]));
   if (hit.length === 0) return null;
-  return part("bad", "late", {}, hit.map((c) => word("missed", { class: c, n: f.classes[c].missed })));
+  return part("bad", "late", {}, [word("missed", { hit: hit.map((c) => ({ class: c, n: f.classes[c].missed })) })]);
 }
 
 function failing(f) {
-  const hit = CLASSES.filter((c) => f.classes[c].failed >= ENOUGH && f.classes[c].failed / Math.max(1, f.classes[c].submitted) >= WORTH);
+  const hit = CLASSES.filter((c) => f.classes[c].failed >= ENOUGH && f.classes[c].failed / f.classes[c].ended >= WORTH);
   if (hit.length === 0) return null;
-  return part("bad", "failing", {}, hit.map((c) => word("failed", { class: c, n: f.classes[c].failed })));
+  return part("bad", "failing", {}, [word("failed", { hit: hit.map((c) => ({ class: c, n: f.classes[c].failed })) })]);
 }
 
 function noDaemon(f) {

@@ -8,7 +8,7 @@ const LANE = 34; // px
 const AXIS = 22;
 const STRIP = 12; // where what was turned away is marked
 const LABEL = 52;
-const HEIGHTS = [26, 19, 12]; // of a bar, by class
+const HEIGHTS = [25, 19, 13]; // of a bar, by class
 const AHEAD = 0.16; // part of the axis that lies in the future, for deadlines
 const NARROW = 7; // px under which a bar has no marks of its own
 const MOST = 64; // lanes drawn
@@ -53,7 +53,7 @@ export class Lanes {
     this.canvas.style.height = h + "px";
   }
 
-  draw(node, t, w) {
+  draw(node, t, words) {
     const slots = Math.max(1, node.status?.scheduler?.slots ?? 1);
     this.fit(slots);
     const g = this.canvas.getContext("2d");
@@ -62,7 +62,7 @@ export class Lanes {
     const now = Number.isFinite(this.paused) ? this.paused : node.clock.mono();
     const left = Math.min(LABEL, w * 0.14);
     const perMs = (w - left) * (1 - AHEAD) / this.span;
-    const v = { g, c, t, w, now, left, right: w, perMs, from: now - this.span, x: (mono) => left + (mono - now + this.span) * perMs, slots: Math.min(slots, MOST), bottom: AXIS + STRIP + Math.min(slots, MOST) * LANE };
+    const v = { g, c, t, words, now, left, right: w, perMs, from: now - this.span, x: (mono) => left + (mono - now + this.span) * perMs, slots: Math.min(slots, MOST), bottom: AXIS + STRIP + Math.min(slots, MOST) * LANE };
     g.setTransform(scale, 0, 0, scale, 0, 0);
     g.clearRect(0, 0, w, h);
     this.frame(v, node);
@@ -118,9 +118,10 @@ export class Lanes {
 
   gaps(v, node) {
     const { g, c, t } = v;
-    for (const gap of node.gaps) this.blank(v, gap.from, gap.to);
+    if (node.blind > v.from) this.blank(v, v.from, node.blind, "notListed");
+    for (const gap of node.gaps) this.blank(v, gap.from, gap.to, "noWord");
     const silent = node.silentFor();
-    if (silent > 3000) this.blank(v, node.heard, v.now);
+    if (silent > 3000) this.blank(v, node.heard, v.now, "noWord");
     for (const s of node.clock.steps) {
       const x = v.x(s.at);
       if (x < v.left) continue;
@@ -133,21 +134,26 @@ export class Lanes {
       g.setLineDash([]);
       g.fillStyle = c.warn;
       g.textAlign = "left";
-      g.fillText(t("clockStep", { by: (s.by < 0 ? "−" : "+") + v.w.span(Math.abs(s.by)) }), x + 4, AXIS + 6);
+      g.fillText(t("clockStep", { by: (s.by < 0 ? "−" : "+") + v.words.span(Math.abs(s.by)) }), x + 4, AXIS + 6);
     }
   }
 
-  blank(v, from, to) {
+  blank(v, from, to, word) {
     const { g, c, t } = v;
-    const x = v.x(from);
+    const x = Math.max(v.left, v.x(from));
     const w = v.x(to) - x;
     if (!(w > 0) || x + w < v.left) return;
     g.fillStyle = this.hatch(g, c.muted, 10, 0.25);
     g.fillRect(x, AXIS, w, v.bottom - AXIS);
-    if (w < 70) return;
+    const text = t(word);
+    const width = g.measureText(text).width + 14;
+    if (w < width) return;
+    const y = AXIS + STRIP + (v.bottom - AXIS - STRIP) / 2;
+    g.fillStyle = c.panel;
+    g.fillRect(x + (w - width) / 2, y - 9, width, 18);
     g.fillStyle = c.ink;
     g.textAlign = "center";
-    g.fillText(t("noWord"), x + w / 2, (AXIS + v.bottom) / 2);
+    g.fillText(text, x + w / 2, y);
   }
 
   /** A pattern of slanted lines in one colour. */
@@ -200,7 +206,7 @@ export class Lanes {
     const w = Math.max(0.8, v.x(to) - x);
     const halted = flags & HALTED;
     const height = HEIGHTS[kind];
-    const base = AXIS + STRIP + slot * LANE + LANE - 4;
+    const base = AXIS + STRIP + slot * LANE + LANE - 6;
     const y = base - (halted ? 7 : height);
     const colour = flags & (LATE | FAILED) ? c.bad : c.kinds[kind];
     g.fillStyle = halted || flags & CUT ? this.hatch(g, colour) : colour;
@@ -209,7 +215,7 @@ export class Lanes {
       if (flags & LATE) this.flag(v, x + w / 2, y - 1);
       return;
     }
-    if (Number.isFinite(due)) this.tick(v, x + w, v.x(due), y, base, flags & LATE);
+    if (Number.isFinite(due)) this.tick(v, x + w, v.x(due), base, flags & LATE, runs);
     if (flags & LATE) this.flag(v, x + w - 3, y - 1);
     if (flags & FAILED) this.cross(v, x + w / 2, base - height / 2);
     this.label(v, node.names.list[name], Math.max(x, v.left), x + w, base - height / 2, halted);
@@ -229,26 +235,29 @@ export class Lanes {
     g.fillText(text, x + 5, y + 0.5);
   }
 
-  /** The deadline: a tick, and a thin line to it from the bar's end. */
-  tick(v, end, x, top, base, late) {
+  /**
+   * The deadline: a tick under the lane, and for what still runs a whole one with a line
+   * to it, so that one sees how much is left.
+   */
+  tick(v, end, x, base, late, runs) {
     const { g, c } = v;
-    if (x < v.left) return;
+    if (x < v.left || (!runs && x > v.right)) return;
+    const at = Math.round(Math.min(x, v.right - 6)) + 0.5;
     g.strokeStyle = late ? c.bad : c.ink;
-    g.globalAlpha = late ? 1 : 0.55;
-    g.lineWidth = 1;
-    const at = Math.min(x, v.right - 5);
+    g.globalAlpha = late || runs ? 0.9 : 0.5;
+    g.lineWidth = runs ? 1.4 : 1;
     g.beginPath();
-    if (at > end) {
-      g.moveTo(end, base - 0.5);
-      g.lineTo(at, base - 0.5);
+    g.moveTo(at, base + 5);
+    g.lineTo(at, runs ? base - 13 : base + 1);
+    if (runs && at > end) {
+      g.moveTo(end, base + 1.5);
+      g.lineTo(at, base + 1.5);
     }
-    g.moveTo(Math.round(at) + 0.5, base);
-    g.lineTo(Math.round(at) + 0.5, Math.min(top, base - 12));
-    if (at < x) {
+    if (at < x - 1 && runs) {
       // It lies beyond what is drawn.
-      g.moveTo(at - 3, base - 10);
-      g.lineTo(at + 1, base - 6);
-      g.lineTo(at - 3, base - 2);
+      g.moveTo(at - 4, base - 8);
+      g.lineTo(at, base - 4);
+      g.lineTo(at - 4, base);
     }
     g.stroke();
     g.globalAlpha = 1;

@@ -24,8 +24,8 @@ function drawPlot(area, line, points, from, to, top) {
   let before = NaN;
   for (const [at, value] of points) {
     if (at < from || !Number.isFinite(value)) continue;
-    const x = (((at - from) / (to - from)) * W).toFixed(1);
-    const y = (H - 2 - (H - 4) * Math.min(1, Math.max(0, value / (top || 1)))).toFixed(1);
+    const x = Math.round(((at - from) / (to - from)) * W * 10) / 10;
+    const y = Math.round((H - 2 - (H - 4) * Math.min(1, Math.max(0, value / (top || 1)))) * 10) / 10;
     // More than three seconds without a sample is a hole, not a line.
     const hole = !(at - before < 3500);
     if (hole) {

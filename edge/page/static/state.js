@@ -20,13 +20,15 @@ export class Node {
     this.hello = null;
     this.status = null;
     this.samples = new Ring(SAMPLES); // {mono, …sample}
-    this.counts = new Ring(180); // {mono, classes: {urgent: {submitted, refused, …}}}
     this.bars = new Bars(BARS);
     this.names = new Names(4096);
     this.open = new Map(); // running tasks by id: {parts, …}
     this.waiting = [];
     this.waitingTotal = 0;
-    this.notDrawn = 0; // ended tasks the agent did not list
+    this.notListed = 0; // ended tasks the agent did not list, lately
+    this.notListedAt = -Infinity;
+    this.blind = -Infinity; // until when bars are missing, as the agent listed the latest alone
+    this.greeted = false; // the first tasks of a stream tell of a past that nobody watched
     this.turnedAway = new Bars(1024); // refused or evicted: an instant each
     this.events = new Ring(EVENTS);
     this.seen = new Set(); // keys of the events kept
@@ -50,7 +52,23 @@ export class Node {
     this.changed++;
   }
 
+  countUnseen(n, mono, oldest) {
+    if (this.greeted && n > 0) {
+      if (mono - this.notListedAt > MINUTE) this.notListed = 0;
+      this.notListed += n;
+      this.notListedAt = mono;
+    }
+    if (!this.greeted && n > 0) this.blind = this.within(oldest?.started ?? oldest?.arrived, mono);
+    this.greeted = true;
+  }
+
+  /** How many tasks ended lately that the agent did not list one by one. */
+  unseen() {
+    return this.clock.mono() - this.notListedAt < MINUTE ? this.notListed : 0;
+  }
+
   takeHello(hello, mono) {
+    this.greeted = false;
     const before = this.hello;
     const other = before && (before.pid !== hello.pid || before.started !== hello.started);
     if (before) {
@@ -59,7 +77,6 @@ export class Node {
     }
     if (other) {
       this.restarted = { at: mono, silent: Math.max(0, mono - this.heard) };
-      this.counts = new Ring(180);
       this.cpuOf.clear();
     }
     if (before) this.abandon(this.heard);
@@ -89,15 +106,6 @@ export class Node {
 
   takeStatus(status, mono) {
     this.status = status;
-    const classes = {};
-    for (const c of status.scheduler?.classes ?? []) {
-      const s = c.settled ?? {};
-      classes[c.class] = {
-        submitted: c.submitted ?? 0, completed: s.completed ?? 0, missed: s.missed ?? 0,
-        refused: s.refused ?? 0, evicted: s.evicted ?? 0, failed: s.failed ?? 0, cancelled: s.cancelled ?? 0,
-      };
-    }
-    this.counts.push({ mono, classes });
     this.takeUsage(status, mono);
   }
 
@@ -121,7 +129,7 @@ export class Node {
     const at = mono;
     this.waiting = tasks.waiting ?? [];
     this.waitingTotal = tasks.waitingTotal ?? this.waiting.length;
-    this.notDrawn += tasks.endedSkipped ?? 0;
+    this.countUnseen(tasks.endedSkipped ?? 0, mono, tasks.ended?.[0]);
     for (const t of tasks.ended ?? []) this.endTask(t, at);
     const there = new Set();
     for (const t of tasks.running ?? []) {
@@ -176,7 +184,9 @@ export class Node {
       return;
     }
     if (t.state === "refused" || t.state === "evicted") {
-      this.turnedAway.push(0, mono, mono, NaN, kindOf(t.class), 0, 0);
+      const when = this.clock.place(instant(t.arrived) + (t.queueNs ?? 0) / 1e6);
+      const at = when <= mono && when > mono - 10 * MINUTE ? when : mono;
+      this.turnedAway.push(0, at, at, NaN, kindOf(t.class), 0, 0);
       return;
     }
     if (!t.started) return;
@@ -190,7 +200,7 @@ export class Node {
     const began = instant(t.started);
     if (!Number.isFinite(began)) return mono;
     const end = this.clock.place(began + (t.computeNs ?? 0) / 1e6);
-    return end <= mono + 50 && end > mono - 5000 ? Math.min(end, mono) : mono;
+    return end <= mono + 50 && end > mono - 10 * MINUTE ? Math.min(end, mono) : mono;
   }
 
   close(id, o, mono, flags) {
@@ -228,46 +238,28 @@ export class Node {
 
   /**
    * What became of each class's tasks lately, from cumulative counts. A counter that
-   * falls is a new agent's: what it counts has all come since.
+   * falls, or another agent's, has counted from 0: what it counts has all come since.
    */
   lately(now = this.clock.mono(), width = MINUTE) {
-    const out = {};
-    for (const name of CLASSES) out[name] = { onTime: 0, ended: 0, submitted: 0, refused: 0, evicted: 0, missed: 0, failed: 0, span: 0 };
+    const sums = Object.fromEntries(CLASSES.map((name) => [name, [0, 0, 0, 0]]));
     let before = null;
     for (const s of this.samples) {
       if (s.mono < now - width - 1500) continue;
-      if (before) {
-        for (const name of CLASSES) {
-          const [on, all] = s.ended?.[name] ?? [0, 0];
-          const [on0, all0] = before.ended?.[name] ?? [0, 0];
-          const fell = all < all0 || s.epoch !== before.epoch;
-          out[name].onTime += fell ? on : on - on0;
-          out[name].ended += fell ? all : all - all0;
-        }
-      }
+      if (before) for (const name of CLASSES) addRise(sums[name], s.ended?.[name], before.ended?.[name], s.epoch !== before.epoch);
       before = s;
     }
-    this.addCounts(out, now, width);
+    const out = {};
+    for (const [name, [onTime, ended, refused, missed]] of Object.entries(sums)) {
+      out[name] = { onTime, ended, refused, missed, failed: Math.max(0, ended - onTime - refused - missed) };
+    }
     return out;
   }
+}
 
-  addCounts(out, now, width) {
-    let first = null;
-    let last = null;
-    for (const c of this.counts) {
-      if (c.mono < now - width - 1500) continue;
-      first ??= c;
-      last = c;
-    }
-    if (!first || first === last) return;
-    for (const name of CLASSES) {
-      const a = first.classes[name];
-      const b = last.classes[name];
-      if (!a || !b) continue;
-      for (const what of ["submitted", "refused", "evicted", "missed", "failed"]) out[name][what] = Math.max(0, b[what] - a[what]);
-      out[name].span = last.mono - first.mono;
-    }
-  }
+/** Adds what four counters have risen by: on time, ended, refused or evicted, missed. */
+function addRise(sums, now = [0, 0, 0, 0], was = [0, 0, 0, 0], other) {
+  const anew = other || now[1] < was[1];
+  for (let i = 0; i < sums.length; i++) sums[i] += Math.max(0, (now[i] ?? 0) - (anew ? 0 : was[i] ?? 0));
 }
 
 export function kindOf(name) {

@@ -29,9 +29,9 @@ const EN = {
   "s.no-tasks": "no tasks came in the last minute",
   "s.entries-wait": ({ n }, f) => n === 1 ? "1 entry waits to be sent" : `${f.count(n)} entries wait to be sent`,
   "s.nothing-waits": "nothing waits to be sent",
-  "s.refused": "{share} of {class} tasks refused in the last minute", "s.class-on-time": "{classes} all on time",
-  "s.missed": ({ n, class: c }, f) => `${f.count(n)} ${c} ${n === 1 ? "task" : "tasks"} missed the deadline in the last minute`,
-  "s.failed": ({ n, class: c }, f) => `${f.count(n)} ${c} tasks failed in the last minute`,
+  "s.refused": ({ hit }, f) => f.and(hit.map((x) => `${f.percent(x.share)} of ${x.class}`)) + " tasks refused in the last minute", "s.class-on-time": "{classes} all on time",
+  "s.missed": ({ hit }, f) => f.and(hit.map((x) => `${f.count(x.n)} ${x.class}`)) + (hit.length === 1 && hit[0].n === 1 ? " task" : " tasks") + " missed the deadline in the last minute",
+  "s.failed": ({ hit }, f) => f.and(hit.map((x) => `${f.count(x.n)} ${x.class}`)) + " tasks failed in the last minute",
   "s.models-answer": "what runs goes on answering", "s.nothing-runs": "no model can answer",
   "s.nothing-starts": "nothing can be started or restarted until it is back",
   "s.nothing-allowed": "the node runs nothing and refuses every task until a signed policy comes",
@@ -53,7 +53,7 @@ const EN = {
   ofEnded: "of {n} ended",
   // lanes
   slot: "slot {n}", deadline: "deadline", suspended: "suspended", lateMark: "late", failedMark: "failed", turnedAway: "turned away",
-  now: "now", noWord: "no word", clockStep: "clock moved {by}", pause: "Pause", resume: "Resume", span: "Span",
+  now: "now", noWord: "no word", notListed: "not listed", clockStep: "clock moved {by}", pause: "Pause", resume: "Resume", span: "Span",
   skipped: "{n} tasks ended unseen: more came than are listed one by one",
   lanesName: "The slots over time: each task a bar, its deadline a tick. {running} running, {suspended} suspended, {waiting} waiting.",
   running: "running", lanesNone: "nothing runs",
@@ -73,7 +73,7 @@ const EN = {
   timelineName: "The link over the last five minutes: {up} connected.", confirms: "confirmed by the fleet", sessionN: "session",
   // workloads
   workload: "workload", readyN: "ready", restarts: "restarts", image: "image", instance: "instance", noWorkloads: "No workloads are wanted here.",
-  restart: "Restart", logs: "Log", trySample: "Try", "phase.trial": "new version on trial", "phase.canary": "canary: {share} % of the tasks", "phase.paused": "update paused",
+  restart: "Restart", logs: "Log", trySample: "Try a model", restartsN: ({ n }, f) => n === 1 ? "1 restart" : `${f.count(n)} restarts`, "phase.trial": "new version on trial", "phase.canary": "canary: {share} % of the tasks", "phase.paused": "update paused",
   "phase.failed": "new version failed", "phase.taken-back": "new version taken back", canary: "canary", adjusted: "replicas set by a command",
   pool: "{warm} warm, {busy} at work", since: "since {span}", cpu: "CPU", memory: "memory", canaryNew: "new: {tasks} tasks, {failed} failed, median {median}",
   canaryOld: "old: {tasks} tasks, {failed} failed, median {median}", nextTry: "next try in {span}",
@@ -116,19 +116,19 @@ const ZH = {
   "h.not-ready": "{names} 无法应答", "h.few-ready": "{names} 实例不足", "h.draining": "正在排空", "h.upstream-down": "{names} 不应答，暂不询问", "h.health-low": "健康分偏低，为 {score}",
   "h.restarted": "代理于 {span}前重启", "h.updating": "{name} 的新版本正在试运行",
   "s.deadlines-kept": "截止时间都得到遵守", "s.deadlines-share": "已接受的任务有 {share} 按时应答", "s.no-tasks": "最近一分钟没有任务", "s.entries-wait": "{n} 条记录等待发送", "s.nothing-waits": "没有记录等待发送",
-  "s.refused": "最近一分钟 {share} 的{class}任务被拒绝", "s.class-on-time": "{classes}全部按时", "s.missed": "最近一分钟 {n} 个{class}任务超过截止时间", "s.failed": "最近一分钟 {n} 个{class}任务失败",
+  "s.refused": ({ hit }, f) => "最近一分钟" + hit.map((x) => f.word(x.class) + "任务 " + f.percent(x.share)).join("、") + " 被拒绝", "s.class-on-time": "{classes}全部按时", "s.missed": ({ hit }, f) => "最近一分钟" + hit.map((x) => f.count(x.n) + " 个" + f.word(x.class) + "任务").join("、") + "超过截止时间", "s.failed": ({ hit }, f) => "最近一分钟" + hit.map((x) => f.count(x.n) + " 个" + f.word(x.class) + "任务").join("、") + "失败",
   "s.models-answer": "正在运行的继续应答", "s.nothing-runs": "没有模型能应答", "s.nothing-starts": "在它恢复之前什么也无法启动或重启", "s.nothing-allowed": "在收到签名策略之前，节点不运行任何负载并拒绝所有任务",
   "s.runs-on": "正在运行的继续运行", "s.risky-refused": "拒绝新镜像和高风险命令", "s.not-ready-means": "它的任务会立即被拒绝", "s.ready-of": "{wanted} 个中 {ready} 个就绪", "s.inside": "不再接收新任务，内部还有 {n} 个",
   "s.answered-here": "在路由允许时由本节点应答", "s.silence": "其间 {span}没有消息", "s.all-ready": "{wanted} 个实例中 {ready} 个就绪", "s.no-workloads": "不需要任何负载", "s.see-warnings": "下方有 {n} 条警告", "h.more": "下方另有 {n} 项",
   warnings: "警告", ontime: "按时率", lanes: "执行槽", queue: "等待中", governs: "当前策略", connected: "连接", runs: "运行中的负载", routes: "其他服务器", events: "事件", vitals: "体征", tenants: "租户", models: "模型",
   urgent: "紧急", normal: "普通", batch: "批量", lastMinute: "最近一分钟", sinceStart: "自启动以来", nothingEnded: "没有任务", answered: "按时", refusedN: "拒绝", lateN: "超时", failedN: "失败", waitingN: "等待", ofEnded: "共结束 {n}",
-  slot: "槽 {n}", deadline: "截止时间", suspended: "已挂起", lateMark: "超时", failedMark: "失败", turnedAway: "被拒绝", now: "现在", noWord: "无消息", clockStep: "时钟调整 {by}", pause: "暂停", resume: "继续", span: "范围",
+  slot: "槽 {n}", deadline: "截止时间", suspended: "已挂起", lateMark: "超时", failedMark: "失败", turnedAway: "被拒绝", now: "现在", noWord: "无消息", notListed: "未列出", clockStep: "时钟调整 {by}", pause: "暂停", resume: "继续", span: "范围",
   skipped: "{n} 个任务未逐一列出：数量超过可列出的上限", lanesName: "执行槽随时间的情况：每个任务一条，截止时间为刻度。运行 {running}，挂起 {suspended}，等待 {waiting}。", running: "运行", lanesNone: "没有任务在运行",
   due: "{span}后到期", overdue: "已过截止时间", estimate: "需要 {span}", nobody: "没有任务等待。", andMore: "另有 {n} 个", noDeadline: "无截止时间",
   ungoverned: "本节点没有策略约束：这是开发者的节点，负载来自 Compose 文件。", noPolicyYet: "没有生效的策略。节点等待其根文档所认可的策略。",
   "state.none": "无", "state.factory": "出厂", "state.current": "当前", "state.previous": "上一个", "state.degraded": "降级", policyVersion: "版本 {v}", state: "状态", inForce: "已生效", signedBy: "签名者", leaseLeft: "剩余租期", boots: "{n} 次启动", noLease: "无限期", onTrial: "试行中", notKept: "仅在内存中：重启即失", root: "根文档", failedBefore: "版本 {v} 已撤回：{why}", digest: "摘要",
   noLink: "未配置机群。", linkUp: "已连接", linkDown: "断开", phase: "与机群的连接", site: "与站点的连接", for: "已 {span}", outboxN: "等待发送", heardN: "机群最近应答", ago: "{span}前", never: "尚无", budget: "本月用量", ofBudget: "{used} / {budget}", unbounded: "{used}，无上限", held: "历史记录等待流量额度", broker: "代理服务器", timeline: "最近五分钟", up5: "连接", down5: "断开", none5: "无数据", timelineName: "最近五分钟的连接：{up} 已连接。", confirms: "由机群确认", sessionN: "会话",
-  workload: "负载", readyN: "就绪", restarts: "重启", image: "镜像", instance: "实例", noWorkloads: "这里不需要任何负载。", restart: "重启", logs: "日志", trySample: "试用", "phase.trial": "新版本试运行", "phase.canary": "金丝雀：{share} % 的任务", "phase.paused": "更新已暂停", "phase.failed": "新版本失败", "phase.taken-back": "新版本已撤回", canary: "金丝雀", adjusted: "副本数由命令设定", pool: "{warm} 个待命，{busy} 个工作中", since: "已 {span}", cpu: "CPU", memory: "内存", canaryNew: "新：{tasks} 个任务，{failed} 个失败，中位 {median}", canaryOld: "旧：{tasks} 个任务，{failed} 个失败，中位 {median}", nextTry: "{span}后重试",
+  workload: "负载", readyN: "就绪", restarts: "重启", image: "镜像", instance: "实例", noWorkloads: "这里不需要任何负载。", restart: "重启", logs: "日志", trySample: "试用模型", restartsN: "重启 {n} 次", "phase.trial": "新版本试运行", "phase.canary": "金丝雀：{share} % 的任务", "phase.paused": "更新已暂停", "phase.failed": "新版本失败", "phase.taken-back": "新版本已撤回", canary: "金丝雀", adjusted: "副本数由命令设定", pool: "{warm} 个待命，{busy} 个工作中", since: "已 {span}", cpu: "CPU", memory: "内存", canaryNew: "新：{tasks} 个任务，{failed} 个失败，中位 {median}", canaryOld: "旧：{tasks} 个任务，{failed} 个失败，中位 {median}", nextTry: "{span}后重试",
   "i.starting": "启动中", "i.ready": "就绪", "i.unready": "未就绪", "i.suspended": "已挂起", "i.waiting": "等待依赖", "i.backoff": "退避中", "i.stopping": "停止中", "i.ended": "已结束", "i.unknown": "未知",
   noRoutes: "所有任务都在本地应答。", "u.up": "应答", "u.down": "暂不询问", "u.probed": "试探中", asked: "询问", spared: "省去", lastError: "最近错误",
   filter: "筛选", allKinds: "全部", kindTasks: "任务", kindInstances: "实例", kindLink: "连接", kindPolicy: "策略", kindWarnings: "警告", noEvents: "还没有事件。", noneMatch: "没有匹配。", eventsShown: "{all} 中的 {n}",
@@ -156,7 +156,7 @@ export function choose(wishes = [], kept = "") {
 /** Words in one language: t("key", {vars}) and the sentence of a headline. */
 export function words(lang) {
   const own = LANGUAGES[lang] ?? EN;
-  const f = { count: (n) => count(n, lang), span: (ms) => span(ms, lang), age: (ms) => age(ms, lang), percent };
+  const f = { count: (n) => count(n, lang), span: (ms) => span(ms, lang), age: (ms) => age(ms, lang), percent, word: (key) => own[key] ?? key, and: (texts) => texts.join(", ").replace(/, ([^,]*)$/, " and $1") };
   const list = (names) => names.map((n) => own[n] ?? n).join(lang === "zh" ? "、" : ", ").replace(/, ([^,]*)$/, lang === "zh" ? "、$1" : " and $1");
   const show = (name, value) => {
     if (Array.isArray(value)) return list(value);
@@ -170,9 +170,8 @@ export function words(lang) {
     if (typeof entry === "function") return entry(vars, f);
     return entry.replace(/\{(\w+)\}/g, (whole, name) => (name in vars ? show(name, vars[name]) : whole));
   };
-  const capital = (s) => s.charAt(0).toUpperCase() + s.slice(1);
   const sentence = (part) => {
-    const lead = capital(t("h." + part.lead, part.with));
+    const lead = t("h." + part.lead, part.with);
     const says = part.says.map((s) => t("s." + s.word, s.with));
     if (says.length === 0) return lead + (lang === "zh" ? "。" : ".");
     return lang === "zh" ? lead + "：" + says.join("，") + "。" : lead + ": " + says.join(", ") + ".";

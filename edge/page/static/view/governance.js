@@ -21,9 +21,8 @@ export function state(el, tone, text) {
 
 export function makePolicy(body) {
   const row = { lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
-  body.append(row.lead, row.list, row.says);
-  row.stateLine = h("p", {}, row.state);
-  row.lead.after(row.stateLine);
+  row.stateLine = h("p", { class: "under" }, row.state);
+  body.append(row.lead, row.stateLine, row.list, row.says);
   return row;
 }
 
@@ -105,7 +104,7 @@ function renderFleet(row, l, page) {
     ["heard", Number.isFinite(heard) ? w.t("ago", { span: heard }) : w.t("never"), w.t("heardN")],
     ["budget", budget, w.t("budget")],
   ];
-  for (const s of l.streams ?? []) figures.push(["stream " + s.name, w.count(s.confirmed), w.t("confirms") + " (" + s.name + ")"]);
+  if (l.confirms) figures.push(["confirmed", w.count((l.streams ?? []).reduce((n, s) => n + (s.confirmed ?? 0), 0)), w.t("confirms")]);
   each(row.figures, figures, (f) => f[0], () => {
     const b = h("b");
     const span = h("span");

@@ -82,12 +82,12 @@ function updateClass(row, c, now, report, page) {
   say(row.name, w.t(c));
   const share = now.ended > 0 ? now.onTime / now.ended : NaN;
   say(row.big, now.ended > 0 ? w.percent(share, share < 1 ? 1 : 0) : w.t("nothingEnded"));
-  mark(row.big, "class", "big" + (now.ended === 0 ? " none" : share < 0.99 ? " bad" : ""));
+  mark(row.big, "class", "big" + (now.ended === 0 ? " none" : share >= 0.99 ? "" : now.missed + now.failed > 0 ? " bad" : " warm"));
   const settled = report?.settled ?? {};
-  const all = (settled.completed ?? 0) + (settled.missed ?? 0) + (settled.evicted ?? 0);
+  const all = ["completed", "missed", "refused", "evicted", "failed"].reduce((n, o) => n + (settled[o] ?? 0), 0);
   const words = [["", w.t("lastMinute") + (now.ended > 0 ? " · " + w.t("ofEnded", { n: now.ended }) : "")]];
   words.push(["", w.t("sinceStart") + " " + (all > 0 ? w.percent((settled.completed ?? 0) / all, 2) : "–")]);
-  if (now.refused + now.evicted > 0) words.push(["warm", w.count(now.refused + now.evicted) + " " + w.t("refusedN")]);
+  if (now.refused > 0) words.push(["warm", w.count(now.refused) + " " + w.t("refusedN")]);
   if (now.missed > 0) words.push(["hot", w.count(now.missed) + " " + w.t("lateN")]);
   if (now.failed > 0) words.push(["hot", w.count(now.failed) + " " + w.t("failedN")]);
   if (report?.waiting > 0) words.push(["", w.count(report.waiting) + " " + w.t("waitingN")]);
@@ -95,24 +95,28 @@ function updateClass(row, c, now, report, page) {
     mark(r.el, "class", cls || null);
     say(r.el, text);
   });
-  row.line.draw(rates(node, c), node.clock.mono() - 300_000, node.clock.mono(), rateTop(node, c));
+  const points = rates(node, c);
+  row.line.draw(points, node.clock.mono() - 300_000, node.clock.mono(), topOf(points));
 }
+
+const CALM = 10; // seconds that each point of a rate is the mean of
 
 /** Tasks ended a second, of one class, over time. */
 function rates(node, c) {
   const out = [];
-  let before = null;
-  for (const s of node.samples) {
-    if (before && s.epoch === before.epoch) {
-      const n = (s.ended?.[c]?.[1] ?? 0) - (before.ended?.[c]?.[1] ?? 0);
-      out.push([s.mono, Math.max(0, n) / Math.max(0.2, (s.mono - before.mono) / 1000)]);
-    }
-    before = s;
+  const n = node.samples.length;
+  for (let i = 1; i < n; i++) {
+    const s = node.samples.at(i);
+    const before = node.samples.at(Math.max(0, i - CALM));
+    const took = (s.mono - before.mono) / 1000;
+    if (s.epoch !== before.epoch || took > CALM * 2) continue;
+    const ended = (s.ended?.[c]?.[1] ?? 0) - (before.ended?.[c]?.[1] ?? 0);
+    out.push([s.mono, Math.max(0, ended) / Math.max(1, took)]);
   }
   return out;
 }
 
-const rateTop = (node, c) => Math.max(2, ...rates(node, c).map((x) => x[1])) * 1.1;
+const topOf = (points) => points.reduce((most, p) => Math.max(most, p[1]), 0.5) * 1.15;
 
 export function renderQueue(page) {
   const { node, w } = page;
@@ -131,6 +135,7 @@ export function renderQueue(page) {
     const left = instant(t.deadline) - node.clock.now();
     say(row.due, !Number.isFinite(left) ? w.t("noDeadline") : left < 0 ? w.t("overdue") : w.t("due", { span: w.span(left) }));
   });
-  show(find("skipped"), node.notDrawn > 0);
-  say(find("skipped"), w.t("skipped", { n: node.notDrawn }));
+  const unseen = node.unseen();
+  show(find("skipped"), unseen > 0);
+  say(find("skipped"), w.t("skipped", { n: unseen }));
 }

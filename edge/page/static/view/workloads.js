@@ -33,7 +33,7 @@ function updateWorkload(r, x, page) {
   state(r.state, ready >= wanted ? "ok" : ready > 0 ? "warn" : "bad", tool ? w.t("pool", { warm: x.oneShot.warm, busy: x.oneShot.busy }) : ready + " / " + wanted + " " + w.t("readyN"));
   say(r.image, image(x.workload.image));
   const restarts = (x.instances ?? []).reduce((n, i) => n + (i.restarts ?? 0), 0);
-  say(r.more, [restarts > 0 ? w.count(restarts) + " " + w.t("restarts") : "", x.adjusted ? w.t("adjusted") : ""].filter(Boolean).join(" · "));
+  say(r.more, [restarts > 0 ? w.t("restartsN", { n: restarts }) : "", x.adjusted ? w.t("adjusted") : ""].filter(Boolean).join(" · "));
   for (const [el, word] of [[r.logs, "logs"], [r.restart, "restart"]]) {
     say(el, w.t(word));
     mark(el, "aria-label", w.t(word) + " " + KEY(x));
@@ -72,7 +72,7 @@ function updateInstance(r, i, x, page) {
   say(r.memory, u ? w.bytes(u.memory) + (u.memoryLimit ? " / " + w.bytes(u.memoryLimit) : "") : "");
   say(r.since, i.running && i.started ? w.t("since", { span: node.ageOf(i.started) }) : i.nextTry ? w.t("nextTry", { span: Math.max(0, Date.parse(i.nextTry) - node.clock.now()) }) : "");
   const canary = x.update?.canary && i.specHash === x.update.wanted;
-  say(r.mark, [canary ? w.t("canary") : "", i.restarts > 0 ? w.count(i.restarts) + " " + w.t("restarts") : ""].filter(Boolean).join(" · "));
+  say(r.mark, [canary ? w.t("canary") : "", i.restarts > 0 && x.instances.length > 1 ? w.t("restartsN", { n: i.restarts }) : ""].filter(Boolean).join(" · "));
   say(r.detail, i.detail ?? "");
   show(r.detail, Boolean(i.detail));
 }
