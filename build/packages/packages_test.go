@@ -268,8 +268,8 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%s: %v", e.Name(), err)
 		}
 	}
-	if read != 10 {
-		t.Errorf("read %d scripts, want 10", read)
+	if read != 11 {
+		t.Errorf("read %d scripts, want 11", read)
 	}
 	if understood("if true; then\n") == nil {
 		t.Error("half a script is understood: this check cannot fail")

@@ -116,7 +116,7 @@ func (p *recipe) deb(r *release, s stage) {
 	p.put(r, 0o644, s.path("changelog.Debian.gz"), "/usr/share/doc/holdfast/changelog.Debian.gz")
 	p.put(r, 0o644, s.path("completion.zsh"), "/usr/share/zsh/vendor-completions/_holdfast")
 	p.put(r, 0o644, s.path("lintian"), "/usr/share/lintian/overrides/holdfast")
-	p.script(s, "deb", map[string]string{"postinstall": "postinst", "preremove": "prerm", "postremove": "postrm"})
+	p.script(s, "deb", map[string]string{"preinstall": "preinst", "postinstall": "postinst", "preremove": "prerm", "postremove": "postrm"})
 	p.Deb = map[string]any{"compression": "xz"}
 }
 

@@ -1,4 +1,4 @@
-// Package chroot_test installs the packages in a Debian of its own, as a package manager
+// Package chroot installs the packages in a Debian of its own, as a package manager
 // does: what is put where and with which rights, that a person's configuration outlives an
 // upgrade, and that nothing outlives a purge. It runs behind the tag chroot (make
 // packages-test): unpacking a Debian takes its time.

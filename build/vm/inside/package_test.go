@@ -40,6 +40,13 @@ func TestPackage_Journey(t *testing.T) {
 	})
 	t.Run("UpgradeUnderLoad", func(t *testing.T) { upgradeUnderLoad(t, before, versions[1]) })
 	t.Run("WrongConfiguration", func(t *testing.T) { wrongConfiguration(t, before, versions) })
+	t.Run("StoppedStaysStopped", func(t *testing.T) {
+		systemctl(t, "stop", "holdfast")
+		dpkg(t, "--install", order.Package(versions[1]))
+		wantUnit(t, "inactive", "enabled")
+		systemctl(t, "start", "holdfast")
+		theNode(t).wantSame(before)
+	})
 	t.Run("Remove", func(t *testing.T) {
 		out := dpkg(t, "--remove", "holdfast")
 		if !strings.Contains(out, "ended 2 instance(s)") {
@@ -93,7 +100,7 @@ type stream struct {
 
 	mu       sync.Mutex // guards what follows
 	answered int
-	refused  []error // no agent was there
+	refused  int // there was no agent, or none that had found its instances yet
 	failed   []error
 	last     time.Time     // answer
 	gap      time.Duration // the longest between two answers
@@ -112,9 +119,10 @@ func (s *stream) run(ctx context.Context) {
 func (s *stream) note(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var refusal *edge.Refusal
 	switch {
-	case errors.Is(err, edge.ErrUnavailable):
-		s.refused = append(s.refused, err)
+	case errors.As(err, &refusal) && refusal.Reason == edge.ReasonModelNotReady, errors.Is(err, edge.ErrUnavailable):
+		s.refused++
 	case err != nil:
 		s.failed = append(s.failed, err)
 	default:
@@ -166,8 +174,8 @@ func upgradeUnderLoad(t *testing.T, before []edge.Instance, version string) {
 	asking.Wait()
 	n.wantVersion(version)
 	n.wantSame(before)
-	t.Logf("figure: dpkg took %v; %d tasks answered, %d calls found no agent, longest between two answers %v",
-		took.Round(time.Millisecond), s.answered, len(s.refused), s.gap.Round(time.Millisecond))
+	t.Logf("figure: dpkg took %v; %d tasks answered, %d were turned away at once, longest between two answers %v",
+		took.Round(time.Millisecond), s.answered, s.refused, s.gap.Round(time.Millisecond))
 	if len(s.failed) > 0 {
 		t.Errorf("%d tasks failed: %v", len(s.failed), s.failed[0])
 	}
