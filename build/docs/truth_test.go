@@ -72,9 +72,7 @@ func TestWarnings_AreAllExplained(t *testing.T) {
 	for _, wrong := range differ(codes, documented) {
 		t.Error(wrong)
 	}
-	delete(documented, "crash-loop")
-	documented["crash-loops"] = true
-	if got := differ(codes, documented); len(got) != 2 {
+	if got := differ([]string{"crash-loop"}, map[string]bool{"crash-loops": true}); len(got) != 2 {
 		t.Errorf("of a code that was misspelt it is found: %q", got)
 	}
 }

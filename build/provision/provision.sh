@@ -110,7 +110,7 @@ for_run() {
 for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
-		systemd-analyze systemd curl curl nsenter util-linux ip iproute2 nft nftables
+		systemd-analyze systemd curl curl nsenter util-linux ip iproute2 nft nftables python3 python3
 	# The page's: a browser, and what drives it.
 	need_commands chromium chromium node nodejs npm npm
 	# No PATH leads to these.

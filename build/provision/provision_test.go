@@ -15,7 +15,7 @@ import (
 var needed = []string{"awk", "bash", "cat", "dirname", "env", "flock", "grep", "id", "mkdir", "mktemp", "mv", "rm", "touch"}
 
 // packaged are the commands the script gets from Debian.
-var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "chromium", "node", "bridge", "groff", "xz"}
+var packaged = []string{"runc", "gcc", "mosquitto", "mosquitto_pub", "qemu-aarch64-static", "qemu-arm-static", "systemd-analyze", "curl", "nsenter", "ip", "nft", "python3", "chromium", "node", "bridge", "groff", "xz"}
 
 // machine is a folder of commands, a log of what the stand-ins were asked, and a
 // folder for the pinned tools.
@@ -98,7 +98,7 @@ func TestProvision_BareMachine(t *testing.T) {
 		t.Fatalf("provision: %v\n%s", err, printed)
 	}
 	for _, want := range []string{
-		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables chromium nodejs containernetworking-plugins", " groff-base",
+		"update\n", "install runc gcc mosquitto mosquitto-clients qemu-user-static qemu-user-static systemd curl util-linux iproute2 nftables python3 chromium nodejs containernetworking-plugins", " groff-base",
 		"cmd/containerd@v2", "cmd/containerd-shim-runc-v2@v2", "cmd/ctr@v2", "no_btrfs", "cmd/golangci-lint@v2", "cmd/nfpm@v2", "download prometheus\n", "npm ci ",
 	} {
 		if !strings.Contains(asked, want) {
