@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -273,5 +274,43 @@ func TestRules_SayWhom(t *testing.T) {
 	}}}
 	if said, err := judge(t, "1m", m); err != nil {
 		t.Errorf("promtool finds: %s", said)
+	}
+}
+
+var expression = regexp.MustCompile(`"expr": ("(?:[^"\\]|\\.)*")`)
+
+// understood has promtool read expressions as if they were rules.
+func understood(t testing.TB, exprs ...string) (said string, err error) {
+	t.Helper()
+	var rules []flat
+	for i, expr := range exprs {
+		rules = append(rules, flat{"record": fmt.Sprintf("dashboard:%d", i), "expr": strings.ReplaceAll(expr, "$instance", ".*")})
+	}
+	text, err := json.Marshal(flat{"groups": []flat{{"name": "dashboard", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return promtool(t, "check", "rules", file)
+}
+
+// TestDashboard_IsUnderstood: Prometheus can read what panels ask.
+func TestDashboard_IsUnderstood(t *testing.T) {
+	var exprs []string
+	for _, match := range expression.FindAllStringSubmatch(read(t, dashboardFile), -1) {
+		var expr string
+		if err := json.Unmarshal([]byte(match[1]), &expr); err != nil {
+			t.Fatal(err)
+		}
+		exprs = append(exprs, expr)
+	}
+	if said, err := understood(t, exprs...); err != nil || len(exprs) < 40 {
+		t.Errorf("of %d questions promtool says %s", len(exprs), said)
+	}
+	if said, err := understood(t, exprs[0]+"))"); err == nil {
+		t.Errorf("of what is no question promtool says %s", said)
 	}
 }
