@@ -44,13 +44,22 @@ func Pages(root cli.Verb, version string, at time.Time) []Page {
 // name is how a verb's page is called.
 func name(v cli.Verb) string { return strings.ReplaceAll(v.Path, " ", "-") }
 
+// usage is the line of a verb's arguments.
+func usage(v cli.Verb) string {
+	if len(v.Verbs) > 0 {
+		return v.Path + " COMMAND"
+	}
+	return v.Usage
+}
+
 func page(root, v cli.Verb, version string, at time.Time) Page {
 	var b writer
-	b.request("TH", strings.ToUpper(name(v)), "8", at.UTC().Format("2006-01-02"), "holdfast "+version, "holdfast")
+	b.line(`.TH "` + plain(strings.ToUpper(name(v))) + `" "8" "` + at.UTC().Format("2006-01-02") + `" "` + plain("holdfast "+version) + `" "holdfast"`)
+	b.request("nh") // what is typed must not be broken
 	b.request("SH", "NAME")
 	b.line(name(v) + ` \- ` + plain(lowerFirst(v.Short)))
 	b.request("SH", "SYNOPSIS")
-	b.line(`\fB` + plain(v.Usage) + `\fR`)
+	b.line(`\fB` + plain(usage(v)) + `\fR`)
 	if v.Long != "" {
 		b.request("SH", "DESCRIPTION")
 		b.paragraphs(v.Long)
@@ -104,11 +113,11 @@ func (b *writer) verb(v cli.Verb, whole bool) {
 		b.line(plain(v.Short) + `. See \fB` + plain(name(v)) + `\fR(8).`)
 		return
 	}
-	b.line(`\fB` + plain(v.Usage) + `\fR`)
-	b.line(plain(v.Short) + ".")
-	if v.Long != "" {
-		b.request("IP")
-		b.paragraphs(v.Long)
+	b.line(`\fB` + plain(usage(v)) + `\fR`)
+	if v.Long == "" {
+		b.line(plain(v.Short) + ".")
+	} else {
+		b.paragraphs(v.Long) // which says the short one too
 	}
 	if len(v.Flags) > 0 {
 		b.request("RS")

@@ -100,7 +100,7 @@ type stream struct {
 
 	mu       sync.Mutex // guards what follows
 	answered int
-	refused  int // there was no agent, or none that had found its instances yet
+	refused  int // isTurnedAway
 	failed   []error
 	last     time.Time     // answer
 	gap      time.Duration // the longest between two answers
@@ -119,9 +119,8 @@ func (s *stream) run(ctx context.Context) {
 func (s *stream) note(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var refusal *edge.Refusal
 	switch {
-	case errors.As(err, &refusal) && refusal.Reason == edge.ReasonModelNotReady, errors.Is(err, edge.ErrUnavailable):
+	case isTurnedAway(err):
 		s.refused++
 	case err != nil:
 		s.failed = append(s.failed, err)
@@ -132,6 +131,16 @@ func (s *stream) note(err error, now time.Time) {
 		s.answered++
 		s.last = now
 	}
+}
+
+// isTurnedAway tells whether nobody has taken a task in: the older agent takes none any
+// more, there is none, or the newer one has not found its instances yet. Whoever asks hears
+// that at once, and may ask again.
+func isTurnedAway(err error) bool {
+	if refusal, refused := edge.AsRefusal(err); refused {
+		return refusal.Reason == edge.ReasonDraining || refusal.Reason == edge.ReasonModelNotReady
+	}
+	return errors.Is(err, edge.ErrUnavailable)
 }
 
 func (s *stream) count() int {
