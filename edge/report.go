@@ -24,6 +24,14 @@ type Status struct {
 	Warnings   []Warning        `json:"warnings"`
 	Vitals     Vitals           `json:"vitals"`
 	Health     HealthReport     `json:"health"`
+	Traces     *TraceReport     `json:"traces,omitempty"` // absent where no collector is told
+}
+
+// TraceReport is what has become of the tasks that a collector of traces is told of.
+type TraceReport struct {
+	Waiting int    `json:"waiting"`
+	Sent    uint64 `json:"sent"`
+	Dropped uint64 `json:"dropped"` // there was no room, or the collector would not have them
 }
 
 // InboxReport is what has become of files in watched folders, and of what is asked by the

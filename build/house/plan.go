@@ -50,7 +50,7 @@ func Plan() Rules {
 		Rooms: map[string][]string{
 			".":                      {"edge/cli"},
 			"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/page", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+			"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/otlp", "edge/page", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 			"edge":                   {},
 			"edge/oip":               {"edge"},
 			"edge/trust":             {"edge"},
@@ -65,6 +65,7 @@ func Plan() Rules {
 			"edge/verdict":           {"edge", "edge/oip"},
 			"edge/inbox":             pure("edge/boltfile", "edge/timetable", "edge/verdict"),
 			"edge/metrics":           pure(),
+			"edge/otlp":              pure(),
 			"edge/page":              {},
 			"edge/timetable":         {"edge"},
 			"edge/localapi":          pure("edge/rawconn"),

@@ -43,8 +43,14 @@ func (i inference) Infer(ctx context.Context, t edge.Task) edge.Settlement {
 	return i.scheduler.Wait(ctx, ticket)
 }
 
-// inference is where every task goes that comes from outside.
-func (a *Agent) inference(config.Config) inference { return inference{scheduler: a.scheduler} }
+// inference is where every task goes that comes from outside. Nothing is sampled for nobody.
+func (a *Agent) inference(c config.Config) inference {
+	i := inference{scheduler: a.scheduler}
+	if c.Trace.OTLP != "" {
+		i.share = c.Trace.Share
+	}
+	return i
+}
 
 // Cancel gives a task up.
 func (i inference) Cancel(id string) bool { return i.scheduler.Cancel(id) }
@@ -77,6 +83,7 @@ func (n node) Status() edge.Status {
 		Warnings:   n.warnings.All(),
 		Vitals:     n.vitals.Vitals(),
 		Health:     n.wellness.Report(),
+		Traces:     n.traceReport(),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"holdfast/edge/inbox"
 	"holdfast/edge/localapi"
 	"holdfast/edge/metrics"
+	"holdfast/edge/otlp"
 	"holdfast/mqtt/sitelink"
 	"holdfast/runtime"
 	"holdfast/runtime/containerd"
@@ -86,6 +87,7 @@ type Agent struct {
 	site       *sitelink.Link // nil: there is no broker of the site
 	inbox      *inbox.Inbox
 	metrics    *metrics.Metrics
+	traces     *otlp.Exporter // nil: no collector is told
 	history    *history
 	pulse      pulse
 	wellness   *wellness
@@ -191,6 +193,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"versions", a.versions.Run},
 		// Before the supervisor, so that it is stopped after it: what a model still
 		// computes then is let go by the supervisor and does not hold the end up.
+		{"traces", a.runTraces},
 		{"scheduler", a.scheduler.Run},
 		{"upstreams", a.router.Run},
 		{"inbox", a.inbox.Run},

@@ -80,7 +80,11 @@ func (a *Agent) buildScheduler(in Inputs) error {
 	a.recent.count = func(s edge.Settlement) {
 		a.metrics.Settled(s)
 		a.wellness.Settled(s)
+		if a.traces != nil {
+			a.traces.Settled(s)
+		}
 	}
+	a.buildTraces(c)
 	a.router = upstream.NewRouter()
 	learnt, wanted := a.newEstimates(in)
 	a.estimates = learnt

@@ -21,6 +21,7 @@ type Config struct {
 	Reserve    Reserve    `json:"reserve"`
 	Log        Log        `json:"log"`
 	Logs       Logs       `json:"logs"`
+	Trace      Trace      `json:"trace"`
 	Workloads  Workloads  `json:"workloads"`
 	Images     Images     `json:"images"`
 	Disk       Disk       `json:"disk"`
@@ -154,6 +155,12 @@ type Logs struct {
 	Keep    int  `json:"keep"`    // rotated files beside the one being written
 }
 
+// Trace says whom the node tells what it has worked on.
+type Trace struct {
+	OTLP  string  `json:"otlp"`  // URL of a collector's traces; empty: nobody
+	Share float64 `json:"share"` // of the traces begun here, from 0 to 1
+}
+
 // Workloads says where the desired workloads stand on a node that no policy governs.
 type Workloads struct {
 	Compose string `json:"compose"` // a Compose file; empty: none
@@ -184,6 +191,7 @@ func Default() Config {
 		Reserve: Reserve{CPUs: 0.1},
 		Log:     Log{Format: "text"},
 		Logs:    Logs{MaxSize: 4 * MiB, Keep: 3},
+		Trace:   Trace{Share: 0.01},
 		Images:  Images{Fetch: FetchForPolicy},
 		Disk:    Disk{Reserve: 256 * MiB},
 	}

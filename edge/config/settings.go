@@ -133,6 +133,10 @@ func outputSettings() []setting {
 			sizeField(func(c *Config) *Size { return &c.Logs.MaxSize }, 4*KiB, bodyCeiling, "4MiB")},
 		{"logs.keep", false, "rotated output files kept for each instance",
 			intField(func(c *Config) *int { return &c.Logs.Keep }, 0, 100)},
+		{"trace.otlp", false, "where traces of tasks are sent: the URL of an OpenTelemetry collector that takes OTLP over HTTP; empty: nowhere",
+			textField(func(c *Config) *string { return &c.Trace.OTLP }, "a URL such as http://127.0.0.1:4318/v1/traces, or nothing", isCollector)},
+		{"trace.share", false, "share of the tasks that are traced, of those whose callers do not say",
+			decimalField(func(c *Config) *float64 { return &c.Trace.Share }, 0, 1)},
 		{"workloads.compose", true, "Compose file with the workloads to run where no policy governs the node; empty: none",
 			pathField(func(c *Config) *string { return &c.Workloads.Compose }, "the path of a Compose file", true)},
 	}
@@ -238,6 +242,12 @@ func isBroker(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && slices.Contains([]string{"tcp", "mqtt", "tls", "mqtts", "ssl"}, u.Scheme) &&
 		u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Path == "" || u.Path == "/")
+}
+
+// isCollector tells a URL that spans can be sent to.
+func isCollector(s string) bool {
+	u, err := url.Parse(s)
+	return s == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.Fragment == ""
 }
 
 func isListen(s string) bool {

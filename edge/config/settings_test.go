@@ -154,6 +154,7 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	loaded.Limits.Default = config.InstanceLimits{CPUs: 9, Memory: 9, Pids: 9}
 	loaded.Log = config.Log{Level: 8, Format: "json"}
 	loaded.Logs = config.Logs{MaxSize: 9, Keep: 9}
+	loaded.Trace = config.Trace{OTLP: "http://c/v1/traces", Share: 1}
 	loaded.Workloads.Compose = "/w"
 	loaded.Images = config.Images{Fetch: "command", Mirrors: []string{"m"}, Insecure: []string{"i"}, CA: "/ca", Passwords: "/p", Rate: 9}
 	loaded.Disk.Reserve = 9

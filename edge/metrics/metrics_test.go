@@ -46,6 +46,7 @@ func everything() edge.Status {
 		}},
 		Warnings: []edge.Warning{{Code: "disk-full", Subject: "a"}, {Code: "disk-full", Subject: "b"}},
 		Health:   edge.HealthReport{Score: 77},
+		Traces:   &edge.TraceReport{Waiting: 5, Sent: 70, Dropped: 2},
 		Vitals:   edge.Vitals{Cores: 4, CPU: .5, MemoryTotal: 100, MemoryUsed: 50, DiskTotal: 10, DiskFree: 5, Temperature: 60, AgentRSS: 20, AgentCPU: time.Second, AgentWritten: 4096},
 	}
 }
@@ -94,6 +95,7 @@ func near(text, line string) string {
 
 func TestMetrics_Status(t *testing.T) {
 	want(t, shown(t, newMetrics(t, everything())),
+		"holdfast_trace_tasks_waiting 5", "holdfast_trace_tasks_sent_total 70", "holdfast_trace_tasks_dropped_total 2",
 		`holdfast_build_info{node="gw-1",version="1.2.3"} 1`,
 		"holdfast_draining 1", "holdfast_health_score 77", "holdfast_containerd_up 1",
 		`holdfast_warnings{code="disk-full"} 2`,

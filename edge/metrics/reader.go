@@ -32,6 +32,7 @@ func (r reader) Collect(to chan<- prometheus.Metric) {
 	sheet.link("site", s.Site)
 	sheet.inbox(s.Inbox)
 	sheet.workloads(s.Workloads)
+	sheet.traces(s.Traces)
 }
 
 // sheet is what one answer is written on.
@@ -174,6 +175,15 @@ func (s sheet) inbox(r *edge.InboxReport) {
 		s.counter("inbox_files_total", "Files and inputs of triggers, by what became of them.", r.Files[outcome.String()], "outcome", outcome.String())
 	}
 	s.counter("inbox_unfit_total", "Of these, what could not be asked.", r.Files["unfit"])
+}
+
+func (s sheet) traces(r *edge.TraceReport) {
+	if r == nil {
+		return
+	}
+	s.gauge("trace_tasks_waiting", "Tasks that the collector of traces is still to be told of.", float64(r.Waiting))
+	s.counter("trace_tasks_sent_total", "Tasks that the collector of traces has taken.", r.Sent)
+	s.counter("trace_tasks_dropped_total", "Tasks that were to be told to the collector of traces, and were not.", r.Dropped)
 }
 
 func (s sheet) workloads(views []edge.WorkloadView) {
