@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"holdfast/build/docs/pages"
+	"holdfast/edge/cli"
 )
 
 func page(t *testing.T, name string) string {
@@ -233,5 +234,29 @@ func TestTopics_AreAllNamed(t *testing.T) {
 	}
 	if len(kinds) < 10 || strings.Contains(topics, "up/gossip`") {
 		t.Errorf("%d kinds are found", len(kinds))
+	}
+}
+
+// TestCommands_AreThere holds what pages tell to type against the verbs and flags there are.
+func TestCommands_AreThere(t *testing.T) {
+	program := cli.Describe()
+	all, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range append(all, "../../README.md", "../../docs/zh/quickstart.md", "../../docs/zh/README.md") {
+		text, err := os.ReadFile(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range pages.Misused(string(text), program) {
+			t.Errorf("%s: %s", at, wrong)
+		}
+	}
+	table := page(t, "cli.md")
+	for _, verb := range program.Verbs {
+		if name := strings.TrimPrefix(verb.Path, "holdfast "); !strings.Contains(table, "`"+name) {
+			t.Errorf("docs/cli.md does not name %s", name)
+		}
 	}
 }

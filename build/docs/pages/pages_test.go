@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"holdfast/build/docs/pages"
+	"holdfast/edge/cli"
 )
 
 // tree writes files below a folder of the test's own.
@@ -79,5 +80,27 @@ func TestBlocks(t *testing.T) {
 	}
 	if got := pages.Tests(page); !slices.Equal(got, []string{"TestA_B"}) {
 		t.Errorf("Tests = %q", got)
+	}
+}
+
+func TestMisused(t *testing.T) {
+	program := cli.Verb{Path: "holdfast", Flags: []cli.Flag{{Name: "output"}}, Verbs: []cli.Verb{
+		{Path: "holdfast status"},
+		{Path: "holdfast policy", Verbs: []cli.Verb{{Path: "holdfast policy sign", Flags: []cli.Flag{{Name: "key"}}}}},
+	}}
+	for _, right := range []string{
+		"`holdfast status --output json`", "    $ holdfast policy sign FILE --key K", "```sh\nholdfast policy sign a --key b && holdfast status\n```",
+		"`holdfast policy` `sign --key`", "what holdfast does --quickly", "`holdfast policy sign`: a --flag outside",
+	} {
+		if wrong := pages.Misused(right, program); wrong != nil {
+			t.Errorf("%q is found wrong with %q", wrong, right)
+		}
+	}
+	for _, bad := range []string{
+		"`holdfast stats`", "    $ holdfast policy sign FILE --keys K", "```sh\nholdfast status --json\n```", "    # holdfast policy sing FILE --quorum 1", "true || `holdfast stop`",
+	} {
+		if pages.Misused(bad, program) == nil {
+			t.Errorf("nothing is found wrong with %q", bad)
+		}
 	}
 }
