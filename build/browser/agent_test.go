@@ -26,17 +26,17 @@ type agent struct {
 	cmd     *exec.Cmd
 }
 
-// buildAgent begins to compile the binary as it is shipped; what it returns waits for it.
-func buildAgent(t testing.TB) func() string {
+// compile begins to compile a program as it is shipped; what it returns waits for it.
+func compile(t testing.TB, pkg string) func() string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "holdfast")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w -buildid= -X main.version=1.4.0", "-o", path, "holdfast")
+	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w -buildid= -X main.version=1.4.0", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	done := make(chan error, 1)
 	go func() {
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			err = fmt.Errorf("cannot build holdfast: %w\n%s", err, out)
+			err = fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
 		}
 		done <- err
 	}()

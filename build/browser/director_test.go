@@ -15,8 +15,8 @@ import (
 
 // director opens scenes for the script and lets it turn their knobs.
 type director struct {
-	t      testing.TB
-	binary func() string // of the agent; waits until it is built
+	t              testing.TB
+	binary, server func() string // of the agent and of the sample model; they wait until it is built
 
 	mu   sync.Mutex // guards what follows
 	sets map[string]set
@@ -33,7 +33,7 @@ type set interface {
 // direct serves the script until the test ends.
 func direct(t testing.TB) *httptest.Server {
 	t.Helper()
-	d := &director{t: t, binary: buildAgent(t), sets: map[string]set{}}
+	d := &director{t: t, binary: compile(t, "holdfast"), server: compile(t, "holdfast/build/sample/server"), sets: map[string]set{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /open/{scene}", d.open)
 	mux.HandleFunc("POST /do/{set}/{verb}", d.do)
@@ -74,8 +74,11 @@ func (d *director) open(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *director) build(scene string) (set, error) {
-	if scene == "agent" {
+	switch scene {
+	case "agent":
 		return startAgent(d.t, d.binary())
+	case "line":
+		return d.line()
 	}
 	play, known := scenes()[scene]
 	if !known {
@@ -88,6 +91,14 @@ func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	// The script has gone, or reads it.
 	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (d *director) line() (set, error) {
+	l, err := startLine(d.t, d.binary(), d.server())
+	if err != nil && l != nil {
+		l.close()
+	}
+	return l, err
 }
 
 // do turns a knob of a set.

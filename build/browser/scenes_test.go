@@ -64,7 +64,7 @@ func scenes() map[string]scene {
 				s.sim.change(storm())
 			}
 		}},
-		"tokened": {set: func(s *stage, _ time.Time) { s.token = "open-sesame" }},
+		"tokened": {set: func(s *stage, _ time.Time) { s.token = "open-sesame-0123456789" }},
 		"idle":    {set: func(s *stage, _ time.Time) { s.sim.change([3]load{}) }},
 	}
 }

@@ -3,7 +3,7 @@
 import { launch, stage } from "./rig.mjs";
 import { look } from "./look.mjs";
 
-const TOGETHER = 4;
+const TOGETHER = 5;
 const browser = await launch();
 const only = process.env.HOLDFAST_ONLY ?? "";
 

@@ -179,15 +179,21 @@ export class Lanes {
   }
 
   bars(v, node) {
-    const b = node.bars;
     // The axis moves to the left of a bar at the latest a while after it has ended; what
     // is older than the axis plus the longest disorder ends the walk.
+    // Low bars first: what ran while they were halted stands before them.
+    for (const low of [true, false]) this.walk(v, node, low);
+  }
+
+  walk(v, node, low) {
+    const b = node.bars;
     for (let k = 0; k < b.length; k++) {
       const i = b.latest(k);
       if (b.to[i] < v.from) {
         if (b.to[i] < v.from - 5000) break;
         continue;
       }
+      if (Boolean(b.kind[i] === 2 || b.flags[i] & HALTED) !== low) continue;
       this.bar(v, node, b.slot[i], b.from[i], b.to[i], b.due[i], b.kind[i], b.flags[i], b.name[i], false);
     }
   }
