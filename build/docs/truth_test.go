@@ -78,6 +78,16 @@ func TestWarnings_AreAllExplained(t *testing.T) {
 	}
 }
 
+func TestEvents_AreAllExplained(t *testing.T) {
+	kinds, err := pages.Events("../..")
+	if err != nil || len(kinds) < 40 {
+		t.Fatalf("%d kinds, %v", len(kinds), err)
+	}
+	for _, wrong := range differ(kinds, pages.Documented(page(t, "events.md"))) {
+		t.Error(wrong)
+	}
+}
+
 func TestFindings_AreAllExplained(t *testing.T) {
 	codes, err := pages.Findings("../..")
 	if err != nil || len(codes) < 20 {
