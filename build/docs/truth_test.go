@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"holdfast/build/docs/pages"
+	"holdfast/build/house"
 	"holdfast/edge/cli"
 )
 
@@ -268,5 +269,22 @@ func TestCommands_AreThere(t *testing.T) {
 		if name := strings.TrimPrefix(verb.Path, "holdfast "); !strings.Contains(table, "`"+name) {
 			t.Errorf("docs/cli.md does not name %s", name)
 		}
+	}
+}
+
+// TestHouse_NamesEveryRoom holds the page on the house against its plan.
+func TestHouse_NamesEveryRoom(t *testing.T) {
+	text := page(t, "house.md")
+	rooms := house.Plan().Rooms
+	for room := range rooms {
+		if strings.HasPrefix(room, "build") || room == "." || strings.HasSuffix(room, "/filetest") {
+			continue
+		}
+		if !strings.Contains(text, room+"/ ") && !strings.Contains(text, room+"/)") {
+			t.Errorf("docs/house.md does not name %s", room)
+		}
+	}
+	if len(rooms) < 30 || strings.Contains(text, "edge/attic/ ") {
+		t.Errorf("%d rooms are found", len(rooms))
 	}
 }
