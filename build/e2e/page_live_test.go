@@ -167,7 +167,7 @@ func TestLive_Tasks(t *testing.T) {
 	}
 	n.wantDone("long", long)
 	counts, _ := until(w, "sample", func(s edge.Sample) bool { return s.Ended.Urgent[1]+s.Ended.Batch[1] == 2 })
-	if counts.Ended.Urgent != (edge.EndedCount{inTime, 1}) || counts.Ended.Batch != (edge.EndedCount{1, 1}) {
+	if urgent, batch := counts.Ended.Urgent, counts.Ended.Batch; urgent[0] != inTime || urgent[1] != 1 || batch != (edge.EndedCount{1, 1}) {
 		t.Errorf("counted: got %+v, want %d of 1 urgent in time", counts.Ended, inTime)
 	}
 }

@@ -160,6 +160,10 @@ func (d *Driver) Open() error {
 	}
 	_, err := os.Lstat(d.netDir())
 	d.first = errors.Is(err, os.ErrNotExist)
+	// First, or it would have the mode of whichever is made first in it.
+	if err := os.MkdirAll(d.opts.RunDir, 0o755); err != nil {
+		return fmt.Errorf("cannot create driver folder: %w", err)
+	}
 	// Instances reach their own folder through a mount; nobody else needs to list
 	// these, but a person who is not root may pass through to a socket.
 	for dir, mode := range map[string]os.FileMode{
