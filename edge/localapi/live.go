@@ -38,7 +38,9 @@ type feed struct {
 	readers map[*reader]struct{}
 	come    []*reader // are still to be greeted
 
-	told told // of the goroutine of run
+	// Of the goroutine of run.
+	told  told
+	fresh bool // nobody has been told anything yet since nobody read
 }
 
 // told is up to where the readers know.
@@ -92,7 +94,8 @@ func (f *feed) run(ctx context.Context) error {
 			return nil
 		case <-f.wake:
 		}
-		f.greet(true)
+		f.fresh = true
+		f.greet()
 		if !f.tell(ctx) {
 			return nil
 		}
@@ -108,9 +111,11 @@ func (f *feed) tell(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-f.wake:
-			f.greet(false)
+			f.greet()
 		case <-ticker.C:
-			f.round()
+			if !f.fresh { // or who has come is about to be greeted
+				f.round()
+			}
 		}
 	}
 	return true
@@ -173,7 +178,7 @@ func (f *feed) send(out frame) {
 
 // greet tells those who have come what there is. From the first reader on everybody is
 // told the rest at the same time.
-func (f *feed) greet(first bool) {
+func (f *feed) greet() {
 	f.mu.Lock()
 	come := f.come
 	f.come = nil
@@ -181,7 +186,7 @@ func (f *feed) greet(first bool) {
 	if len(come) == 0 {
 		return
 	}
-	samples, events, tasks := f.present(first)
+	samples, events, tasks := f.present()
 	status := f.status()
 	seq := uint64(0)
 	if len(events) > 0 {
@@ -206,11 +211,12 @@ type history struct {
 }
 
 // present is what those know who have read so far; all there is when nobody has.
-func (f *feed) present(first bool) ([]edge.Sample, []edge.Event, edge.LiveTasks) {
+func (f *feed) present() ([]edge.Sample, []edge.Event, edge.LiveTasks) {
 	samples, taken := f.opts.Live.Samples(0)
 	events := f.opts.Events.Since(0)
 	tasks, mark := f.opts.Live.LiveTasks(TaskMark{})
-	if first {
+	if f.fresh {
+		f.fresh = false
 		f.told = told{samples: taken, tasks: mark, alive: time.Now()}
 		if len(events) > 0 {
 			f.told.events = events[len(events)-1].Seq
