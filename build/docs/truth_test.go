@@ -133,8 +133,6 @@ func sources(t *testing.T) string {
 	return all.String()
 }
 
-var declared = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
-
 // held are the tests that a page relies on, by folder: those of a clause are in the folder it ends with, or where
 // the tests from outside are.
 func held(claims string) map[string][]string {
