@@ -134,8 +134,9 @@ func (d *door) runBroker(ctx context.Context, flags brokerFlags) error {
 	if err != nil {
 		return err
 	}
-	lines := newLogWriter(d.Stderr)
-	o.Log = newLogger(lines, "text", slog.LevelInfo)
+	journal := isJournal(d.Stderr, d.Getenv("JOURNAL_STREAM"))
+	lines := newLogWriter(d.Stderr, journal)
+	o.Log = newLogger(lines, "text", slog.LevelInfo, journal)
 	return errors.Join(serveBroker(ctx, o), lines.Close())
 }
 

@@ -20,14 +20,15 @@ const logFlush = time.Second
 // and the count is written when there is room again.
 type logWriter struct {
 	out     io.Writer
+	journal bool // out is the journal
 	lines   chan []byte
 	dropped atomic.Uint64
 	closing chan struct{}
 	done    chan struct{}
 }
 
-func newLogWriter(out io.Writer) *logWriter {
-	w := &logWriter{out: out, lines: make(chan []byte, logBacklog), closing: make(chan struct{}), done: make(chan struct{})}
+func newLogWriter(out io.Writer, journal bool) *logWriter {
+	w := &logWriter{out: out, journal: journal, lines: make(chan []byte, logBacklog), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -59,7 +60,7 @@ func (w *logWriter) run() {
 
 func (w *logWriter) write(line []byte) {
 	if n := w.dropped.Swap(0); n > 0 {
-		slog.New(slog.NewTextHandler(w.out, nil)).Warn("log-lines-dropped", "count", n)
+		newLogger(w.out, "text", slog.LevelWarn, w.journal).Warn("log-lines-dropped", "count", n)
 	}
 	_, _ = w.out.Write(line) // who would be told?
 }
@@ -77,10 +78,20 @@ func (w *logWriter) Close() error {
 	}
 }
 
-func newLogger(out io.Writer, format string, level slog.Leveler) *slog.Logger {
+// newLogger writes lines as a person, a program or the journal reads them.
+func newLogger(out io.Writer, format string, level slog.Leveler, journal bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(out, options))
+	if journal && format != "json" {
+		options.ReplaceAttr = withoutTime
 	}
-	return slog.New(slog.NewTextHandler(out, options))
+	inner := func(out io.Writer) slog.Handler {
+		if format == "json" {
+			return slog.NewJSONHandler(out, options)
+		}
+		return slog.NewTextHandler(out, options)
+	}
+	if journal {
+		return slog.New(newJournalHandler(out, inner))
+	}
+	return slog.New(inner(out))
 }

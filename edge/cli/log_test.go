@@ -11,7 +11,7 @@ import (
 func TestLogWriter(t *testing.T) {
 	t.Run("NobodyWaitsForTheReader", func(t *testing.T) {
 		reader, writer := io.Pipe() // unread for now: every write to it blocks
-		w := newLogWriter(writer)
+		w := newLogWriter(writer, false)
 		const lines = 3 * logBacklog
 		for i := range lines {
 			fmt.Fprintf(w, "line %d\n", i)
@@ -44,7 +44,7 @@ func TestLogWriter(t *testing.T) {
 	})
 	t.Run("CloseWritesWhatWaits", func(t *testing.T) {
 		var out strings.Builder
-		w := newLogWriter(&out)
+		w := newLogWriter(&out, false)
 		fmt.Fprint(w, "a\n")
 		fmt.Fprint(w, "b\n")
 		if err := w.Close(); err != nil {

@@ -78,12 +78,13 @@ func (d *door) runAgent(cmd *cobra.Command, flags configFlags) error {
 		return err
 	}
 	var level slog.LevelVar
-	lines := newLogWriter(d.Stderr)
+	journal := isJournal(d.Stderr, d.Getenv("JOURNAL_STREAM"))
+	lines := newLogWriter(d.Stderr, journal)
 	err = d.serve(cmd.Context(), agent.Options{
 		Version: d.Version,
 		Built:   d.Built,
 		Started: d.Started,
-		Log:     newLogger(lines, in.Config.Log.Format, &level),
+		Log:     newLogger(lines, in.Config.Log.Format, &level, journal),
 		Level:   &level,
 		Load:    load,
 		Getenv:  d.Getenv,
