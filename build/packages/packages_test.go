@@ -130,6 +130,7 @@ func wantSums(t *testing.T, out string) {
 var everywhere = [...]string{
 	"/usr/bin/holdfast", "/etc/holdfast/config.yaml", "/etc/holdfast/conf.d", "/usr/share/holdfast/networks.conf",
 	"/usr/share/doc/holdfast/sbom.cdx.json", "/usr/share/doc/holdfast/third-party.txt.gz", "/usr/share/doc/holdfast/changelog.gz",
+	"/usr/share/doc/holdfast/holdfast.rules.yaml", "/usr/share/doc/holdfast/holdfast.json",
 	"/usr/share/bash-completion/completions/holdfast", "/usr/share/fish/vendor_completions.d/holdfast.fish",
 	"/usr/share/man/man8/holdfast.8.gz", "/usr/share/man/man8/holdfast-policy.8.gz",
 }

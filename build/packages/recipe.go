@@ -68,6 +68,9 @@ func (r *release) recipeFor(s stage, a arch, kind string) (recipe, error) {
 	p.put(r, 0o755, a.program, "/usr/bin/holdfast")
 	p.put(r, 0o644, filepath.Join(r.root, "build/systemd/networks.conf"), "/usr/share/holdfast/networks.conf")
 	p.put(r, 0o644, s.path(a.name+"/sbom.cdx.json"), doc+"sbom.cdx.json")
+	for _, name := range []string{"holdfast.rules.yaml", "holdfast.json"} { // for Prometheus and Grafana
+		p.put(r, 0o644, filepath.Join(r.root, "build/monitoring", name), doc+name)
+	}
 	p.put(r, 0o644, s.path(a.name+"/third-party.txt.gz"), doc+"third-party.txt.gz")
 	p.put(r, 0o644, s.path("changelog.gz"), doc+"changelog.gz")
 	p.put(r, 0o644, s.path("completion.bash"), "/usr/share/bash-completion/completions/holdfast")
