@@ -170,8 +170,9 @@ func foreign(path, body string) []string {
 }
 
 func TestPage_Foreign(t *testing.T) {
-	for path, resp := range load(t, page.New("1")) {
-		again := ask(t, page.New("1"), "GET", path)
+	h := page.New("1")
+	for path, resp := range load(t, h) {
+		again := ask(t, h, "GET", path)
 		if found := foreign(path, text(t, again)); len(found) > 0 {
 			t.Errorf("%s (%s) holds %q", path, resp.Status, found)
 		}

@@ -75,6 +75,14 @@ export const checks = {
     sound(page);
   },
 
+  /** A check that cannot fail shows nothing: what finds all well must not find it on a node that is overloaded. */
+  async Control(browser, note) {
+    const elsewhere = { ...browser, stage: () => browser.stage("overloaded") };
+    const found = await checks.Healthy(elsewhere, () => {}).then(() => "", (problem) => String(problem));
+    want(/#headline says "Overloaded/.test(found), "on an overloaded node the check of a healthy one finds: " + (found || "nothing"));
+    note("the check of a healthy node fails on an overloaded one");
+  },
+
   async Overloaded(browser) {
     const page = await show(browser, "overloaded");
     const head = await until(page, "#headline", /^Overloaded: \d+ % of normal( and \d+ % of batch)? tasks refused in the last minute, urgent( and batch)? all on time\.$/);

@@ -2,7 +2,7 @@
 // once a frame, and not at all while nobody looks.
 
 import { each, find, h, mark, say } from "./dom.js";
-import { bytes, clockTime } from "./format.js";
+import { bytes, clockTime, moment } from "./format.js";
 import { Lanes } from "./lanes.js";
 import { makeActions } from "./dialogs.js";
 import { CLASSES, Node } from "./state.js";
@@ -99,7 +99,7 @@ class Page {
 
   /** Says everything in one language. */
   speak(lang) {
-    this.w = { ...words(lang), bytes, clockTime };
+    this.w = { ...words(lang), bytes, clockTime, moment };
     document.documentElement.lang = lang === "zh" ? "zh-Hans" : lang;
     for (const el of document.querySelectorAll("[data-w]")) say(el, this.w.t(el.dataset.w));
     for (const el of document.querySelectorAll("[data-n]")) {
@@ -135,7 +135,7 @@ class Page {
   }
 
   legend() {
-    const keys = [...CLASSES.map((c) => ["swatch " + c, c]), ["key due", "deadline"], ["key halted", "suspended"], ["key late", "lateMark"], ["key away", "turnedAway"]];
+    const keys = [...CLASSES.map((c) => ["swatch " + c, c]), ["key due", "deadline"], ["key halted", "suspended"], ["key late", "lateMark"], ["key failed", "failedMark"], ["key away", "turnedAway"]];
     each(find("legend"), keys, (k) => k[1], (k) => {
       const text = h("span");
       return { el: h("span", {}, h("span", { class: k[0], "aria-hidden": "true" }), text), text };

@@ -71,6 +71,12 @@ export function clockTime(ms) {
   return two(d.getHours()) + ":" + two(d.getMinutes()) + ":" + two(d.getSeconds());
 }
 
+/** The same, with the day in place of the seconds when that is another one. */
+export function moment(ms, now, lang) {
+  if (!Number.isFinite(ms) || new Date(ms).toDateString() === new Date(now).toDateString()) return clockTime(ms);
+  return new Intl.DateTimeFormat(lang, { day: "numeric", month: "short" }).format(ms) + " " + clockTime(ms).slice(0, 5);
+}
+
 /** What is worth showing of an image's reference: without registry, digest shortened. */
 export function image(ref = "") {
   const [name, digest] = ref.split("@");

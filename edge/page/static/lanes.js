@@ -4,10 +4,11 @@
 
 import { CUT, FAILED, HALTED, LATE } from "./rings.js";
 
-const LANE = 34; // px
+const LANE = 42; // px
 const AXIS = 22;
 const STRIP = 12; // where what was turned away is marked
 const LABEL = 52;
+const BAND = 6; // at the top of a lane, for what is halted: another task runs below
 const HEIGHTS = [25, 19, 13]; // of a bar, by class
 const AHEAD = 0.16; // part of the axis that lies in the future, for deadlines
 const NARROW = 7; // px under which a bar has no marks of its own
@@ -211,12 +212,18 @@ export class Lanes {
     const x = v.x(from);
     const w = Math.max(0.8, v.x(to) - x);
     const halted = flags & HALTED;
-    const height = HEIGHTS[kind];
-    const base = AXIS + STRIP + slot * LANE + LANE - 6;
-    const y = base - (halted ? 7 : height);
+    const height = halted ? BAND : HEIGHTS[kind];
+    const base = halted ? AXIS + STRIP + slot * LANE + 4 + BAND : AXIS + STRIP + slot * LANE + LANE - 6;
+    const y = base - height;
     const colour = flags & (LATE | FAILED) ? c.bad : c.kinds[kind];
     g.fillStyle = halted || flags & CUT ? this.hatch(g, colour) : colour;
-    g.fillRect(x, y, w > 3 ? w - 0.6 : w, halted ? 7 : height);
+    g.fillRect(x, y, w > 3 ? w - 0.6 : w, height);
+    if (halted) {
+      g.strokeStyle = colour;
+      g.lineWidth = 1;
+      g.strokeRect(x + 0.5, y + 0.5, Math.max(0.5, w - 1), height - 1);
+      return;
+    }
     if (w < NARROW && !runs) {
       if (flags & LATE) this.flag(v, x + w / 2, y - 1);
       return;
@@ -224,12 +231,12 @@ export class Lanes {
     if (Number.isFinite(due)) this.tick(v, x + w, v.x(due), base, flags & LATE, runs);
     if (flags & LATE) this.flag(v, x + w - 3, y - 1);
     if (flags & FAILED) this.cross(v, x + w / 2, base - height / 2);
-    this.label(v, node.names.list[name], Math.max(x, v.left), x + w, base - height / 2, halted);
+    this.label(v, node.names.list[name], Math.max(x, v.left), x + w, base - height / 2);
   }
 
-  label(v, text, x, right, y, halted) {
+  label(v, text, x, right, y) {
     const { g, c } = v;
-    if (!text || halted || right - x < 40) return;
+    if (!text || right - x < 40) return;
     g.fillStyle = c.panel;
     g.textAlign = "left";
     const room = right - x - 8;

@@ -149,10 +149,11 @@ export class Node {
   runTask(t, mono) {
     const halted = t.state === "suspended";
     let o = this.open.get(t.id);
+    if (!o && !Number.isFinite(t.slot)) return; // it runs elsewhere
     if (!o) {
       o = {
         id: t.id, model: t.model, name: this.names.number(t.model), kind: kindOf(t.class), tenant: t.tenant,
-        slot: t.slot ?? 0, from: this.within(t.started, mono), due: this.dueOf(t, mono), halted: false, late: false,
+        slot: t.slot, from: this.within(t.started, mono), due: this.dueOf(t, mono), halted: false, late: false,
       };
       this.open.set(t.id, o);
     }
@@ -189,11 +190,11 @@ export class Node {
       this.turnedAway.push(0, at, at, NaN, kindOf(t.class), 0, 0);
       return;
     }
-    if (!t.started) return;
+    if (!t.started || !Number.isFinite(t.slot)) return;
     const end = this.endOf(t, mono);
     const from = Math.min(end, this.within(t.started, mono, end - (t.computeNs ?? 0) / 1e6));
     const due = instant(t.deadline) - instant(t.started);
-    this.bars.push(t.slot ?? 0, from, end, from + due, kindOf(t.class), flags, this.names.number(t.model));
+    this.bars.push(t.slot, from, end, from + due, kindOf(t.class), flags, this.names.number(t.model));
   }
 
   endOf(t, mono) {

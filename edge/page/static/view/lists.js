@@ -68,7 +68,7 @@ function makeEvent() {
 function updateEvent(r, e, page) {
   const { w } = page;
   const at = instant(e.at);
-  say(r.time, w.clockTime(at));
+  say(r.time, w.moment(at, page.node.clock.now(), w.lang));
   mark(r.time, "datetime", Number.isFinite(at) ? new Date(at).toISOString() : null);
   say(r.kind, e.kind);
   mark(r.kind, "class", "kind " + toneOf(e.kind));
@@ -119,7 +119,7 @@ export function renderRoutes(page) {
     if (!u) return say(row.el, w.t("noRoutes"));
     say(row.name, u.name);
     state(row.state, UPSTREAM[u.state] ?? "note", w.t("u." + u.state));
-    say(row.says, [u.since ? w.t("for", { span: node.ageOf(u.since) }) : "", w.count(u.answered) + " / " + w.count(u.asked) + " " + w.t("answered"), u.spared ? w.count(u.spared) + " " + w.t("spared") : ""].filter(Boolean).join(" · "));
+    say(row.says, [u.since ? w.t("for", { span: node.ageOf(u.since) }) : "", w.t("answeredOf", { n: u.answered, all: u.asked }), u.spared ? w.t("spared", { n: u.spared }) : ""].filter(Boolean).join(" · "));
     say(row.error, u.state === "up" || !u.lastError ? "" : u.lastError);
     show(row.error, row.error.textContent !== "");
   });

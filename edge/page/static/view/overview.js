@@ -24,7 +24,7 @@ export function renderTop(page) {
   if (Number.isFinite(score)) each(find("score"), [0, 1], (i) => i, (i) => ({ el: i ? h("b") : h("span") }), (row, i) => say(row.el, i ? Math.round(score) : w.t("health")));
   const stale = version && document.documentElement.dataset.version !== version && stream.state === "live";
   say(find("foot-note"), stale ? w.t("reload", { v: version }) : "");
-  say(find("foot-time"), s ? w.clockTime(node.clock.now()) : "");
+  say(find("foot-time"), s ? w.t("nodeClock", { at: w.clockTime(node.clock.now()) }) : "");
 }
 
 export function renderHeadline(page) {
