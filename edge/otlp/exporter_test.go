@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -91,6 +92,12 @@ func (w *warnings) clear(code, _ string) {
 	defer w.mu.Unlock()
 	delete(w.standing, code)
 	w.changed <- struct{}{}
+}
+
+func (w *warnings) all() map[string]edge.Warning {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.standing)
 }
 
 // task is one that was answered.

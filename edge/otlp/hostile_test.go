@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,9 +53,10 @@ func TestExporter_Hostile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &warnings{standing: map[string]edge.Warning{}, changed: make(chan struct{}, 1000)}
-				began, asked := time.Now(), 0
+				began := time.Now()
+				var asked atomic.Int64
 				e := otlp.NewOver(otlp.Options{URL: "http://c/v1/traces", Warn: w.raise, Clear: w.clear}, trips(func(r *http.Request) (*http.Response, error) {
-					asked++
+					asked.Add(1)
 					if time.Since(began) < 10*time.Minute {
 						return fault(r)
 					}
@@ -63,18 +65,18 @@ func TestExporter_Hostile(t *testing.T) {
 				e.Settled(task("t-1"))
 				end := run(t, e)
 				time.Sleep(9 * time.Minute)
-				if asked < 8 || asked > 40 {
-					t.Errorf("it was asked %d times in nine minutes", asked)
+				if n := asked.Load(); n < 8 || n > 40 {
+					t.Errorf("it was asked %d times in nine minutes", n)
 				}
-				if warned := w.standing[otlp.WarningFailing]; warned.Remedy == "" || warned.Subject != "http://c/v1/traces" {
-					t.Errorf("the warnings are %+v", w.standing)
+				if warned := w.all()[otlp.WarningFailing]; warned.Remedy == "" || warned.Subject != "http://c/v1/traces" {
+					t.Errorf("the warnings are %+v", w.all())
 				}
 				if got := e.Report(); got.Waiting != 1 {
 					t.Errorf("the report is %+v, want the task to wait", got)
 				}
 				time.Sleep(3 * time.Minute)
-				if got := e.Report(); got != (edge.TraceReport{Sent: 1}) || len(w.standing) > 0 {
-					t.Errorf("the report is %+v, warnings are %+v", got, w.standing)
+				if got := e.Report(); got != (edge.TraceReport{Sent: 1}) || len(w.all()) > 0 {
+					t.Errorf("the report is %+v, warnings are %+v", got, w.all())
 				}
 				end()
 			})
