@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"holdfast/build/docs/pages"
 	"holdfast/build/house"
+	"holdfast/edge"
 	"holdfast/edge/cli"
 )
 
@@ -301,5 +303,42 @@ func TestHouse_NamesEveryRoom(t *testing.T) {
 	}
 	if len(rooms) < 30 || strings.Contains(text, "edge/attic/ ") {
 		t.Errorf("%d rooms are found", len(rooms))
+	}
+}
+
+// sections are the keys that a policy can have at its top and one below, as it is written.
+func sections(of reflect.Type, depth int) (keys []string) {
+	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct || depth == 0 {
+		return nil
+	}
+	for i := range of.NumField() {
+		field := of.Field(i)
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && name != "-" {
+			keys = append(keys, name)
+			if name != "workloads" { // those are written as Compose files, whose keys have a table of their own
+				keys = append(keys, sections(field.Type, depth-1)...)
+			}
+		}
+	}
+	return keys
+}
+
+// TestPolicy_KeysAreAllNamed holds the pages on policies against what a policy can say.
+func TestPolicy_KeysAreAllNamed(t *testing.T) {
+	var text strings.Builder
+	for _, name := range []string{"policy.md", "writing-a-policy.md", "routes.md", "site.md", "metrics.md", "networks.md"} {
+		text.WriteString(page(t, name))
+	}
+	keys := sections(reflect.TypeFor[edge.Policy](), 2)
+	for _, key := range keys {
+		if !regexp.MustCompile(`[^a-zA-Z]` + key + `[^a-zA-Z]`).MatchString(text.String()) {
+			t.Errorf("no page on policies names %s", key)
+		}
+	}
+	if len(keys) < 50 || strings.Contains(text.String(), "noSuchKey") {
+		t.Errorf("%d keys are found", len(keys))
 	}
 }
