@@ -2,12 +2,11 @@ package localapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // maxLiveLine bounds one message of a live stream, in bytes: a status of hundreds of workloads.
@@ -23,26 +22,32 @@ func (c *Client) Live(ctx context.Context, each func(kind string, data []byte) e
 		return err
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxLiveLine)
-	kind := ""
-	for lines.Scan() {
-		line := lines.Bytes()
-		switch name, value, _ := strings.Cut(string(line[:min(len(line), len("event: ")+16)]), ": "); name {
-		case "event":
-			kind = value
-		case "data":
-			if err := each(kind, line[len("data: "):]); err != nil {
-				return err
-			}
-		}
-	}
-	err = lines.Err()
+	stopped, err := messages(resp.Body, each)
 	switch {
+	case stopped:
+		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("gave up following the node: %w", ctx.Err())
-	case err != nil && !errors.Is(err, io.EOF):
+	case err != nil:
 		return fmt.Errorf("cannot read the live stream of the agent at %q: %w", c.address, err)
 	}
 	return nil
+}
+
+// messages hands each the messages of a stream until it ends, or each says so: then stopped
+// is true.
+func messages(stream io.Reader, each func(kind string, data []byte) error) (stopped bool, err error) {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, maxLiveLine)
+	kind := ""
+	for lines.Scan() {
+		if name, is := bytes.CutPrefix(lines.Bytes(), []byte("event: ")); is {
+			kind = string(name)
+		} else if data, is := bytes.CutPrefix(lines.Bytes(), []byte("data: ")); is {
+			if err := each(kind, data); err != nil {
+				return true, err
+			}
+		}
+	}
+	return false, lines.Err()
 }

@@ -2,6 +2,7 @@ package localapi_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/localapi"
 )
 
 // message is one of a live stream.
@@ -318,6 +320,36 @@ func TestClient_Live(t *testing.T) {
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// FuzzMessages: whatever comes, a message is what stands on one line; and what is sent
+// arrives, whatever is in its texts.
+func FuzzMessages(f *testing.F) {
+	f.Add([]byte("event: status\ndata: {}\n\n"), "gw-1", "line\nbreak")
+	f.Add([]byte("data\ndata:\ndata: \nevent\nevent:\n: \n\r\n"), "", "event: x\r\ndata: y")
+	f.Add([]byte(":\n\nid: 7"), "\u2028", "</script>")
+	f.Fuzz(func(t *testing.T, text []byte, node, cause string) {
+		_, err := localapi.Messages(text, func(kind string, data []byte) error {
+			if strings.ContainsRune(kind, '\n') || bytes.ContainsRune(data, '\n') {
+				t.Errorf("got %q with %q", kind, data)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("got %v", err)
+		}
+		sent := localapi.Frame(edge.Status{Node: node}, []edge.Event{{Seq: 1, Cause: cause}, {Seq: 2}})
+		var kinds []string
+		_, err = localapi.Messages(sent, func(kind string, data []byte) error {
+			if kinds = append(kinds, kind); !json.Valid(data) {
+				t.Errorf("%s: got %q", kind, data)
+			}
+			return nil
+		})
+		if want := []string{"status", "event", "event"}; err != nil || !slices.Equal(kinds, want) {
+			t.Errorf("got %v, %v, want %v", kinds, err, want)
 		}
 	})
 }
