@@ -184,14 +184,16 @@ func (s State) eventLines(room int) []line {
 }
 
 // logLines are the end of what a workload printed, or a part further up.
-func (s State) logLines(room int) []line {
+func (s State) logLines(width, room int) []line {
 	var lines []line
 	for _, text := range s.log {
 		lines = append(lines, textLine(Plain, "%s", text))
 	}
 	switch {
 	case s.logErr != nil:
-		lines = append(lines, textLine(Bad, "no more of it comes: %v", s.logErr))
+		for _, text := range words.Fold(words.Printable("no more of it comes: "+s.logErr.Error()), width) {
+			lines = append(lines, textLine(Bad, "%s", text))
+		}
 	case s.logEnded:
 		lines = append(lines, textLine(Faint, "no more of it comes: the instance has ended"))
 	case len(lines) == 0:

@@ -49,7 +49,7 @@ func (s State) page(look Look, width, height int) []line {
 	case s.view == EventsView:
 		return s.frame(look, height, s.eventLines(height-3))
 	case s.view == LogsView:
-		return s.frame(look, height, s.logLines(height-3))
+		return s.frame(look, height, s.logLines(width, height-3))
 	}
 	return s.frame(look, height, layout(s.overview(look, width), height-2, look.glyphs().more))
 }

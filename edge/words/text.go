@@ -86,6 +86,20 @@ func Cut(s string, columns int, mark string) string {
 	return kept.String() + mark
 }
 
+// Fold parts a text into lines of at most so many columns, between words where it can.
+func Fold(s string, columns int) (lines []string) {
+	columns = max(2, columns) // the widest letter
+	for s = strings.TrimRight(s, " "); Width(s) > columns; {
+		head := Cut(s, columns, "")
+		if i := strings.LastIndexByte(head, ' '); i > len(head)/2 && s[len(head)] != ' ' {
+			head = head[:i]
+		}
+		lines = append(lines, strings.TrimRight(head, " "))
+		s = strings.TrimLeft(s[len(head):], " ")
+	}
+	return append(lines, s)
+}
+
 // Pad fills a text with blanks up to so many columns.
 func Pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-Width(s)))

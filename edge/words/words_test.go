@@ -88,6 +88,38 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	for _, test := range []struct {
+		text    string
+		columns int
+		want    string
+	}{
+		{"", 5, ""}, {"one", 5, "one"}, {"one two three", 7, "one two|three"}, {"one two three", 8, "one two|three"},
+		{"abcdefgh", 3, "abc|def|gh"}, {"检测模型", 5, "检测|模型"}, {"a b", 0, "a|b"},
+	} {
+		if got := strings.Join(words.Fold(test.text, test.columns), "|"); got != test.want {
+			t.Errorf("%q in %d columns is %q, want %q", test.text, test.columns, got, test.want)
+		}
+	}
+}
+
+func FuzzFold(f *testing.F) {
+	f.Add("检测 \u0301 b", 3)
+	f.Fuzz(func(t *testing.T, text string, columns int) {
+		columns = min(max(columns, 2), 200)
+		text = words.Printable(text)
+		lines := words.Fold(text, columns)
+		for _, line := range lines {
+			if words.Width(line) > columns {
+				t.Errorf("%q takes more than %d columns", line, columns)
+			}
+		}
+		if got, want := strings.ReplaceAll(strings.Join(lines, ""), " ", ""), strings.ReplaceAll(text, " ", ""); got != want {
+			t.Errorf("%q is left of %q", got, want)
+		}
+	})
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add("检测\x1b[2J\u202e", 3)
 	f.Fuzz(func(t *testing.T, text string, columns int) {
