@@ -111,7 +111,7 @@ func storm() [3]load {
 func healthy(s *stage, now time.Time) edge.Status {
 	at := s.wall(now)
 	st := edge.Status{
-		Node: "line-3-gw", Version: "1.4.0", PID: s.pid, Started: s.wall(s.started),
+		Node: "line-3-gw", Version: "1.4.0", PID: s.pid, Started: s.started.Round(0),
 		Policy: edge.PolicyReport{
 			Governed: true, State: "current", Name: "line-3", Version: 12, Digest: "sha256:5f2c9a1b7d3e4f60812a", Signers: []string{"release-1", "plant-2"},
 			Root: 2, Since: at.Add(-19 * time.Hour), Age: 19 * time.Hour, Lease: edge.LeaseTerms{Hours: 72, Boots: 8}, LeaseLeft: 53 * time.Hour, LeaseBoots: 8, Kept: true,
@@ -125,7 +125,7 @@ func healthy(s *stage, now time.Time) edge.Status {
 	}
 	st.Link = s.report(now)
 	if s.link == "down" {
-		st.Warnings = append(st.Warnings, edge.Warning{Code: "link-down", Subject: st.Link.Broker, Detail: st.Link.Detail, Remedy: "the node goes on alone; see whether the broker can be reached", Since: s.wall(s.cut)})
+		st.Warnings = append(st.Warnings, edge.Warning{Code: "link-down", Subject: st.Link.Broker, Detail: st.Link.Detail, Remedy: "the node goes on alone; see whether the broker can be reached", Since: s.cut.Round(0)})
 	}
 	return st
 }
@@ -163,12 +163,13 @@ func (s *stage) queue() edge.QueueReport {
 // report is the link to the fleet.
 func (s *stage) report(now time.Time) *edge.LinkReport {
 	l := &edge.LinkReport{
-		Broker: "tls://fleet.example:8883", Phase: "up", Since: s.wall(s.started.Add(time.Minute)), Session: "b41f", Confirms: true, Heard: s.wall(now.Add(-4 * time.Second)),
+		Broker: "tls://fleet.example:8883", Phase: "up", Since: s.started.Add(time.Minute).Round(0), Session: "b41f", Confirms: true, Heard: s.wall(now.Add(-4 * time.Second)),
 		Bytes: 37 << 20, Budget: 500 << 20,
 		Streams: []edge.StreamReport{{Name: "control", Epoch: "e", Next: 412, Confirmed: 411}, {Name: "telemetry", Epoch: "e", Next: 90_214 + s.outbox, Confirmed: 90_213, Waiting: s.outbox}},
 	}
 	if s.link == "down" {
-		l.Phase, l.Since, l.Heard = "waiting", s.wall(s.cut), s.wall(s.cut.Add(-4*time.Second))
+		// Taken down when it happened: a clock that is set later does not change it.
+		l.Phase, l.Since, l.Heard = "waiting", s.cut.Round(0), s.cut.Add(-4*time.Second).Round(0)
 		l.Detail = "cannot reach fleet.example:8883: no route to host"
 	}
 	return l

@@ -387,9 +387,8 @@ export const checks = {
 /** The real agent on a real containerd, with a real model: what a person does on a first visit. */
 async function realLine(browser, note) {
   const page = await show(browser, "line");
-  // Its first version is on trial for as long as the agent watches it.
-  await until(page, "#headline", /^(All is well|A new version of digits is on trial): no tasks came in the last minute/);
-  await until(page, "#runs", /line\/digits\s+2 \/ 2 ready/);
+  await until(page, "#headline", /^All is well: no tasks came in the last minute, 2 of 2 instances ready/);
+  await until(page, "#runs", /line\/digits\s+2 \/ 2 ready[\s\S]*first version, still being watched: digits:1/);
   const pids = () => page.evaluate(() => window.holdfast.node.status.workloads.flatMap((w) => w.instances.map((i) => i.pid)).sort().join());
   const before = await pids();
   await page.keyboard.press("s");
@@ -410,6 +409,7 @@ async function realLine(browser, note) {
   await until(page, "#dialog", /Done\./, 30_000);
   await page.keyboard.press("Escape");
   await when(page, (was) => window.holdfast.node.status.workloads.every((w) => w.ready === 2 && w.instances.every((i) => !was.includes(i.pid))), before, 15_000);
+  await until(page, "#runs", /CPU \d+ %\s+\d+\.\d MiB \/ 64\.0 MiB/); // it was measured
   await page.getByRole("button", { name: "Log line/digits" }).click();
   await until(page, "#dialog pre", /model server ready/);
   note(`a real 7 was ${answered.replace(/\u00a0/g, " ")}; processes before the restart ${before}, after it ${await pids()}`);

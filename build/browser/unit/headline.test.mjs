@@ -45,6 +45,7 @@ const cases = {
   "short of instances": [{ workloads: [{ ready: 1, wanted: 2, name: "digits" }] }, "warn | digits is short of instances: 1 of 2 ready."],
   draining: [{ draining: true, inside: 3, classes: refusing }, "warn | Draining: no new tasks are let in, 3 still inside."],
   upstream: [{ upstreams: ["plant"] }, "warn | plant is left alone, as it does not answer: its tasks are answered by the node as far as their routes allow."],
+  "on trial": [{ workloads: [{ ready: 2, wanted: 2, name: "digits", trial: true }] }, "note | A new version of digits is on trial: deadlines are kept."],
   warnings: [{ warnings: 2 }, "note | The node does its work: deadlines are kept, 2 of 2 instances ready, 2 warnings below."],
   restarted: [{ restarted: { ago: 12_000, silent: 3000 } }, "note | The agent was restarted 12 s ago: nothing was heard from it for 3 s."],
   "restarted long ago": [{ restarted: { ago: 61_000, silent: 3000 } }, "ok | All is well: deadlines are kept, 2 of 2 instances ready."],

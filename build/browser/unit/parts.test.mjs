@@ -157,6 +157,18 @@ test("state: first tasks of a stream are no flood, later ones are", () => {
   assert.equal(node.unseen(), 50);
 });
 
+test("state: what instances use is a share of the time between two looks", () => {
+  const { at, node } = told();
+  const look = (cpuNs) => node.takeUsage([{ instances: [{ id: "a", usage: { cpuNs, memory: 5 } }, { id: "b" }] }]);
+  look(1e9);
+  assert.ok(Number.isNaN(node.usageOf.get("a").share));
+  at.mono += 2000;
+  look(2e9);
+  assert.deepEqual([node.usageOf.get("a").share, node.usageOf.get("a").memory, node.usageOf.size], [0.5, 5, 1]);
+  look(1e6);
+  assert.ok(Number.isNaN(node.usageOf.get("a").share), "a process that was started anew");
+});
+
 test("state: ages are never negative", () => {
   const { node, wall } = told();
   node.take("sample", sampleAt(wall(), 0, 0));

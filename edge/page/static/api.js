@@ -43,5 +43,6 @@ export const logs = (target, lines = 60) => ask("GET", "/v1/logs/" + target.spli
 export const restart = (target) => ask("POST", "/v1/restart?target=" + encodeURIComponent(target));
 export const drain = () => ask("POST", "/v1/drain");
 export const undrain = () => ask("POST", "/v1/undrain");
+export const workloads = () => ask("GET", "/v1/workloads");
 export const model = (name) => ask("GET", "/v2/models/" + encodeURIComponent(name));
 export const infer = (name, body, headers) => ask("POST", "/v2/models/" + encodeURIComponent(name) + "/infer", { body, headers });

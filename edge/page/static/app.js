@@ -5,6 +5,7 @@ import { each, find, h, mark, say } from "./dom.js";
 import { bytes, clockTime, moment } from "./format.js";
 import { Lanes } from "./lanes.js";
 import { makeActions } from "./dialogs.js";
+import * as api from "./api.js";
 import { CLASSES, Node } from "./state.js";
 import { Stream } from "./stream.js";
 import { LANGUAGES, choose, words } from "./words.js";
@@ -16,6 +17,7 @@ import { renderVitals } from "./view/vitals.js";
 
 const PANELS_EVERY = 250; // ms: faster is not read
 const LANES_EVERY = 50; // ms: 20 pictures a second move smoothly enough
+const USAGE_EVERY = 3000; // ms: each instance is measured for it
 const LANES_CALM = 500; // ms, for who wants less motion
 const SECTIONS = ["ontime", "lanes", "governs", "connected", "runs", "events", "vitals", "models"];
 
@@ -61,6 +63,7 @@ class Page {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.lanes.repaint());
     document.addEventListener("visibilitychange", () => (this.dirty = true));
     this.stream.start();
+    setInterval(() => this.measure(), USAGE_EVERY);
     requestAnimationFrame((at) => this.frame(at));
   }
 
@@ -81,6 +84,15 @@ class Page {
       this.frames.lanes++;
     }
     this.frames.slowest = Math.max(this.frames.slowest, performance.now() - begun);
+  }
+
+  /** Asks what the instances use, while somebody looks. */
+  async measure() {
+    if (document.hidden || this.stream.state !== "live" || this.measuring) return;
+    this.measuring = true;
+    const answer = await api.workloads();
+    this.measuring = false;
+    if (answer.ok && Array.isArray(answer.body)) this.node.takeUsage(answer.body);
   }
 
   panels() {

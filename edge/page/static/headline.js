@@ -19,7 +19,7 @@ export function factsOf(node, link = { state: "live" }) {
     known: Boolean(s),
   };
   if (!s) return facts;
-  const wanted = (s.workloads ?? []).map((w) => ({ ...readiness(w), name: w.workload.name, phase: w.update?.phase, image: w.update?.image, why: w.update?.why }));
+  const wanted = (s.workloads ?? []).map((w) => ({ ...readiness(w), name: w.workload.name, trial: Boolean(w.update?.good) && ["trial", "canary"].includes(w.update.phase) }));
   return {
     ...facts,
     daemon: s.containerd?.connected !== false,
@@ -156,7 +156,7 @@ function restarted(f) {
 }
 
 function trial(f) {
-  const w = f.workloads.find((w) => w.phase === "trial" || w.phase === "canary");
+  const w = f.workloads.find((w) => w.trial); // a first version has none to go back to
   return w ? part("note", "updating", { name: w.name }, [kept(f)]) : null;
 }
 

@@ -35,7 +35,7 @@ export class Node {
     this.gaps = new Ring(16); // {from, to, restarted}: no word from the agent
     this.heard = NaN; // when the last message came
     this.restarted = null; // {at, silent}: when another agent answered
-    this.cpuOf = new Map(); // instances: {cpu, mono, share}
+    this.usageOf = new Map(); // instances: {cpu, mono, share, memory, limit}
     this.changed = 0; // grows with every message
   }
 
@@ -45,7 +45,7 @@ export class Node {
     if (kind === "hello") this.takeHello(data, mono);
     else if (kind === "history") this.takeHistory(data, mono);
     else if (kind === "sample") this.takeSample(data, mono);
-    else if (kind === "status") this.takeStatus(data, mono);
+    else if (kind === "status") this.takeStatus(data);
     else if (kind === "tasks") this.takeTasks(data, mono);
     else if (kind === "event") this.takeEvent(data);
     this.heard = mono;
@@ -77,7 +77,7 @@ export class Node {
     }
     if (other) {
       this.restarted = { at: mono, silent: Math.max(0, mono - this.heard) };
-      this.cpuOf.clear();
+      this.usageOf.clear();
     }
     if (before) this.abandon(this.heard);
     this.hello = hello;
@@ -104,25 +104,22 @@ export class Node {
     this.samples.push({ ...sample, mono: Math.abs(at - mono) < 2000 ? at : mono, epoch: this.hello?.started });
   }
 
-  takeStatus(status, mono) {
+  takeStatus(status) {
     this.status = status;
-    this.takeUsage(status, mono);
   }
 
-  takeUsage(status, mono) {
+  /** What the instances use, which the stream does not tell: measuring is asked for apart. */
+  takeUsage(workloads, mono = this.clock.mono()) {
     const now = new Map();
-    for (const w of status.workloads ?? []) {
-      for (const i of w.instances ?? []) {
-        const cpu = i.usage?.cpuNs;
-        if (!Number.isFinite(cpu)) continue;
-        const was = this.cpuOf.get(i.id);
-        const fresh = !was || cpu < was.cpu;
-        // A figure that has not moved may be an old one, for the node asks less often.
-        const share = fresh ? NaN : cpu === was.cpu && mono - was.mono < 5000 ? was.share : (cpu - was.cpu) / 1e6 / Math.max(1, mono - was.mono);
-        now.set(i.id, { cpu, mono: fresh || cpu !== was.cpu ? mono : was.mono, share });
-      }
+    for (const i of workloads.flatMap((w) => w.instances ?? [])) {
+      if (!i.usage) continue;
+      const was = this.usageOf.get(i.id);
+      const cpu = i.usage.cpuNs;
+      const share = !was || cpu < was.cpu ? NaN : (cpu - was.cpu) / 1e6 / Math.max(1, mono - was.mono);
+      now.set(i.id, { cpu, mono, share, memory: i.usage.memory, limit: i.usage.memoryLimit });
     }
-    this.cpuOf = now;
+    this.usageOf = now;
+    this.changed++;
   }
 
   takeTasks(tasks, mono) {

@@ -72,7 +72,7 @@ const EN = {
   timelineName: "The link over the last five minutes: {up} connected.", confirms: "confirmed by the fleet", 
   // workloads
   readyN: "ready", noWorkloads: "No workloads are wanted here.",
-  restart: "Restart", logs: "Log", trySample: "Try a model", restartsN: ({ n }, f) => n === 1 ? "1 restart" : `${f.count(n)} restarts`, "phase.trial": "new version on trial", "phase.canary": "canary: {share} % of the tasks", "phase.paused": "update paused",
+  restart: "Restart", logs: "Log", trySample: "Try a model", restartsN: ({ n }, f) => n === 1 ? "1 restart" : `${f.count(n)} restarts`, "phase.trial": "new version on trial", "phase.first": "first version, still being watched", "phase.canary": "canary: {share} % of the tasks", "phase.paused": "update paused",
   "phase.failed": "new version failed", "phase.taken-back": "new version taken back", canary: "canary", adjusted: "replicas set by a command",
   pool: "{warm} warm, {busy} at work", since: "since {span}", cpu: "CPU", canaryNew: "new: {tasks} tasks, {failed} failed, median {median}",
   canaryOld: "old: {tasks} tasks, {failed} failed, median {median}", nextTry: "next try in {span}",
@@ -127,7 +127,7 @@ const ZH = {
   ungoverned: "本节点没有策略约束：这是开发者的节点，负载来自 Compose 文件。", noPolicyYet: "没有生效的策略。节点等待其根文档所认可的策略。",
   "state.none": "无", "state.factory": "出厂", "state.current": "当前", "state.previous": "上一个", "state.degraded": "降级", policyVersion: "版本 {v}", state: "状态", inForce: "已生效", signedBy: "签名者", leaseLeft: "剩余租期", boots: "{n} 次启动", noLease: "无限期", onTrial: "试行中", notKept: "仅在内存中：重启即失", root: "根文档", failedBefore: "版本 {v} 已撤回：{why}", digest: "摘要",
   noLink: "未配置机群。", linkUp: "已连接", linkDown: "断开", site: "与站点的连接", for: "已 {span}", outboxN: "等待发送", heardN: "机群最近应答", ago: "{span}前", never: "尚无", budget: "本月用量", ofBudget: "{used} / {budget}", unbounded: "{used}，无上限", held: "历史记录等待流量额度", up5: "连接", down5: "断开", timelineName: "最近五分钟的连接：{up} 已连接。", confirms: "由机群确认", 
-  readyN: "就绪", noWorkloads: "这里不需要任何负载。", restart: "重启", logs: "日志", trySample: "试用模型", restartsN: "重启 {n} 次", "phase.trial": "新版本试运行", "phase.canary": "金丝雀：{share} % 的任务", "phase.paused": "更新已暂停", "phase.failed": "新版本失败", "phase.taken-back": "新版本已撤回", canary: "金丝雀", adjusted: "副本数由命令设定", pool: "{warm} 个待命，{busy} 个工作中", since: "已 {span}", cpu: "CPU", canaryNew: "新：{tasks} 个任务，{failed} 个失败，中位 {median}", canaryOld: "旧：{tasks} 个任务，{failed} 个失败，中位 {median}", nextTry: "{span}后重试",
+  readyN: "就绪", noWorkloads: "这里不需要任何负载。", restart: "重启", logs: "日志", trySample: "试用模型", restartsN: "重启 {n} 次", "phase.trial": "新版本试运行", "phase.first": "首个版本，仍在观察", "phase.canary": "金丝雀：{share} % 的任务", "phase.paused": "更新已暂停", "phase.failed": "新版本失败", "phase.taken-back": "新版本已撤回", canary: "金丝雀", adjusted: "副本数由命令设定", pool: "{warm} 个待命，{busy} 个工作中", since: "已 {span}", cpu: "CPU", canaryNew: "新：{tasks} 个任务，{failed} 个失败，中位 {median}", canaryOld: "旧：{tasks} 个任务，{failed} 个失败，中位 {median}", nextTry: "{span}后重试",
   "i.starting": "启动中", "i.ready": "就绪", "i.unready": "未就绪", "i.suspended": "已挂起", "i.waiting": "等待依赖", "i.backoff": "退避中", "i.stopping": "停止中", "i.ended": "已结束", "i.unknown": "未知",
   noRoutes: "所有任务都在本地应答。", "u.up": "应答", "u.down": "暂不询问", "u.probed": "试探中", answeredOf: "{all} 次询问中应答 {n}", spared: "其间 {n} 次未询问", 
   filter: "筛选", allKinds: "全部", kindTasks: "任务", kindInstances: "实例", kindLink: "连接", kindPolicy: "策略", kindWarnings: "警告", noEvents: "还没有事件。", noneMatch: "没有匹配。", eventsShown: "{all} 中的 {n}",

@@ -73,7 +73,7 @@ function updateEvent(r, e, page) {
   say(r.kind, e.kind);
   mark(r.kind, "class", "kind " + toneOf(e.kind));
   say(r.subject, e.subject);
-  const facts = Object.entries(e.facts ?? {}).map(([k, v]) => k + "=" + v).join(" ");
+  const facts = Object.entries(e.facts ?? {}).map(([k, v]) => k + "=" + v.replace(/^(sha256:)?([0-9a-f]{12})[0-9a-f]{20,}$/, "$2")).join(" ");
   say(r.cause, [e.cause, facts].filter(Boolean).map((x) => " · " + x).join(""));
 }
 

@@ -47,7 +47,7 @@ function updateText(el, x, page) {
   const u = x.update;
   show(el, Boolean(u));
   if (!u) return;
-  const bits = [w.t("phase." + u.phase, { share: u.canary?.share ?? 0 }) + ": " + image(u.image)];
+  const bits = [w.t("phase." + (u.phase === "trial" && !u.good ? "first" : u.phase), { share: u.canary?.share ?? 0 }) + ": " + image(u.image)];
   if (u.why) bits.push(u.why);
   const figure = (f) => ({ tasks: f?.tasks ?? 0, failed: f?.failed ?? 0, median: f?.medianNs ? w.span(f.medianNs / 1e6) : "–" });
   if (u.canary) bits.push(w.t("canaryNew", figure(u.canary.new)), w.t("canaryOld", figure(u.canary.old)));
@@ -66,10 +66,9 @@ function updateInstance(r, i, x, page) {
   say(r.id, i.id);
   mark(r.id, "title", i.id);
   state(r.state, TONES[i.state] ?? "note", w.t("i." + i.state));
-  const share = node.cpuOf.get(i.id)?.share;
-  say(r.cpu, Number.isFinite(share) ? w.t("cpu") + " " + w.percent(share) : "");
-  const u = i.usage;
-  say(r.memory, u ? w.bytes(u.memory) + (u.memoryLimit ? " / " + w.bytes(u.memoryLimit) : "") : "");
+  const u = node.usageOf.get(i.id);
+  say(r.cpu, Number.isFinite(u?.share) ? w.t("cpu") + " " + w.percent(u.share) : "");
+  say(r.memory, u ? w.bytes(u.memory) + (u.limit ? " / " + w.bytes(u.limit) : "") : "");
   say(r.since, i.running && i.started ? w.t("since", { span: node.ageOf(i.started) }) : i.nextTry ? w.t("nextTry", { span: Math.max(0, Date.parse(i.nextTry) - node.clock.now()) }) : "");
   const canary = x.update?.canary && i.specHash === x.update.wanted;
   say(r.mark, [canary ? w.t("canary") : "", i.restarts > 0 && x.instances.length > 1 ? w.t("restartsN", { n: i.restarts }) : ""].filter(Boolean).join(" · "));
