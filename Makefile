@@ -197,7 +197,7 @@ $(SHIPPED:%=tool-%): tool-%:
 .PHONY: packages
 packages: $(SHIPPED:%=cross-%) ## Make deb, rpm and apk packages in dist/packages, with their sums and what is in them
 	@$(PROVISION) --only packages
-	@$(GO) run -tags $(TAGS) ./build/packages -version '$(VERSION)' -epoch $(EPOCH) $(SHIPPED:%=%=dist/holdfast-linux-%)
+	@$(GO) run -tags $(TAGS) ./build/packages -version '$(VERSION)' -epoch $(EPOCH) $(foreach a,$(SHIPPED),$(a)=dist/holdfast-linux-$(a))
 
 .PHONY: packages-test
 packages-test: ## Install, upgrade, remove and purge the packages in a Debian of their own
