@@ -182,6 +182,33 @@ export const checks = {
     sound(page);
   },
 
+  async DayLong(browser, note) {
+    const page = await show(browser, "idle");
+    const grown = await page.evaluate(async () => {
+      const { Node } = await import("/page/state.js");
+      let mono = 0;
+      const node = new Node(() => mono);
+      const iso = (back) => new Date(1.7e12 + mono - back).toISOString();
+      const minutes = (n) => {
+        for (let k = 0; k < n * 240; k++) {
+          mono += 250;
+          const ended = Array.from({ length: 200 }, (_, i) => ({ id: "t" + mono + i, model: "digits", class: "normal", state: "completed", slot: 0, arrived: iso(300), started: iso(200), deadline: iso(-100), computeNs: 1e6 }));
+          node.take("tasks", JSON.parse(JSON.stringify({ running: [], waiting: [], waitingTotal: 0, ended, endedSkipped: 50 })));
+          if (k % 4 === 0) node.take("sample", { at: iso(0), link: "up", ended: { urgent: [0, 0], normal: [k, k], batch: [0, 0] } });
+          node.take("event", { seq: k, at: iso(0), kind: "task-missed", subject: "digits " + k });
+        }
+        window.gc();
+        return performance.memory.usedJSHeapSize;
+      };
+      const first = minutes(2);
+      const later = minutes(6);
+      return [first, later, node.bars.length];
+    });
+    note(`heap after 2 minutes at 1,000 tasks/s ${(grown[0] / 1048576).toFixed(2)} MiB, after 8 minutes ${(grown[1] / 1048576).toFixed(2)} MiB`);
+    want(grown[1] - grown[0] < 1.5 * 1048576, "the heap has grown by " + (grown[1] - grown[0]));
+    sound(page);
+  },
+
   async Hidden(browser) {
     const page = await show(browser, "healthy");
     await page.evaluate(() => {
@@ -430,33 +457,6 @@ export const alone = {
     want(busy.frame < Math.max(100, 4 * idle.frame), `a frame takes ${busy.frame} ms, idle ${idle.frame} ms`);
     want(busy.bars <= 8192 && busy.rows < 900, `${busy.bars} bars, ${busy.rows} elements`);
     await until(page, "#headline", /deadlines are kept|all on time|Overloaded/);
-    sound(page);
-  },
-
-  async DayLong(browser, note) {
-    const page = await show(browser, "idle");
-    const grown = await page.evaluate(async () => {
-      const { Node } = await import("/page/state.js");
-      let mono = 0;
-      const node = new Node(() => mono);
-      const iso = (back) => new Date(1.7e12 + mono - back).toISOString();
-      const minutes = (n) => {
-        for (let k = 0; k < n * 240; k++) {
-          mono += 250;
-          const ended = Array.from({ length: 200 }, (_, i) => ({ id: "t" + mono + i, model: "digits", class: "normal", state: "completed", slot: 0, arrived: iso(300), started: iso(200), deadline: iso(-100), computeNs: 1e6 }));
-          node.take("tasks", JSON.parse(JSON.stringify({ running: [], waiting: [], waitingTotal: 0, ended, endedSkipped: 50 })));
-          if (k % 4 === 0) node.take("sample", { at: iso(0), link: "up", ended: { urgent: [0, 0], normal: [k, k], batch: [0, 0] } });
-          node.take("event", { seq: k, at: iso(0), kind: "task-missed", subject: "digits " + k });
-        }
-        window.gc();
-        return performance.memory.usedJSHeapSize;
-      };
-      const first = minutes(2);
-      const later = minutes(6);
-      return [first, later, node.bars.length];
-    });
-    note(`heap after 2 minutes at 1,000 tasks/s ${(grown[0] / 1048576).toFixed(2)} MiB, after 8 minutes ${(grown[1] / 1048576).toFixed(2)} MiB`);
-    want(grown[1] - grown[0] < 1.5 * 1048576, "the heap has grown by " + (grown[1] - grown[0]));
     sound(page);
   },
 };
