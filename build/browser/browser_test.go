@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	goruntime "runtime"
 	"testing"
 	"time"
 )
@@ -101,5 +103,31 @@ func TestPage_Functions(t *testing.T) {
 	t.Logf("%d tests passed", passed)
 	if err != nil || passed < 2 {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// wall takes what a test would be told.
+type wall struct {
+	testing.TB
+	said string
+}
+
+func (w *wall) Helper() {}
+
+func (w *wall) Fatalf(format string, args ...any) {
+	w.said = fmt.Sprintf(format, args...)
+	goruntime.Goexit()
+}
+
+func TestNeed_Missing(t *testing.T) {
+	w := &wall{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		need(w, "no-such-browser", "nor-this-one")
+	}()
+	<-done
+	if want := "no-such-browser is not installed: run build/provision/provision.sh --only test"; w.said != want {
+		t.Errorf("without a browser the test says %q, want %q", w.said, want)
 	}
 }

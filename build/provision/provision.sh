@@ -6,8 +6,8 @@
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
-#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,,
-#         promtool
+#         mosquitto, user-mode emulation for arm, systemd-analyze, network plugins,
+#         promtool, and a browser with what drives it
 #   lint  golangci-lint
 #   packages  nfpm, and what reads manual pages
 #   chroot    packages, and what they are installed in (make packages-test)
