@@ -26,6 +26,7 @@ func (d *door) inferVerb() *cobra.Command {
 		Short: "Run one inference task and print its answer",
 		Long: "Run one inference task and print its answer. The request is JSON in the form of the Open Inference Protocol,\n" +
 			`for example {"inputs":[{"name":"input","shape":[1,64],"datatype":"FP32","data":[…]}]}.` + "\n" +
+			"It is part of the trace that TRACEPARENT names, if there is one.\n" +
 			"Exit code 4: not admitted. Exit code 5: deadline missed.",
 		Args: exactly(1, "a model"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -46,6 +47,7 @@ func (d *door) inferVerb() *cobra.Command {
 					return err
 				}
 			}
+			options.Traceparent, options.Tracestate = d.Getenv("TRACEPARENT"), d.Getenv("TRACESTATE")
 			result, err := d.client().Infer(cmd.Context(), args[0], payload, options)
 			if err != nil {
 				return err

@@ -21,6 +21,8 @@ type InferOptions struct {
 	Class    *edge.Class   // nil: normal, or what the payload's priority says
 	Tenant   string
 	Version  string // of the model; empty takes what is served
+	// Traceparent and Tracestate say whose work it is part of, by the W3C's Trace Context.
+	Traceparent, Tracestate string
 }
 
 // Result is an answer, and how it came to be.
@@ -74,6 +76,12 @@ func inferHeader(p edge.Payload, opts InferOptions) http.Header {
 	}
 	if opts.Tenant != "" {
 		h.Set(HeaderTenant, opts.Tenant)
+	}
+	if opts.Traceparent != "" {
+		h.Set(oip.HeaderTrace, opts.Traceparent)
+	}
+	if opts.Tracestate != "" {
+		h.Set(oip.HeaderTraceState, opts.Tracestate)
 	}
 	return h
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"holdfast/edge"
+	"holdfast/edge/localapi"
 	"holdfast/edge/oip"
 )
 
@@ -55,6 +56,16 @@ func TestServer_Trace(t *testing.T) {
 			n.wantUntraced(t)
 		})
 	}
+	t.Run("Client", func(t *testing.T) {
+		options := localapi.InferOptions{Traceparent: caller, Tracestate: "b=2"}
+		if _, err := r.client(t).Infer(t.Context(), "digits", edge.Payload{Body: []byte(question)}, options); err != nil {
+			t.Fatal(err)
+		}
+		tasks := n.submitted()
+		if got := tasks[len(tasks)-1].Trace; got.Parent.String() != caller[36:52] || got.State != "b=2" {
+			t.Errorf("the task is part of %+v", got)
+		}
+	})
 	t.Run("Twice", func(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x"+inferPath, strings.NewReader(question))
 		if err != nil {
