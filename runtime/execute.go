@@ -78,7 +78,7 @@ func (s *Supervisor) askAt(ctx context.Context, r *run, ep *endpoint, l *lane) (
 	}
 	s.heft(ep, t.Class)
 	answer, failure := l.do(request{
-		path: inferPath(t), body: t.Input.Body, headerLength: t.Input.HeaderLength, limit: maxAnswer, trace: &t.Trace,
+		path: inferPath(t), body: t.Input.Body, headerLength: t.Input.HeaderLength, limit: maxAnswer, trace: &r.task.Trace,
 	}, ep.timeout)
 	s.unheft(ep, t.Class)
 	s.leave(r)

@@ -25,8 +25,8 @@ func TestPage_Pictures(t *testing.T) {
 		takePictures(t, dir)
 	}
 	names, err := filepath.Glob(dir + "/*.png")
-	if err != nil || len(names) < 9 {
-		t.Fatalf("%s holds %d pictures (%v), want 9: make pictures", dir, len(names), err)
+	if err != nil || len(names) < 12 {
+		t.Fatalf("%s holds %d pictures (%v), want 12: make pictures", dir, len(names), err)
 	}
 	for _, name := range names {
 		if info, err := os.Stat(name); err != nil || info.Size() > maxPicture {

@@ -1,9 +1,10 @@
 package localapi
 
 import (
-	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/edge/rawconn"
@@ -15,6 +16,9 @@ type shortAnswer struct {
 	socket  *rawconn.Unix
 	scratch []byte
 	header  http.Header
+	names   []string // scratch
+	date    []byte
+	second  int64 // of date
 	status  int
 	again   bool // it is out, and the connection may carry another
 }
@@ -62,14 +66,39 @@ func (w *shortAnswer) Write(body []byte) (int, error) {
 	return len(body), err
 }
 
-// head writes the head into the scratch.
+// head writes the head into the scratch: what net/http writes, without its search for what
+// no handler of ours has said.
 func (w *shortAnswer) head() []byte {
 	text := append(w.scratch, "HTTP/1.1 "...)
 	text = strconv.AppendInt(text, int64(w.status), 10)
 	text = append(append(text, ' '), http.StatusText(w.status)...)
-	text = append(text, "\r\nDate: "...)
-	text = time.Now().UTC().AppendFormat(text, http.TimeFormat)
-	head := bytes.NewBuffer(append(text, "\r\n"...))
-	_ = w.header.Write(head) // a buffer takes everything
-	return append(head.Bytes(), "\r\n"...)
+	text = append(append(text, "\r\nDate: "...), w.now()...)
+	w.names = w.names[:0]
+	for name := range w.header {
+		w.names = append(w.names, name)
+	}
+	slices.Sort(w.names)
+	for _, name := range w.names {
+		for _, value := range w.header[name] {
+			text = append(append(append(text, "\r\n"...), name...), ": "...)
+			text = append(text, oneLine(value)...)
+		}
+	}
+	return append(text, "\r\n\r\n"...)
+}
+
+// now is the date, written once a second.
+func (w *shortAnswer) now() []byte {
+	if now := time.Now(); w.date == nil || now.Unix() != w.second {
+		w.date, w.second = now.UTC().AppendFormat(w.date[:0], http.TimeFormat), now.Unix()
+	}
+	return w.date
+}
+
+// oneLine keeps a value from ending its line.
+func oneLine(value string) string {
+	if strings.ContainsAny(value, "\r\n") {
+		return strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
+	}
+	return value
 }

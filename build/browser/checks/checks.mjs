@@ -107,7 +107,7 @@ export const checks = {
 
   async CutOffAndOverloaded(browser) {
     const page = await show(browser, "both");
-    await until(page, "#headline", /^Overloaded: \d+ % of normal.*\n*Cut off from the fleet for 4 min: deadlines are kept, 1,2\d\d entries wait to be sent\.$/);
+    await until(page, "#headline", /^Overloaded: \d+ % of normal.*\n*Cut off from the fleet for 4 min: what was let in is answered in time, 1,2\d\d entries wait to be sent\.$/);
     sound(page);
   },
 

@@ -5,7 +5,7 @@ const SIZES = { light: { width: 1280, height: 1060 }, dark: { width: 1280, heigh
 const WATCHED = 14_000; // ms, so that the slots show what the page has seen itself: tasks that were halted
 
 export async function look(browser, dir) {
-  for (const scene of ["healthy", "overloaded", "cutoff"]) {
+  for (const scene of ["healthy", "overloaded", "cutoff", "both"]) {
     const { url } = await browser.stage(scene);
     const pages = {};
     for (const [kind, viewport] of Object.entries(SIZES)) {

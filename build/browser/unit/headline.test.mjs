@@ -31,7 +31,7 @@ const cases = {
   "cut off a moment ago": [{ link: { ...cut, for: 3000, waiting: 0 } }, "note | Cut off from the fleet for 3 s: deadlines are kept, nothing waits to be sent."],
   overloaded: [{ classes: refusing }, "warn | Overloaded: 12 % of normal tasks refused in the last minute, urgent all on time."],
   "urgent tasks refused": [{ classes: { ...refusing, urgent: some(30, { ended: 40, refused: 10 }) } }, "bad | Overloaded: 25 % of urgent and 12 % of normal tasks refused in the last minute."],
-  "cut off and overloaded": [{ link: cut, classes: refusing }, "warn | Overloaded: 12 % of normal tasks refused in the last minute, urgent all on time. Cut off from the fleet for 4 min: deadlines are kept, 1,203 entries wait to be sent."],
+  "cut off and overloaded": [{ link: cut, classes: refusing }, "warn | Overloaded: 12 % of normal tasks refused in the last minute, urgent all on time. Cut off from the fleet for 4 min: what was let in is answered in time, 1,203 entries wait to be sent."],
   late: [{ classes: { ...refusing, normal: some(97, { ended: 100, missed: 3 }) } }, "bad | Late: 3 normal tasks missed the deadline in the last minute."],
   "late and cut off": [{ link: cut, classes: { urgent: none, batch: none, normal: some(97, { ended: 100, missed: 3 }) } }, "bad | Late: 3 normal tasks missed the deadline in the last minute. Cut off from the fleet for 4 min: 97 % of what was let in was answered in time, 1,203 entries wait to be sent."],
   failing: [{ classes: { urgent: none, batch: none, normal: some(80, { ended: 100, failed: 20 }) } }, "bad | Models fail: 20 normal tasks failed in the last minute."],

@@ -72,7 +72,8 @@ function kept(f) {
   const sum = (what) => all.reduce((n, c) => n + c[what], 0);
   if (sum("ended") === 0) return word("no-tasks");
   const late = sum("missed");
-  return late === 0 ? word("deadlines-kept") : word("deadlines-share", { share: sum("onTime") / (sum("onTime") + late) });
+  if (late === 0) return word(overloaded(f) ? "deadlines-kept-in" : "deadlines-kept");
+  return word("deadlines-share", { share: sum("onTime") / (sum("onTime") + late) });
 }
 
 function cutOff(f) {
