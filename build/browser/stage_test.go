@@ -175,7 +175,7 @@ func (s *stage) hindered(w http.ResponseWriter, r *http.Request) bool {
 	case refuses > 0 && r.URL.Path == "/v1/live":
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(refuses)
-		fmt.Fprintln(w, `{"error":"16 live streams are read already, as many as may be","reason":"too_many_streams"}`)
+		fmt.Fprintln(w, `{"error":"as many live streams are read already as may be","reason":"too_many_streams"}`)
 		return true
 	}
 	return false

@@ -215,9 +215,9 @@ func TestLive_Resumes(t *testing.T) {
 
 func TestLive_Bounds(t *testing.T) {
 	n := newNode(t)
-	t.Run("Seventeenth", func(t *testing.T) {
+	t.Run("Thirteenth", func(t *testing.T) {
 		n := n.in(t)
-		for range 16 {
+		for range 12 { // at the port; the socket keeps four more
 			n.watch()
 		}
 		resp := n.atPort(http.MethodGet, "/v1/live")
@@ -225,7 +225,7 @@ func TestLive_Bounds(t *testing.T) {
 			t.Errorf("got %s: %s, %v", resp.Status, text, err)
 		}
 	})
-	n.await("the sixteen to be gone", func(ctx context.Context) error {
+	n.await("the twelve to be gone", func(ctx context.Context) error {
 		err := n.Client().Live(ctx, func(string, []byte) error { return errFound })
 		if errors.Is(err, errFound) {
 			return nil

@@ -38,21 +38,31 @@ func Clear(ctx context.Context, c config.Config, alsoImages bool) (Cleared, erro
 	if err != nil {
 		return Cleared{}, edge.WithHint(fmt.Errorf("cannot clear node: %w", err), "an agent would start them again; stop it first: systemctl stop holdfast")
 	}
+	// An agent may have another state folder, or one that cannot be locked.
+	claim, err := claimNamespace(c.Containerd.Address, c.Containerd.Namespace)
+	if err != nil {
+		return Cleared{}, errors.Join(fmt.Errorf("cannot clear node: %w", err), lock.Close())
+	}
+	cleared, err := clearAll(ctx, c, alsoImages)
+	return cleared, errors.Join(err, claim.Close(), lock.Close())
+}
+
+// clearAll is Clear once nobody else is there.
+func clearAll(ctx context.Context, c config.Config, alsoImages bool) (cleared Cleared, err error) {
 	driver, err := containerd.New(containerd.Options{
 		Address: c.Containerd.Address, Namespace: c.Containerd.Namespace, CgroupParent: c.Containerd.CgroupParent,
 		StateDir: c.Paths.State, RunDir: c.Paths.Run,
 	})
 	if err != nil {
-		return Cleared{}, errors.Join(err, lock.Close())
+		return Cleared{}, err
 	}
-	var cleared Cleared
 	if err = driver.Open(); err == nil {
 		cleared.Instances, err = clearInstances(ctx, driver)
 	}
 	if err == nil && alsoImages { // while something runs, its image is needed
 		cleared.Images, cleared.Freed, err = clearImages(ctx, driver)
 	}
-	return cleared, errors.Join(err, driver.Close(), lock.Close())
+	return cleared, errors.Join(err, driver.Close())
 }
 
 // clearInstances ends and removes all there are, and tells which those were.

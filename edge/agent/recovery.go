@@ -34,6 +34,9 @@ func (r *recoveries) heed(e edge.Event) (took time.Duration, over bool) {
 	workload := e.Facts["workload"]
 	switch e.Kind {
 	case edge.EventInstanceReady:
+		if _, was := r.ready[e.Subject]; was {
+			break // it was not lost, and is in nobody's place
+		}
 		r.ready[e.Subject] = workload
 		if since := r.lost[workload]; len(since) > 0 {
 			r.lost[workload] = since[1:]

@@ -26,6 +26,7 @@ func TestRecoveries_Heed(t *testing.T) {
 		"TwoAtOnce":      {[]step{{ready, "a", 0}, {ready, "b", 0}, {exited, "a", 10}, {exited, "b", 11}, {ready, "c", 12}, {ready, "d", 14}}, []time.Duration{2 * time.Second, 3 * time.Second}},
 		"NotReadyBefore": {[]step{{exited, "a", 10}, {ready, "b", 13}}, nil},
 		"OtherPlan":      {[]step{{ready, "a", 0}, {exited, "a", 10}, {edge.EventAgentReloaded, "", 11}, {ready, "b", 13}}, nil},
+		"Flicker":        {[]step{{ready, "a", 0}, {ready, "b", 0}, {exited, "a", 10}, {ready, "b", 12}, {ready, "c", 15}}, []time.Duration{5 * time.Second}},
 		"Again":          {[]step{{ready, "a", 0}, {exited, "a", 1}, {ready, "b", 2}, {exited, "b", 5}, {ready, "c", 9}}, []time.Duration{time.Second, 4 * time.Second}},
 	}
 	for name, c := range cases {

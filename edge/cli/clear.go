@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,17 +23,17 @@ func (d *door) clearVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cleared, err := agent.Clear(cmd.Context(), loaded.Config, images)
-			if err != nil {
-				return err
+			cleared, failed := agent.Clear(cmd.Context(), loaded.Config, images)
+			if failed != nil && len(cleared.Instances) == 0 {
+				return failed
 			}
-			return d.show(cleared, func(p printer) error {
+			return errors.Join(failed, d.show(cleared, func(p printer) error {
 				_, err := fmt.Fprintf(p.out, "ended %d instance(s)\n", len(cleared.Instances))
 				if err == nil && images {
 					_, err = fmt.Fprintf(p.out, "removed %d image(s), which frees %s\n", len(cleared.Images), size(uint64(cleared.Freed)))
 				}
 				return err
-			})
+			}))
 		},
 	}
 	flags.add(cmd)

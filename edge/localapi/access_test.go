@@ -237,6 +237,9 @@ func TestServer_Socket_KnowsWhoAsks(t *testing.T) {
 	for i := range 300 {
 		many = append(many, uint32(5000+i))
 	}
+	if testing.Short() { // as on an emulated processor, where the kernel's answer has room for one
+		many = nil
+	}
 	cases := map[string]struct {
 		uid, gid int
 		groups   []uint32

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
@@ -24,13 +25,14 @@ type Client struct {
 	address string // as given, for messages
 	base    string
 	http    *http.Client
+	silence time.Duration // for how long a live stream may say nothing
 }
 
 // Dial prepares a client for the agent behind a unix socket (a path, perhaps
 // after unix://) or a port (http://127.0.0.1:8080). It does no I/O yet.
 func Dial(address string) *Client {
 	base, transport := Reach(address, 16)
-	return &Client{address: address, base: base, http: &http.Client{Transport: transport}}
+	return &Client{address: address, base: base, http: &http.Client{Transport: transport}, silence: liveSilence}
 }
 
 // Reach is what URLs of the agent behind an address, as Dial takes it, begin with, and

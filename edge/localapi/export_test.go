@@ -3,6 +3,7 @@ package localapi
 import (
 	"bytes"
 	"net"
+	"time"
 
 	"holdfast/edge"
 )
@@ -14,6 +15,9 @@ func (s *Server) OpenOn(l net.Listener) { s.add(l, guard(s.handler(false))) }
 func Messages(text []byte, each func(kind string, data []byte) error) (stopped bool, err error) {
 	return messages(bytes.NewReader(text), each)
 }
+
+// EndureSilence has the client give a live stream up that says nothing for so long.
+func (c *Client) EndureSilence(d time.Duration) { c.silence = d }
 
 // Frame is how messages travel: events, and a status with that name.
 func Frame(status edge.Status, events []edge.Event) []byte {

@@ -18,6 +18,9 @@ const (
 	aliveEvery = 15 * time.Second
 	// maxStreams bounds the readers: a page, a terminal and some who forgot theirs.
 	maxStreams = 16
+	// maxPortStreams of them may be read at the port: everybody on the node may ask there, and
+	// the socket keeps some for who looks after it.
+	maxPortStreams = 12
 	// maxBehind is what a reader may be behind: as long as a write may take, at a
 	// frame each liveEvery.
 	maxBehind = int(writeTimeout / liveEvery)
@@ -53,6 +56,7 @@ type told struct {
 
 // reader is one stream.
 type reader struct {
+	port   bool          // it came by the port
 	after  uint64        // the event it knows already; 0: none
 	frames chan []byte   // maxBehind of them, each whole messages
 	lost   chan struct{} // closed when it was too far behind
@@ -63,11 +67,11 @@ func newFeed(opts *Options) *feed {
 }
 
 // join lets somebody read; false when as many do as may.
-func (f *feed) join(after uint64) (*reader, bool) {
-	r := &reader{after: after, frames: make(chan []byte, maxBehind), lost: make(chan struct{})}
+func (f *feed) join(after uint64, port bool) (*reader, bool) {
+	r := &reader{port: port, after: after, frames: make(chan []byte, maxBehind), lost: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.readers) >= maxStreams {
+	if len(f.readers) >= maxStreams || port && f.atPortLocked() >= maxPortStreams {
 		return nil, false
 	}
 	f.readers[r] = struct{}{}
@@ -77,6 +81,16 @@ func (f *feed) join(after uint64) (*reader, bool) {
 	default: // it will look, and find this one too
 	}
 	return r, true
+}
+
+// atPortLocked counts those who read at the port.
+func (f *feed) atPortLocked() (n int) {
+	for r := range f.readers {
+		if r.port {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *feed) leave(r *reader) {

@@ -3,7 +3,6 @@ package localapi
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,10 +19,11 @@ func (s *Server) liveStream(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	reader, free := s.feed.join(after)
+	_, onSocket := r.Context().Value(peerKey{}).(*peer)
+	reader, free := s.feed.join(after, !onSocket)
 	if !free {
 		s.fail(w, problem{status: http.StatusServiceUnavailable, retry: time.Second, body: oip.ErrorBody{
-			Error: fmt.Sprintf("%d live streams are read already, as many as may be", maxStreams), Reason: reasonStreams,
+			Error: "as many live streams are read already as may be", Reason: reasonStreams,
 			Hint: "close one: a page or a holdfast top that is left open somewhere",
 		}})
 		return

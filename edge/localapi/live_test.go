@@ -6,7 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -235,17 +238,21 @@ func TestServer_Live_Resumes(t *testing.T) {
 }
 
 func TestServer_Live_Bounds(t *testing.T) {
-	t.Run("SeventeenthIsRefused", func(t *testing.T) {
+	t.Run("PlacesAtPortAndSocket", func(t *testing.T) {
 		r := start(t, newNode())
 		var streams []*listener
-		for range 16 {
+		for range 12 {
 			l := r.listen(t)
 			l.next()
 			streams = append(streams, l)
 		}
-		err := r.client(t).Live(t.Context(), func(string, []byte) error { return nil })
-		if !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(err.Error(), "16 live streams") || edge.HintOf(err) == "" {
-			t.Errorf("got %v", err)
+		if resp := r.openLive(t); resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("the 13th at the port: got %s", resp.Status)
+		}
+		stop := errors.New("enough")
+		err := r.client(t).Live(t.Context(), func(string, []byte) error { return stop })
+		if !errors.Is(err, stop) {
+			t.Errorf("the 13th at the socket: got %v", err)
 		}
 		streams[3].leave()
 		for deadline := time.Now().Add(5 * time.Second); ; {
@@ -320,6 +327,30 @@ func TestClient_Live(t *testing.T) {
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("SaysNothingAnyMore", func(t *testing.T) {
+		listener, err := net.Listen("unix", filepath.Join(socketDir(t), "mute.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hold := make(chan struct{})
+		mute := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "event: sample\ndata: {}\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-hold
+		})}
+		served := make(chan error, 1)
+		go func() { served <- mute.Serve(listener) }()
+		defer func() { close(hold); mute.Close(); <-served }()
+		c := localapi.Dial(listener.Addr().String())
+		defer c.Close()
+		c.EndureSilence(50 * time.Millisecond)
+		heard := 0
+		err = c.Live(t.Context(), func(string, []byte) error { heard++; return nil })
+		if !errors.Is(err, edge.ErrUnavailable) || !strings.Contains(err.Error(), "says nothing") || heard != 1 {
+			t.Errorf("got %v after %d messages", err, heard)
 		}
 	})
 }

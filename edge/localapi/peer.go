@@ -83,7 +83,7 @@ func peerGroups(fd uintptr) []uint32 {
 		switch {
 		case errno == 0:
 			return groups[:size/4]
-		case errors.Is(errno, unix.ERANGE) && size/4 <= maxGroups:
+		case errors.Is(errno, unix.ERANGE) && int(size/4) > len(groups) && size/4 <= maxGroups:
 			groups = make([]uint32, size/4) // as many as there are
 		default:
 			return nil

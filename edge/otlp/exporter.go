@@ -151,6 +151,9 @@ func (e *Exporter) flush(ctx context.Context) time.Duration {
 		}
 		lost, err := e.send(ctx, batch)
 		var later retry
+		if ctx.Err() != nil {
+			return every // the agent ends, which says nothing of the collector
+		}
 		if errors.As(err, &later) {
 			e.failed(err)
 			return max(later.after, e.pause())
