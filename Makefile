@@ -18,7 +18,7 @@ TAGS     := grpcnotrace
 LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.built=$(EPOCH)
 GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
 # Tests need neither vet, which has had its own turn, nor what a debugger reads.
-GO_TEST   = $(GO) test -vet=off -ldflags=-w -tags $(TAGS) -timeout 15m $(TESTFLAGS)
+GO_TEST   = $(GO) test -vet=off -ldflags=-w -tags $(TAGS) -timeout 25m $(TESTFLAGS)
 TESTFLAGS ?=
 
 # With the same flags everywhere a package is compiled once for vet, lint, tests and the
