@@ -42,7 +42,7 @@ func TestPolicy_BootOffline(t *testing.T) {
 		status := runProgram(t, program, "--address", n.Socket(), "status")
 		status.want(t, cli.ExitOK)
 		for _, line := range []string{
-			`(?m)^policy first version 2 \(current\)  in force for \S+  signed by [0-9a-f]{12} under root 1$`,
+			`(?m)^policy first version 2 \(current\)  in force for \S+\nsigned by [0-9a-f]{12} under root 1$`,
 			`(?m)^lease (30d0h|29d23h) of 30d0h and 200 of 200 boots left  \(on trial\)$`,
 			`(?m)^line/digits `,
 		} {

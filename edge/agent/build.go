@@ -54,7 +54,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	a.partition = &partition{govern: a.scheduler.Govern, changed: a.partitionChanged, now: time.Now}
 	a.wanting = make(chan struct{}, 1)
 	a.stock = newStock(a.imageFolder(), a.options.Log)
-	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.Import, containerd.ArchiveNames
+	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.importUnasked, containerd.ArchiveNames
 	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite, a.buildInbox} {
 		if err := build(c); err != nil {
 			return err
