@@ -209,7 +209,7 @@ func TestFootprint_Leaks(t *testing.T) {
 	}
 	wantNone := func(t *testing.T) {
 		t.Helper()
-		await(t, "the footprint of before", func(context.Context) error { return n.base.same(n.in(t).footprint()) })
+		look(t, "the footprint of before", func(context.Context) error { return n.base.same(n.in(t).footprint()) })
 	}
 	t.Run("Nothing", wantNone)
 	t.Run("Instance", func(t *testing.T) {

@@ -124,7 +124,7 @@ func embed(t testing.TB, words ...string) (address string) {
 			t.Logf("the broker said:\n%s", said.String())
 		}
 	})
-	await(t, "the broker", func(ctx context.Context) error {
+	look(t, "the broker", func(ctx context.Context) error {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "tcp", address)
 		if err == nil {

@@ -128,7 +128,7 @@ func (f *fleet) replies(node, id string) (all []edge.Reply) {
 // awaitReply waits for a reply of a stage, with words in its reason or detail.
 func (f *fleet) awaitReply(node, id string, stage edge.Stage, words string) {
 	f.t.Helper()
-	await(f.t, fmt.Sprintf("%s to be %s (%s)", id, stage, words), func(context.Context) error {
+	look(f.t, fmt.Sprintf("%s to be %s (%s)", id, stage, words), func(context.Context) error {
 		all := f.replies(node, id)
 		for _, r := range all {
 			if r.Stage == stage && strings.Contains(r.Reason+" "+r.Detail, words) {
@@ -311,7 +311,7 @@ func (f *fleet) replay(n *node) {
 	captured := f.desk.read(filepath.Join(f.keep, siteName, "commands", "again.json"))
 	had := len(f.replies(haunted, "again"))
 	f.publish(topic, captured)
-	await(f.t, "the reply of before", func(context.Context) error {
+	look(f.t, "the reply of before", func(context.Context) error {
 		if all := f.replies(haunted, "again"); len(all) <= had || all[len(all)-1].Stage != edge.StageSucceeded {
 			return fmt.Errorf("its replies are %+v", all)
 		}
@@ -418,7 +418,7 @@ func (f *fleet) playDead(n *node) {
 		fmt.Sprintf(`{"node":%q,"online":false,"session":%q}`, haunted, link.Session), "junk",
 	} {
 		f.publish(topic, []byte(payload), "-r")
-		await(f.t, "the node to say that it is here", func(context.Context) error {
+		look(f.t, "the node to say that it is here", func(context.Context) error {
 			var p edge.Presence
 			text := f.retained(topic)
 			if err := json.Unmarshal(text, &p); err != nil || !p.Online || p.Session != link.Session {

@@ -73,7 +73,7 @@ func besiege(t testing.TB, seed uint64) *siege {
 // awaitAttendant waits until the broker has let the attendant in.
 func (f *fleet) awaitAttendant() {
 	f.t.Helper()
-	await(f.t, "the attendant", func(context.Context) error {
+	look(f.t, "the attendant", func(context.Context) error {
 		name, err := os.ReadFile(filepath.Join(f.keep, siteName, "attendant."+siteName))
 		if err != nil {
 			return err
@@ -147,7 +147,7 @@ func (c *caller) count() int {
 func (s *siege) moment() {
 	s.t.Helper()
 	want := s.caller.count() + 1 + s.random.IntN(40)
-	await(s.t, "tasks to be answered", func(context.Context) error {
+	look(s.t, "tasks to be answered", func(context.Context) error {
 		if got := s.caller.count(); got < want {
 			return fmt.Errorf("%d are", got)
 		}
@@ -269,7 +269,7 @@ func (s *siege) heal() {
 	s.killAgent()
 	s.troubles++
 	s.caller.hangUp()
-	await(s.t, "a final reply to every command", func(context.Context) error {
+	look(s.t, "a final reply to every command", func(context.Context) error {
 		replies := s.finalReplies(besieged)
 		for _, o := range s.orders {
 			if s.isSent(o) && len(replies[o.id]) == 0 {
@@ -450,7 +450,7 @@ func TestLink_ExecCutShort(t *testing.T) {
 	before := n.awaitReady("digits", 1)
 	o := &order{id: "exec-long", verb: edge.VerbExec, words: []string{"exec", "line/digits", "--", "/server", "-listen", "unix:///run/model/other.sock"}}
 	run(t, s.line(o, "0s")...)
-	await(t, "the program to run", func(context.Context) error {
+	look(t, "the program to run", func(context.Context) error {
 		if n.taken(o.id) == 0 {
 			return fmt.Errorf("it was not begun")
 		}

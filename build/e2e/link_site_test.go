@@ -99,7 +99,7 @@ func (e *ear) verdicts(topic string) (all []verdict) {
 // await waits for so many verdicts on a topic.
 func (e *ear) await(topic string, times int) (all []verdict) {
 	e.t.Helper()
-	await(e.t, fmt.Sprintf("%d verdicts on %s", times, topic), func(context.Context) error {
+	look(e.t, fmt.Sprintf("%d verdicts on %s", times, topic), func(context.Context) error {
 		if all = e.verdicts(topic); len(all) < times {
 			return fmt.Errorf("there are %d", len(all))
 		}
@@ -187,7 +187,7 @@ func (s *site) in(t testing.TB) *site {
 // awaitSite waits until the link to the site's broker is up, or is not.
 func (s *site) awaitSite(up bool) {
 	s.t.Helper()
-	await(s.t, fmt.Sprintf("the site's link to be up: %v", up), func(ctx context.Context) error {
+	look(s.t, fmt.Sprintf("the site's link to be up: %v", up), func(ctx context.Context) error {
 		status, err := s.node.Client().Status(ctx)
 		if err == nil && (status.Site == nil || (status.Site.Phase == "up") != up) {
 			err = fmt.Errorf("it is %+v", status.Site)
@@ -331,7 +331,7 @@ func (s *site) fates() {
 func (s *site) awaitHeard() {
 	s.t.Helper()
 	had := len(s.ear.verdicts("test/ear"))
-	await(s.t, "the ear", func(context.Context) error {
+	look(s.t, "the ear", func(context.Context) error {
 		s.hall.publish("test/ear", []byte("{}"))
 		if len(s.ear.verdicts("test/ear")) == had {
 			return fmt.Errorf("it hears nothing")

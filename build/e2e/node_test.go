@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/await"
 	"holdfast/build/stand"
 	"holdfast/edge"
 	"holdfast/edge/cli"
@@ -201,28 +202,13 @@ func (n *node) reload() {
 // await asks until there is no error any more.
 func (n *node) await(what string, ask func(context.Context) error) {
 	n.t.Helper()
-	await(n.t, what, ask)
+	look(n.t, what, ask)
 }
 
-// await asks until there is no error any more.
-func await(t testing.TB, what string, ask func(context.Context) error) {
+// look asks until there is no error any more.
+func look(t testing.TB, what string, ask func(context.Context) error) {
 	t.Helper()
-	// Not the test's context, which has ended when it cleans up.
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := ask(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			t.Fatalf("waited %v for %s: %v", within, what, err)
-		}
-	}
+	await.Until(t, within, 2*time.Millisecond, what, ask)
 }
 
 // events are those after since; 0: all of the agent that runs, which begin with its start.

@@ -213,7 +213,7 @@ func TestResources_Tenant(t *testing.T) {
 		t.Errorf("the tenant's cgroup has a bound of %s, want %s", got, want)
 	}
 	n.apply(n.desk.sign(draft{version: 3, sections: []string{total("80Mi")}, services: []string{tenanted("64M")}})).want(t, cli.ExitOK)
-	await(t, "the lower bound", func(context.Context) error {
+	look(t, "the lower bound", func(context.Context) error {
 		if got, want := bound(), strconv.Itoa(80<<20); got != want {
 			return fmt.Errorf("it is %s, want %s", got, want)
 		}

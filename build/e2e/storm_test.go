@@ -66,7 +66,7 @@ func TestStorm_ThousandClients(t *testing.T) {
 	}
 	n.wantSettled()
 	n.Client().Close()
-	await(t, "the descriptors of before", func(context.Context) error {
+	look(t, "the descriptors of before", func(context.Context) error {
 		if now := n.descriptors(); now > calm {
 			return fmt.Errorf("%d are open, %d were", now, calm)
 		}

@@ -231,7 +231,7 @@ func (s *stream) count() int {
 func (s *stream) more(tasks int) {
 	s.t.Helper()
 	want := s.count() + tasks
-	await(s.t, fmt.Sprintf("%d more answers", tasks), func(context.Context) error {
+	look(s.t, fmt.Sprintf("%d more answers", tasks), func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.answered < want {

@@ -49,7 +49,7 @@ func Plan() Rules {
 		Module:    "holdfast",
 		Rooms:     rooms(),
 		FreeTests: []string{".", "edge/cli", "edge/agent", "edge/fleet/desk", "mqtt", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink", "build/..."}, // the link is tested with our own broker too
-		TestAids:  []string{"build/mosquitto", "build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
+		TestAids:  []string{"build/await", "build/mosquitto", "build/privated", "build/stand", "edge/boltfile/filetest", "runtime/drivertest", "runtime/fake"},
 		Homes:     homes(),
 		Unlinked: map[string]string{
 			"github.com/compose-spec/compose-go/v2/loader": "its schema is 1.7 MB of heap at every start (docs/decisions/0007)",

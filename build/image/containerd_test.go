@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/await"
 	"holdfast/build/privated"
 	"holdfast/build/sample/serve"
 	"holdfast/edge"
@@ -90,21 +91,7 @@ func daemon(t *testing.T) (d *privated.Daemon, cgroup string) {
 // until asks again and again until there is nothing to object.
 func until(t *testing.T, what string, objection func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := objection(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("never %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	await.Until(t, within, 10*time.Millisecond, what, objection)
 }
 
 func TestImage_RunsInContainerd(t *testing.T) {

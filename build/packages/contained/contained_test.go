@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/await"
 	"holdfast/build/image/oci"
 	"holdfast/build/privated"
 	"holdfast/edge"
@@ -147,21 +148,7 @@ func (n *node) stopAgent(name string) {
 
 func (n *node) await(what string, is func(context.Context) error) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), within)
-	defer cancel()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		err := is(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			n.t.Fatalf("waited %v for %s: %v", within, what, err)
-		case <-look.C:
-		}
-	}
+	await.Until(n.t, within, 20*time.Millisecond, what, is)
 }
 
 // instance waits for the one instance to be ready.

@@ -21,7 +21,7 @@ const disk = "/sys/block/nvme0n1"
 // awaitIdle waits until the node says that weights of the disk come to nothing, or no more.
 func (n *node) awaitIdle(want bool) {
 	n.t.Helper()
-	await(n.t, fmt.Sprintf("the warning to be there: %v", want), func(ctx context.Context) error {
+	look(n.t, fmt.Sprintf("the warning to be there: %v", want), func(ctx context.Context) error {
 		status, err := n.client.Status(ctx)
 		if err != nil {
 			return err
@@ -41,7 +41,7 @@ func (n *node) replaced() (instances []edge.Instance) {
 	if err := n.client.Restart(n.t.Context(), "line/digits"); err != nil {
 		n.t.Fatal(err)
 	}
-	await(n.t, "other instances", func(context.Context) error {
+	look(n.t, "other instances", func(context.Context) error {
 		instances = n.ready()
 		for _, instance := range instances {
 			if slices.ContainsFunc(before, func(b edge.Instance) bool { return b.ID == instance.ID }) {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/await"
 	"holdfast/edge"
 	"holdfast/edge/localapi"
 )
@@ -42,30 +43,16 @@ func theNode(t *testing.T) *node {
 	return n
 }
 
-// await looks again and again until what it looks for is so.
-func await(t *testing.T, what string, is func(ctx context.Context) error) {
+// look looks again and again until what it looks for is so.
+func look(t *testing.T, what string, is func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		err := is(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited %v for %s: %v", within, what, err)
-		case <-look.C:
-		}
-	}
+	await.Until(t, within, 20*time.Millisecond, what, is)
 }
 
 // ready returns the instances, in the order of their ids, once all of them are.
 func (n *node) ready() (instances []edge.Instance) {
 	n.t.Helper()
-	await(n.t, "all instances to be ready", func(ctx context.Context) error {
+	look(n.t, "all instances to be ready", func(ctx context.Context) error {
 		views, err := n.client.Workloads(ctx)
 		if err != nil {
 			return err
@@ -237,7 +224,7 @@ func TestNode_Protected(t *testing.T) {
 // TestNode_Usage: what an instance uses is told.
 func TestNode_Usage(t *testing.T) {
 	n := theNode(t)
-	await(t, "usage", func(ctx context.Context) error {
+	look(t, "usage", func(ctx context.Context) error {
 		views, err := n.client.Workloads(ctx)
 		if err != nil {
 			return err

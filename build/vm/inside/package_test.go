@@ -153,7 +153,7 @@ func (s *stream) count() int {
 func (s *stream) awaitMore(t *testing.T, more int) {
 	t.Helper()
 	want := s.count() + more
-	await(t, "answers", func(context.Context) error {
+	look(t, "answers", func(context.Context) error {
 		if s.count() < want {
 			return errors.New("there are too few")
 		}
@@ -244,7 +244,7 @@ func ctr(t *testing.T, words ...string) string {
 // wantVersion waits for an agent of a version.
 func (n *node) wantVersion(version string) {
 	n.t.Helper()
-	await(n.t, "an agent of version "+version, func(ctx context.Context) error {
+	look(n.t, "an agent of version "+version, func(ctx context.Context) error {
 		status, err := n.client.Status(ctx)
 		if err == nil && status.Version != version {
 			err = errors.New("it is " + status.Version)

@@ -179,7 +179,7 @@ func TestService_Killed(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "cgroup.freeze"), []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the kernel to halt it", func(context.Context) error {
+	look(t, "the kernel to halt it", func(context.Context) error {
 		if !strings.Contains(read(t, filepath.Join(folder, "cgroup.events")), "frozen 1") {
 			return errors.New("it goes on")
 		}
@@ -199,7 +199,7 @@ func TestService_Killed(t *testing.T) {
 // awaitNext waits until systemd has another agent in service.
 func (n *node) awaitNext(pid int) {
 	n.t.Helper()
-	await(n.t, "another agent", func(context.Context) error {
+	look(n.t, "another agent", func(context.Context) error {
 		if now := mainPID(n.t); now == 0 || now == pid || property(n.t, "ActiveState", "holdfast") != "active" {
 			return errors.New("there is none")
 		}
@@ -236,7 +236,7 @@ func TestService_Containerd(t *testing.T) {
 	before, pid := n.ready(), mainPID(t)
 	connected := func(want bool) {
 		t.Helper()
-		await(t, "the agent to notice", func(ctx context.Context) error {
+		look(t, "the agent to notice", func(ctx context.Context) error {
 			status, err := n.client.Status(ctx)
 			if err == nil && status.Containerd.Connected != want {
 				err = fmt.Errorf("connected is %v", !want)

@@ -102,13 +102,13 @@ func TestService_Networks(t *testing.T) {
 	// Without the drop-in again, and without anybody who wants it.
 	systemctl(t, "daemon-reload")
 	systemctl(t, "reload", "holdfast")
-	await(t, "the published port to be gone", func(ctx context.Context) error {
+	look(t, "the published port to be gone", func(ctx context.Context) error {
 		if askAnew(ctx) == nil {
 			return errors.New("it answers")
 		}
 		return nil
 	})
-	await(t, "bridges to be gone", func(context.Context) error {
+	look(t, "bridges to be gone", func(context.Context) error {
 		links, err := net.Interfaces()
 		if err == nil && len(links) > 1 {
 			err = fmt.Errorf("there are %+v", links)
@@ -127,7 +127,7 @@ func (n *node) networks(t *testing.T) {
 	putBack(t, "/etc/holdfast/compose.yaml", compose+"\n"+published)
 	systemctl(t, "daemon-reload")
 	systemctl(t, "restart", "holdfast")
-	await(t, "the published port to answer", askAnew)
+	look(t, "the published port to answer", askAnew)
 	before := n.ready()
 	if len(before) != 3 {
 		t.Errorf("got %d instances, want three", len(before))
