@@ -238,8 +238,13 @@ type panel struct {
 	Targets    []struct {
 		Expr       string          `json:"expr"`
 		Datasource json.RawMessage `json:"datasource"`
+		Instant    bool            `json:"instant"`
+		Range      bool            `json:"range"`
 	} `json:"targets"`
 }
+
+// nothing is a division by a rate that was not bounded.
+var nothing = regexp.MustCompile(`/ (?:sum by \([^)]*\) \()?rate\(`)
 
 // faults are what is wrong with a dashboard.
 func faults(text string, families map[string][]string) (wrong []string) {
@@ -288,6 +293,13 @@ func faults(text string, families map[string][]string) (wrong []string) {
 			for _, name := range unknown(target.Expr, families) {
 				say("panel %q asks for %s", p.Title, name)
 			}
+			// Of a range Grafana shows the last there was: a state of an hour ago, a node that is gone.
+			if is := p.Type == "stat"; target.Instant != is || target.Range == is {
+				say("panel %q is a %s, and asks for what was at the wrong times", p.Title, p.Type)
+			}
+			if nothing.MatchString(target.Expr) {
+				say("panel %q divides by what may be nothing, which is shown as NaN", p.Title)
+			}
 		}
 	}
 	for _, a := range board.Annotations.List {
@@ -310,6 +322,8 @@ func TestDashboard(t *testing.T) {
 		"OtherFigure":  strings.Replace(board, "holdfast_health_score", "holdfast_health_points", 1),
 		"OwnSource":    strings.Replace(board, "${datasource}", "PBFA97CFB590B2093", 2),
 		"OnAnother":    strings.Replace(board, `"x": 6,`, `"x": 5,`, 1),
+		"Stale":        strings.Replace(board, `"instant": true`, `"instant": false`, 1),
+		"NotANumber":   strings.Replace(board, "/ (sum by (class)", "/ sum by (class)", 1),
 		"NoDatasource": strings.Replace(board, `"query": "prometheus"`, `"query": "loki"`, 1),
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -71,6 +71,7 @@ func (n node) Status() edge.Status {
 		PID:        n.pid,
 		Started:    n.options.Started,
 		Draining:   snapshot.Report.Draining,
+		Agent:      n.updater.Report(),
 		Policy:     policies(n).report(),
 		Containerd: *n.daemon.Load(),
 		Link:       n.linkReport(),
@@ -84,6 +85,7 @@ func (n node) Status() edge.Status {
 		Vitals:     n.vitals.Vitals(),
 		Health:     n.wellness.Report(),
 		Traces:     n.traceReport(),
+		SiteFile:   n.siteFile.Load(),
 	}
 }
 

@@ -27,6 +27,7 @@ func everything() edge.Status {
 	site.Streams = nil
 	return edge.Status{
 		Node: "gw-1", Version: "1.2.3", Started: time.Unix(1e9, 5e8), Draining: true,
+		Agent:      edge.AgentReport{Slot: "b", Sequence: 9, Trial: true, Rejected: make([]edge.RejectedVersion, 2)},
 		Policy:     edge.PolicyReport{Governed: true, State: "current", Trial: true, Version: 7, Age: time.Minute, LeaseLeft: time.Hour, LeaseBoots: 20},
 		Containerd: edge.DaemonReport{Connected: true},
 		Link:       link("up"), Site: site,
@@ -97,6 +98,7 @@ func TestMetrics_Status(t *testing.T) {
 	want(t, shown(t, newMetrics(t, everything())),
 		"holdfast_trace_tasks_waiting 5", "holdfast_trace_tasks_sent_total 70", "holdfast_trace_tasks_dropped_total 2",
 		`holdfast_build_info{node="gw-1",version="1.2.3"} 1`,
+		`holdfast_agent_slot{slot="b"} 1`, "holdfast_agent_sequence 9", "holdfast_agent_trial 1", "holdfast_agent_rescue 0", "holdfast_agent_rejected_versions 2",
 		"holdfast_draining 1", "holdfast_health_score 77", "holdfast_containerd_up 1",
 		`holdfast_warnings{code="disk-full"} 2`,
 		"process_start_time_seconds 1.0000000005e+09", "process_resident_memory_bytes 20", "process_cpu_seconds_total 1",
@@ -123,7 +125,7 @@ func TestMetrics_Status(t *testing.T) {
 func TestMetrics_BareNode(t *testing.T) {
 	text := shown(t, newMetrics(t, edge.Status{}))
 	want(t, text, "holdfast_containerd_up 0", `holdfast_deadline_missed_total{class="urgent"} 0`)
-	for _, absent := range []string{"holdfast_policy", "holdfast_link", "holdfast_inbox", "holdfast_node_temperature", "holdfast_flash", "holdfast_heartbeat"} {
+	for _, absent := range []string{"holdfast_agent", "holdfast_policy", "holdfast_link", "holdfast_inbox", "holdfast_node_temperature", "holdfast_flash", "holdfast_heartbeat"} {
 		if strings.Contains(text, absent) {
 			t.Errorf("it speaks of %s", absent)
 		}

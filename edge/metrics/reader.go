@@ -24,6 +24,7 @@ func (reader) Describe(chan<- *prometheus.Desc) {}
 func (r reader) Collect(to chan<- prometheus.Metric) {
 	s, sheet := r.status(), sheet{to}
 	sheet.node(s)
+	sheet.agent(s.Agent)
 	sheet.policy(s.Policy)
 	sheet.queue(s.Scheduler)
 	sheet.tenants(s.Tenants)
@@ -66,6 +67,18 @@ func truth(is bool) float64 {
 }
 
 func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// agent tells how the agent stands between its versions; one without slots has none.
+func (s sheet) agent(r edge.AgentReport) {
+	if r.Slot == "" {
+		return
+	}
+	s.gauge("agent_slot", "Which of its programs the agent runs; always 1.", 1, "slot", r.Slot)
+	s.gauge("agent_sequence", "Sequence of the release that runs; 0: what the node was flashed with.", float64(r.Sequence))
+	s.gauge("agent_trial", "Whether the agent's version is new, and is left unless it is well for a while.", truth(r.Trial))
+	s.gauge("agent_rescue", "Whether the program that came with the node stands in for a version.", truth(r.Rescue != ""))
+	s.gauge("agent_rejected_versions", "Versions of the agent that were found bad here.", float64(len(r.Rejected)))
+}
 
 func (s sheet) node(n edge.Status) {
 	s.gauge("build_info", "What runs; always 1.", 1, "version", n.Version, "node", n.Node)

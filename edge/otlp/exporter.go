@@ -68,7 +68,7 @@ type record struct {
 
 // New prepares an exporter.
 func New(o Options) *Exporter {
-	return NewOver(o, &http.Transport{MaxIdleConns: 1, IdleConnTimeout: 2 * longestPause, ResponseHeaderTimeout: within, ForceAttemptHTTP2: true})
+	return NewOver(o, &http.Transport{MaxIdleConns: 1, IdleConnTimeout: 2 * longestPause, ResponseHeaderTimeout: within})
 }
 
 // NewOver prepares an exporter that reaches its collector so.

@@ -38,6 +38,24 @@ func flushed(tb testing.TB, spool *outbox.Spool, tag uint64) error {
 	return spool.Flush(tb.Context())
 }
 
+// What comes at once, before there was time to prepare more than the first segment, costs nothing
+// that is there.
+func TestSpool_NewRingInAHurry(t *testing.T) {
+	o := small(newMemDisk())
+	o.Bytes = 4 << 20
+	spool := open(t, o)
+	const records = 800 // some more than two segments
+	for i := range uint64(records) {
+		add(t, spool, outbox.D1, i, 3000)
+		must(t, flushed(t, spool, i))
+	}
+	wantContent(t, all(t, spool, 50), 1, records)
+	if lost := spool.Status().Counts.LostFull; lost != 0 {
+		t.Errorf("%d records went as the ring was full, and it was not", lost)
+	}
+	must(t, spool.Close())
+}
+
 func TestSpool_DamagedSegment(t *testing.T) {
 	garble := func(file *image, pages ...int) {
 		for _, n := range pages {

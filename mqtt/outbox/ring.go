@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"time"
 )
 
 // ring is what there is to know about the segments on flash. It does no I/O.
@@ -133,10 +134,17 @@ func (s *Spool) headFor(r *ring, finish func(*head)) head {
 	return h
 }
 
-// rotate goes on to the next slot. When all are in use the oldest segment goes.
+// rotate goes on to the next slot. When all are in use the oldest segment goes; a slot that is not
+// prepared yet, as the ring is new and much came at once, is none in use.
 func (s *Spool) rotate(r *ring) error {
 	s.mu.Lock()
 	slot, free := r.freeSlot(s.slots)
+	if !free {
+		s.mu.Unlock()
+		s.prepareNow()
+		s.mu.Lock()
+		slot, free = r.freeSlot(s.slots)
+	}
 	var oldest []segment
 	if !free {
 		oldest = r.chain[:min(1, len(r.chain))]
@@ -161,6 +169,18 @@ func (s *Spool) rotate(r *ring) error {
 	s.mu.Unlock()
 	s.beginIn(r, oldest[0].slot)
 	return nil
+}
+
+// prepareNow prepares a slot that was to be prepared when there is time for it. Where that has failed of late
+// it is left for later.
+func (s *Spool) prepareNow() {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.slots, func(one slot) bool { return !one.ready })
+	due := s.adopted && !time.Now().Before(s.room.at)
+	s.mu.Unlock()
+	if i >= 0 && due {
+		s.settleRoom(s.prepare(i))
+	}
 }
 
 func (s *Spool) dropLocked(r *ring, records uint64) {

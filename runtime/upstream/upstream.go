@@ -188,7 +188,7 @@ func (u *Upstream) drop() {
 	}
 }
 
-// note counts an attempt and how it ended; nil is an answer.
+// note counts an attempt of a task and how it ended; nil is an answer.
 func (u *Upstream) note(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -202,6 +202,13 @@ func (u *Upstream) note(err error) {
 	default:
 		u.report.LastError = err.Error()
 	}
+}
+
+// lost says why the upstream did not answer a probe, which is nobody's task.
+func (u *Upstream) lost(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.report.LastError = err.Error()
 }
 
 // Run looks whether the upstream is back while its breaker is open, and asks what its models
@@ -238,7 +245,7 @@ func (u *Upstream) probe(ctx context.Context) error {
 	defer cancel()
 	err = u.ready(ctx)
 	if err != nil {
-		u.note(err) // first: who is told of a loss is told why
+		u.lost(err) // first: who is told of a loss is told why
 	}
 	done(err == nil)
 	return err

@@ -410,6 +410,9 @@ func TestUpstream_Breaker(t *testing.T) {
 		if state := u.Report().State; state == edge.UpstreamUp {
 			t.Errorf("it is %s and nobody is there", state)
 		}
+		if r := u.Report(); r.Asked != 9 || r.Answered != 1 || r.Spared != 3 || r.LastError == "" {
+			t.Errorf("of nine tasks it counts %d, %d answered and %d spared, last error %q: questions for its health are no tasks", r.Asked, r.Answered, r.Spared, r.LastError)
+		}
 		asked := p.asked.Load()
 		p.away.Store(false)
 		back := time.Now()

@@ -17,9 +17,11 @@ type Crash struct {
 	Journal  []Step
 	Honest   []Lie // disks on which acknowledged ≤ found ≤ started must hold
 	Controls []Lie // disks on which it must be seen not to hold
-	States   int   // of each honest disk, in the ordinary test
+	States   int   // of each honest disk, in the ordinary test; they are spread over all steps
+	From     int   // how many steps at the beginning are never cut off
 
-	// Open opens what is left in a folder and says which version it found.
+	// Open opens what is left in a folder and says which version it found. An error that is
+	// ErrOutside says that it was not what may be found for another reason than its version.
 	Open func(ctx context.Context, dir string) (version uint64, err error)
 }
 
@@ -56,7 +58,7 @@ func (c Crash) runHonest(t *testing.T, honest Lie) {
 func (c Crash) runControl(t *testing.T, control Lie) {
 	base := t.TempDir()
 	for seed := range controlTries {
-		if err := c.cut(t, base, control, seed); errors.Is(err, errOutside) {
+		if err := c.cut(t, base, control, seed); errors.Is(err, ErrOutside) {
 			t.Logf("found out at state %d: %v", seed+1, err)
 			return
 		}
@@ -64,14 +66,26 @@ func (c Crash) runControl(t *testing.T, control Lie) {
 	t.Errorf("%d states and nothing found: the harness is blind", controlTries)
 }
 
-// errOutside: what was found is not what may be found.
-var errOutside = errors.New("outside acknowledged ≤ found ≤ started")
+// ErrOutside says that what was found is not what may be found.
+var ErrOutside = errors.New("outside acknowledged ≤ found ≤ started")
+
+// Once opens one state of an honest disk in a folder of its own below base. It is for an Open
+// that cuts the power a second time.
+func (c Crash) Once(t *testing.T, base string, seed int) error {
+	t.Helper()
+	return c.cut(t, base, Lie{}, seed)
+}
+
+// turn is one of n for each seed: n seeds in a row have each once, in an order of chance.
+func turn(seed, n int) int {
+	return rand.New(rand.NewPCG(uint64(seed/n), 13)).Perm(n)[seed%n]
+}
 
 // cut replays the journal up to a random point into a model, cuts the power, and opens
 // what is left.
 func (c Crash) cut(t *testing.T, base string, with Lie, seed int) error {
 	r := rand.New(rand.NewPCG(uint64(seed), 11))
-	at := r.IntN(len(c.Journal) + 1)
+	at := c.From + turn(seed, len(c.Journal)-c.From+1)
 	m := newModel()
 	for _, s := range c.Journal[:at] {
 		if with.Drop == nil || !with.Drop(s) {
@@ -83,15 +97,16 @@ func (c Crash) cut(t *testing.T, base string, with Lie, seed int) error {
 	defer os.RemoveAll(dir)
 	for name, content := range m.powerCut(r) {
 		if with.Losing == "" || !strings.HasPrefix(name, with.Losing) {
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 			must(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
 		}
 	}
 	found, err := c.Open(t.Context(), dir)
 	if err != nil {
-		return fmt.Errorf("state %d: %w", seed, err)
+		return fmt.Errorf("state %d, cut after step %d of %d: %w", seed, at, len(c.Journal), err)
 	}
 	if found < m.acknowledged || found > m.started {
-		return fmt.Errorf("state %d, cut after step %d of %d: %w: %d ≤ %d ≤ %d", seed, at, len(c.Journal), errOutside, m.acknowledged, found, m.started)
+		return fmt.Errorf("state %d, cut after step %d of %d: %w: %d ≤ %d ≤ %d", seed, at, len(c.Journal), ErrOutside, m.acknowledged, found, m.started)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package filetest
 import (
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 )
 
 // model is a disk: what is on it for certain, and what may be.
@@ -10,9 +12,15 @@ type model struct {
 	files   map[int]*inode
 	folder  map[string]int // on it for certain
 	now     map[string]int // as the running program sees it
-	pending []func(map[string]int)
+	pending []change
 
 	started, acknowledged uint64
+}
+
+// change is one in a folder.
+type change struct {
+	folder string
+	do     func(map[string]int)
 }
 
 // inode is a file without a name.
@@ -30,30 +38,29 @@ func (m *model) do(s Step) {
 	case create:
 		id := len(m.files)
 		m.files[id] = &inode{}
-		m.change(func(folder map[string]int) { folder[s.name] = id })
+		m.change(s.name, func(folder map[string]int) { folder[s.name] = id })
 	case resize, write:
 		file := m.files[m.now[s.name]]
 		file.pending = append(file.pending, s)
 	case syncFile:
 		m.files[m.now[s.name]].sync()
 	case rename:
-		m.change(func(folder map[string]int) {
+		m.change(s.to, func(folder map[string]int) {
 			if id, found := folder[s.name]; found {
 				folder[s.to] = id
 				delete(folder, s.name)
 			}
 		})
 	case link:
-		m.change(func(folder map[string]int) {
+		m.change(s.to, func(folder map[string]int) {
 			if id, found := folder[s.name]; found {
 				folder[s.to] = id
 			}
 		})
 	case remove:
-		m.change(func(folder map[string]int) { delete(folder, s.name) })
+		m.change(s.name, func(folder map[string]int) { delete(folder, s.name) })
 	case syncDir:
-		m.folder = maps.Clone(m.now)
-		m.pending = nil
+		m.settle(s.name)
 	case start:
 		m.started = s.v
 	case acknowledge:
@@ -61,9 +68,19 @@ func (m *model) do(s Step) {
 	}
 }
 
-func (m *model) change(do func(map[string]int)) {
+func (m *model) change(name string, do func(map[string]int)) {
 	do(m.now)
-	m.pending = append(m.pending, do)
+	m.pending = append(m.pending, change{filepath.Dir(name), do})
+}
+
+// settle makes what was changed in a folder last.
+func (m *model) settle(folder string) {
+	m.pending = slices.DeleteFunc(m.pending, func(c change) bool {
+		if c.folder == folder {
+			c.do(m.folder)
+		}
+		return c.folder == folder
+	})
 }
 
 func (i *inode) sync() {
@@ -94,14 +111,31 @@ const sector = 512
 // powerCut is what may be on the disk when the power comes back.
 func (m *model) powerCut(r *rand.Rand) map[string][]byte {
 	folder := maps.Clone(m.folder)
-	for _, do := range m.pending[:r.IntN(len(m.pending)+1)] {
-		do(folder)
+	for _, changes := range m.byFolder() {
+		for _, c := range changes[:r.IntN(len(changes)+1)] {
+			c.do(folder)
+		}
 	}
 	left := map[string][]byte{}
-	for name, id := range folder {
-		left[name] = m.files[id].afterCut(r)
+	for _, name := range slices.Sorted(maps.Keys(folder)) { // the same for the same seed
+		left[name] = m.files[folder[name]].afterCut(r)
 	}
 	return left
+}
+
+// byFolder is what is pending: folders keep no order among one another.
+func (m *model) byFolder() [][]change {
+	var all [][]change
+	at := map[string]int{}
+	for _, c := range m.pending {
+		i, found := at[c.folder]
+		if !found {
+			i, all = len(all), append(all, nil)
+			at[c.folder] = i
+		}
+		all[i] = append(all[i], c)
+	}
+	return all
 }
 
 // afterCut lets each write arrive, not arrive, or arrive in some of its sectors.

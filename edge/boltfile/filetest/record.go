@@ -13,7 +13,7 @@ import (
 // Step is one entry of the journal.
 type Step struct {
 	kind kind
-	name string
+	name string // of a file, or of the folder that is synced
 	to   string // of a rename or link
 	at   int
 	data []byte
@@ -42,10 +42,12 @@ func (s Step) IsSync(name string) bool { return s.kind == syncFile && strings.Ha
 // IsSyncDir tells whether the step makes names last.
 func (s Step) IsSyncDir() bool { return s.kind == syncDir }
 
-// Recorder is the real disk, writing down what is done to it in one folder.
+// Recorder is the real disk, writing down what is done to it in one folder, or in those
+// below Root.
 type Recorder struct {
 	boltfile.RealDisk
-	Path  string // of the database
+	Path  string // of the database; empty: there is none
+	Root  string // of several folders; empty: all files are in one
 	steps []Step
 	known []byte // the database as last recorded
 }
@@ -65,11 +67,49 @@ func (r *Recorder) Acknowledge(v uint64) { r.log(Step{kind: acknowledge, v: v}) 
 
 func (r *Recorder) log(s Step) { r.steps = append(r.steps, s) }
 
+// name is what the journal calls a file.
+func (r *Recorder) name(path string) string {
+	if r.Root == "" {
+		return filepath.Base(path)
+	}
+	return strings.TrimPrefix(path, r.Root+"/")
+}
+
 // Create makes a file and records what is written to it.
 func (r *Recorder) Create(name string) (boltfile.DiskFile, error) {
 	file, err := r.RealDisk.Create(name)
-	r.log(Step{kind: create, name: filepath.Base(name)})
-	return &recordedFile{file, r, filepath.Base(name), 0}, err
+	r.log(Step{kind: create, name: r.name(name)})
+	return &recordedFile{file, r, r.name(name), 0}, err
+}
+
+// Overwrite opens a file that is there and records what is written to it, from its
+// beginning on.
+func (r *Recorder) Overwrite(name string) (boltfile.DiskFile, error) {
+	file, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &recordedFile{file, r, r.name(name), 0}, nil
+}
+
+// Found notes what is below Root already, as lasting.
+func (r *Recorder) Found() error {
+	folders := []string{}
+	err := filepath.WalkDir(r.Root, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			folders = append(folders, path)
+			return err
+		}
+		content, err := os.ReadFile(path)
+		r.log(Step{kind: create, name: r.name(path)})
+		r.log(Step{kind: write, name: r.name(path), data: content})
+		r.log(Step{kind: syncFile, name: r.name(path)})
+		return err
+	})
+	for _, folder := range folders {
+		r.log(Step{kind: syncDir, name: r.folder(folder)})
+	}
+	return err
 }
 
 // Rename renames a file. A database that was made beside is recorded here at the
@@ -78,7 +118,7 @@ func (r *Recorder) Rename(from, to string) error {
 	if to == r.Path {
 		r.adopt(from)
 	}
-	r.log(Step{kind: rename, name: filepath.Base(from), to: filepath.Base(to)})
+	r.log(Step{kind: rename, name: r.name(from), to: r.name(to)})
 	return r.RealDisk.Rename(from, to)
 }
 
@@ -97,7 +137,7 @@ func (r *Recorder) adopt(from string) {
 func (r *Recorder) Link(from, to string) error {
 	err := r.RealDisk.Link(from, to)
 	if err == nil {
-		r.log(Step{kind: link, name: filepath.Base(from), to: filepath.Base(to)})
+		r.log(Step{kind: link, name: r.name(from), to: r.name(to)})
 	}
 	return err
 }
@@ -106,15 +146,23 @@ func (r *Recorder) Link(from, to string) error {
 func (r *Recorder) Remove(name string) error {
 	err := r.RealDisk.Remove(name)
 	if err == nil {
-		r.log(Step{kind: remove, name: filepath.Base(name)})
+		r.log(Step{kind: remove, name: r.name(name)})
 	}
 	return err
 }
 
 // SyncDir syncs the folder.
 func (r *Recorder) SyncDir(name string) error {
-	r.log(Step{kind: syncDir})
+	r.log(Step{kind: syncDir, name: r.folder(name)})
 	return r.RealDisk.SyncDir(name)
+}
+
+// folder is what the journal calls a folder: "." is the one of files without another.
+func (r *Recorder) folder(name string) string {
+	if r.Root == "" || name == r.Root {
+		return "."
+	}
+	return r.name(name)
 }
 
 // Commit records what bbolt changed in the database since the last time. It is to be
