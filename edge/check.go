@@ -95,6 +95,7 @@ func (p *Policy) Check() error {
 	p.checkSecurity(&c)
 	p.checkSecrets(&c)
 	p.checkBehaviour(&c)
+	p.Agent.check(&c, "agent.")
 	p.checkRoutes(&c)
 	p.checkTriggers(&c)
 	p.checkWorkloads(&c)

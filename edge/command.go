@@ -31,6 +31,7 @@ const (
 	VerbDiagnose Verb = "diagnose" // the doctor's examination
 	VerbRefresh  Verb = "refresh"  // hello and the whole state, now
 	VerbReboot   Verb = "reboot"   // the machine
+	VerbUpdate   Verb = "update"   // the agent itself, to a release
 	VerbCancel   Verb = "cancel"   // the command that this one supersedes
 )
 
@@ -70,6 +71,7 @@ func Verbs() map[Verb]Conduct {
 		VerbDiagnose: {Repeatable: true, Signatures: 1, Within: 2 * time.Minute},
 		VerbRefresh:  {Repeatable: true, Signatures: 1, Within: quick},
 		VerbReboot:   {Signatures: 2, Risky: true, Within: quick},
+		VerbUpdate:   {Repeatable: true, Signatures: 1, Risky: true, Within: 24 * time.Hour},
 		VerbCancel:   {Repeatable: true, Signatures: 1, Within: quick},
 	}
 }

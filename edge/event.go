@@ -67,6 +67,12 @@ const (
 	EventUpdatePromoted   EventKind = "update-promoted"    // the new version is the last good one from now on
 	EventUpdateRefused    EventKind = "update-refused"     // the wanted version has failed before, and is not tried
 	EventCanaryPassed     EventKind = "canary-passed"      // a share of the tasks found the new version good
+
+	EventAgentUpdateBegan     EventKind = "agent-update-began"     // a release of the agent itself is being fetched
+	EventAgentUpdateRefused   EventKind = "agent-update-refused"   // it was not believed, or is not for this node, or did not pass its self-test
+	EventAgentUpdateTried     EventKind = "agent-update-tried"     // the agent ends to start anew in the new version
+	EventAgentUpdateConfirmed EventKind = "agent-update-confirmed" // the new version was well for long enough, and is kept
+	EventAgentFellBack        EventKind = "agent-fell-back"        // the new version was left; one before it runs
 )
 
 // OfTask tells whether the kind is of single tasks, of which there may be thousands a second.

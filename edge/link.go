@@ -97,6 +97,10 @@ type ReportedAgent struct {
 	Version    string `json:"version"`
 	Boot       string `json:"boot"`
 	Containerd bool   `json:"containerd"` // it answers
+	// Slot, Trial and Rescue are as in an AgentReport.
+	Slot   string `json:"slot,omitempty"`
+	Trial  bool   `json:"trial,omitempty"`
+	Rescue string `json:"rescue,omitempty"`
 }
 
 // ReportedPolicy is the policy in a Reported.

@@ -45,6 +45,7 @@ type Policy struct {
 	Offline      OfflinePolicy             `json:"offline,omitzero"`
 	Health       HealthPolicy              `json:"health,omitzero"`
 	SLA          SLAPolicy                 `json:"sla,omitzero"`
+	Agent        AgentPolicy               `json:"agent,omitzero"`
 	Triggers     []Trigger                 `json:"triggers,omitempty"`
 	Upstreams    map[string]UpstreamPolicy `json:"upstreams,omitempty"`
 	Routes       map[string]RoutePolicy    `json:"routes,omitempty"` // by model

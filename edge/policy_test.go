@@ -31,6 +31,7 @@ const document = `{
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60, "variants": "prefer-small"},
  "sla": {"window": "30s", "scaleUpBelow": 0.95, "scaleDownAbove": 0.98, "maxReplicas": 4},
+ "agent": {"release": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "sources": ["https://releases.example/holdfast"], "bandwidth": "512Ki"},
  "triggers": [
   {"mqtt": "factory/cam1/frame", "model": "surface", "class": "urgent", "tenant": "vision", "deadline": "80ms", "reply": "factory/cam1/verdict"},
   {"dir": "/var/lib/holdfast/inbox", "glob": "*.pgm", "model": "surface"},
@@ -178,6 +179,12 @@ func TestPolicy_DecodeRefuses(t *testing.T) {
 		"Score":              {`"warnBelow": 60`, `"warnBelow": 160`, "health.warnBelow"},
 		"UnwellWhen":         {`"warnBelow": 60`, `"warnBelow": 0`, "health.warnBelow"},
 		"Shares":             {`0.98`, `0.5`, "sla.scaleDownAbove"},
+		"ReleaseNoDigest":    {`"release": "sha256:`, `"release": "md5:`, "agent.release"},
+		"ReleaseMissing":     {`"release": "` + digest[1:] + `", "sources"`, `"sources"`, "agent.release"},
+		"ReleaseNowhere":     {`"sources": ["https://releases.example/holdfast"], `, ``, "agent.sources"},
+		"SourceWithPassword": {`https://releases`, `https://me:secret@releases`, "agent.sources[0]"},
+		"SourceOfFiles":      {`https://releases.example`, `file:///srv`, "agent.sources[0]"},
+		"BandwidthTooLow":    {`512Ki`, `1Ki`, "agent.bandwidth"},
 		"TwoSources":         {`"glob": "*.pgm"`, `"mqtt": "a"`, "triggers[1]"},
 		"TopicFilter":        {`factory/cam1/frame`, `factory/#/frame`, "triggers[0].mqtt"},
 		"ReplyWildcard":      {`factory/cam1/verdict`, `factory/+`, "triggers[0].reply"},
@@ -267,8 +274,8 @@ func TestPolicy_Encode(t *testing.T) {
 		if !bytes.Equal(first, second) {
 			t.Errorf("encoded twice:\n%s\n%s", first, second)
 		}
-		if !bytes.HasPrefix(first, []byte(`{"apiVersion":"holdfast/v1","classes":{"batch":{"deadline":"10m"},"normal"`)) {
-			t.Errorf("not canonical: %.80s", first)
+		if !bytes.HasPrefix(first, []byte(`{"agent":{"bandwidth":"512Ki","release":"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","sources":["https://releases.example/holdfast"]},"apiVersion":"holdfast/v1","classes":{"batch":{"deadline":"10m"},"normal"`)) {
+			t.Errorf("not canonical: %.240s", first)
 		}
 	})
 	t.Run("OrderAndSpaceOfTheSourceDoNotMatter", func(t *testing.T) {

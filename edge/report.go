@@ -12,6 +12,7 @@ type Status struct {
 	PID        int              `json:"pid"`
 	Started    time.Time        `json:"started"`
 	Draining   bool             `json:"draining,omitempty"`
+	Agent      AgentReport      `json:"agent,omitzero"`
 	Policy     PolicyReport     `json:"policy"`
 	Containerd DaemonReport     `json:"containerd"`
 	Link       *LinkReport      `json:"link,omitempty"`  // to the fleet; absent where none is configured
@@ -24,7 +25,8 @@ type Status struct {
 	Warnings   []Warning        `json:"warnings"`
 	Vitals     Vitals           `json:"vitals"`
 	Health     HealthReport     `json:"health"`
-	Traces     *TraceReport     `json:"traces,omitempty"` // absent where no collector is told
+	Traces     *TraceReport     `json:"traces,omitempty"`   // absent where no collector is told
+	SiteFile   *SiteFileReport  `json:"siteFile,omitempty"` // absent where nobody has set the node up by a file
 }
 
 // TraceReport is what has become of the tasks that a collector of traces is told of.

@@ -52,7 +52,7 @@ func Diff(from, to *edge.Policy) ([]Change, error) {
 		changes = append(changes, diffNamed(of.what, section(before, of.section), section(after, of.section))...)
 	}
 	changes = append(changes, diffNamed("trigger", triggers(from), triggers(to))...)
-	for _, name := range [...]string{"metadata", "lease", "limits", "security", "connectivity", "offline", "health", "sla", "secrets", "critical"} {
+	for _, name := range [...]string{"metadata", "lease", "limits", "security", "connectivity", "offline", "health", "sla", "agent", "secrets", "critical"} {
 		fields := diffFields(flatten(before[name]), flatten(after[name]))
 		if len(fields) > 0 {
 			changes = append(changes, Change{What: name, Kind: Changed, Effect: sectionEffect(name, from, to), Fields: fields})
@@ -168,8 +168,21 @@ func sectionEffect(name string, from, to *edge.Policy) string {
 		return "instances that are told another value are replaced"
 	case "security":
 		return "workloads are admitted anew"
+	case "agent":
+		return agentEffect(from.Agent, to.Agent)
 	}
 	return "in force as soon as the policy is"
+}
+
+// agentEffect follows the agent: what it runs stays until another version is named.
+func agentEffect(from, to edge.AgentPolicy) string {
+	switch {
+	case from.Release == to.Release:
+		return "a download that is under way goes on from there"
+	case !to.Wants():
+		return "the agent stays in its version; a download that is under way ends"
+	}
+	return "the agent updates itself and starts anew; no workload stops"
 }
 
 func both[V any](a, b map[string]V) []string {

@@ -3,6 +3,8 @@ package fleet
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -10,12 +12,13 @@ import (
 	"holdfast/edge/trust"
 )
 
-// Document is a policy or a root document from a file, in an envelope or bare.
+// Document is a policy, a release or a root document from a file, in an envelope or bare.
 type Document struct {
 	Role    trust.Role
 	Payload []byte
-	Policy  *edge.Policy // for RolePolicy
-	Root    *trust.Root  // for RoleRoot
+	Policy  *edge.Policy  // for RolePolicy
+	Root    *trust.Root   // for RoleRoot
+	Release *edge.Release // for RoleRelease
 	// Envelope is what the file held if it is signed; nil for a bare payload. Nobody
 	// has looked at its signatures.
 	Envelope *trust.Envelope
@@ -67,9 +70,11 @@ func (d *Document) decode() (err error) {
 		d.Policy, err = edge.DecodePolicy(d.Payload)
 	case trust.RoleRoot:
 		d.Root, err = trust.DecodeRoot(d.Payload)
+	case trust.RoleRelease:
+		d.Release, err = edge.DecodeRelease(d.Payload)
 	default:
-		err = edge.WithHint(fmt.Errorf("it is neither a policy nor a root document: %w", edge.ErrInvalid),
-			"name what `holdfast policy build` or `sign` wrote")
+		err = edge.WithHint(fmt.Errorf("it is neither a policy nor a release nor a root document: %w", edge.ErrInvalid),
+			"name what `holdfast policy build`, `release build` or `sign` wrote")
 	}
 	return err
 }
@@ -80,6 +85,8 @@ func kindType(kind string) string {
 		return trust.TypePolicy
 	case trust.RootKind:
 		return trust.TypeRoot
+	case edge.ReleaseKind:
+		return trust.TypeRelease
 	}
 	return ""
 }
@@ -101,18 +108,30 @@ func (d *Document) Signed() []byte {
 	return d.raw
 }
 
-// Version is the version the document has of its kind.
+// Version is the version the document has of its kind; of a release its sequence.
 func (d *Document) Version() uint64 {
-	if d.Root != nil {
+	switch {
+	case d.Root != nil:
 		return d.Root.Version
+	case d.Release != nil:
+		return d.Release.Sequence
 	}
 	return d.Policy.Metadata.Version
 }
 
+// Digest names what is signed, whoever signs it.
+func (d *Document) Digest() string {
+	sum := sha256.Sum256(d.Payload)
+	return digestPrefix + hex.EncodeToString(sum[:])
+}
+
 // Name names the document for people.
 func (d *Document) Name() string {
-	if d.Root != nil {
+	switch {
+	case d.Root != nil:
 		return "root document"
+	case d.Release != nil:
+		return "release " + d.Release.Version
 	}
 	return "policy " + d.Policy.Metadata.Name
 }

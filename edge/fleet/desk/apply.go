@@ -34,6 +34,9 @@ type Application struct {
 // a root document is given, signatures it does not make nodes believe.
 func CheckDocument(d *fleet.Document, root *trust.Root) error {
 	switch {
+	case d.Release != nil:
+		return edge.WithHint(fmt.Errorf("cannot apply %s: it is no policy and no root document: %w", d.Name(), edge.ErrInvalid),
+			"name it in a policy's agent.release, or send the command update")
 	case d.Signed() == nil:
 		return edge.WithHint(fmt.Errorf("cannot apply %s: it is not signed: %w", d.Name(), edge.ErrInvalid), "sign it with `holdfast policy sign`")
 	case len(d.Signed()) > trust.MaxEnvelope:
