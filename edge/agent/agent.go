@@ -36,6 +36,9 @@ type Options struct {
 	// start and again at each reload.
 	Load   func() (Inputs, error)
 	Getenv func(string) string
+	// Environ and Flags are those the process was started with, for another version of it
+	// that is tried.
+	Environ, Flags []string
 }
 
 // Inputs are what the agent is told from outside.
@@ -90,6 +93,8 @@ type Agent struct {
 	traces     *otlp.Exporter // nil: no collector is told
 	history    *history
 	pulse      pulse
+	siteFile   atomic.Pointer[edge.SiteFileReport] // nil: there never was one
+	updater    *updater
 	wellness   *wellness
 }
 
@@ -130,6 +135,7 @@ func (a *Agent) Open(ctx context.Context) error {
 		}
 	}
 	a.begin()
+	a.heedSiteFile()
 	a.keychain.Open()
 	a.standFirm()
 	return nil
@@ -174,7 +180,11 @@ func (a *Agent) Close() error {
 
 // Run serves until ctx ends. Each value on reload reads the inputs anew.
 func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
-	return runServices(ctx, a.services(reload))
+	err := runServices(ctx, a.services(reload))
+	if errors.Is(err, errLeaving) {
+		return nil
+	}
+	return err
 }
 
 // services lists what runs, in the order of its start.
@@ -204,6 +214,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"reload", func(ctx context.Context) error { return a.reloadOn(ctx, reload) }},
 		{"secrets", a.keychain.Run},
 		{"trim", a.trim},
+		{"update", a.updater.Run},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},
 	})
@@ -249,7 +260,7 @@ const shedWithin = 3 * time.Second
 // end.
 func (a *Agent) shedAtEnd(ctx context.Context) error {
 	<-ctx.Done()
-	a.chronicle.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name})
+	a.chronicle.Add(edge.Event{Kind: edge.EventAgentStopping, Subject: a.config.Load().Node.Name, Cause: a.updater.leaving()})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shedWithin)
 	defer cancel()
 	if err := a.scheduler.Shed(ctx); err != nil {

@@ -55,7 +55,7 @@ func (a *Agent) build(in Inputs) (err error) {
 	a.wanting = make(chan struct{}, 1)
 	a.stock = newStock(a.imageFolder(), a.options.Log)
 	a.stock.images, a.stock.load, a.stock.names = a.listImages, images{a.driver, a, "stock"}.importUnasked, containerd.ArchiveNames
-	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUplink, a.buildSite, a.buildInbox} {
+	for _, build := range []func(config.Config) error{a.buildGovernor, a.buildUpdater, a.buildUplink, a.buildSite, a.buildInbox} {
 		if err := build(c); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (a *Agent) buildScheduler(in Inputs) error {
 	a.estimates = learnt
 	a.scheduler, err = scheduler.New(scheduler.Options{
 		Order:       order,
-		Slots:       slots(c),
+		Slots:       taskSlots(c),
 		Executor:    executor(c, a.supervisor),
 		Remote:      a.router,
 		Suspended:   c.Scheduler.Suspended,
@@ -136,6 +136,12 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 		Log:      a.options.Log,
 	})
 	a.governor = g
+	return err
+}
+
+// buildUpdater makes what brings the agent itself to another version.
+func (a *Agent) buildUpdater(c config.Config) (err error) {
+	a.updater, err = a.newUpdater(c)
 	return err
 }
 
@@ -241,6 +247,7 @@ func (a *Agent) apiOptions(c config.Config) localapi.Options {
 		Volumes:         volumes{a},
 		Logs:            logs{a},
 		Policies:        policies{a},
+		Updates:         updates{a},
 		Live:            live{a},
 		Page:            page.New(a.options.Version),
 	}
@@ -281,7 +288,7 @@ func executor(c config.Config, s *runtime.Supervisor) scheduler.Executor {
 	}{s, s}
 }
 
-func slots(c config.Config) int {
+func taskSlots(c config.Config) int {
 	if c.Scheduler.Slots > 0 {
 		return c.Scheduler.Slots
 	}

@@ -42,6 +42,7 @@ func (d Doctor) Examine(ctx context.Context) []host.Finding {
 		func() []host.Finding { return d.examineStore(ctx, status) },
 		func() []host.Finding { return d.examineBrokers(ctx, status) },
 		func() []host.Finding { return []host.Finding{examineAgent(c, status, statusErr)} },
+		func() []host.Finding { return examineVersion(status) },
 	} {
 		findings = append(findings, examine()...)
 	}

@@ -52,6 +52,7 @@ func (a *Agent) reload() {
 	later = append(later, in.Trust.changed(a.trust)...)
 	a.warnRestart(later)
 	a.take(in)
+	a.heedSiteFile()
 	a.keychain.Look()
 	a.chronicle.Add(edge.Event{
 		Kind: edge.EventAgentReloaded, Subject: in.Config.Node.Name, Cause: "SIGHUP",

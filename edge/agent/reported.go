@@ -12,9 +12,7 @@ import (
 // reported is the node's state as its fleet sees it.
 func (a *Agent) reported() edge.Reported {
 	now := edge.Reported{
-		Agent: edge.ReportedAgent{
-			Version: a.options.Version, Boot: a.boot, Containerd: a.daemon.Load().Connected,
-		},
+		Agent:     a.reportedAgent(),
 		Policy:    reportedPolicy(policies{a}.report()),
 		Workloads: map[string]edge.ReportedWorkload{},
 		Models:    map[string]edge.ReportedModel{},
@@ -71,7 +69,7 @@ func (a *Agent) birth() edge.Presence {
 		Boot:  a.boot, Version: a.options.Version, Role: node.Role, Groups: node.Groups, Labels: node.Labels,
 		Capacity: &edge.Capacity{
 			CPUs: goruntime.NumCPU(), Memory: int64(a.vitals.Vitals().MemoryTotal),
-			Slots: slots(*a.config.Load()), Arch: goruntime.GOARCH,
+			Slots: taskSlots(*a.config.Load()), Arch: goruntime.GOARCH,
 		},
 		Models: a.supervisor.Models(),
 	}

@@ -41,6 +41,7 @@ type verbs struct {
 	examine func(context.Context) []host.Finding
 	refresh func(context.Context) error
 	reboot  func(context.Context) error // nil: the configuration does not allow it
+	updater *updater
 }
 
 // hands reach into instances.
@@ -61,7 +62,7 @@ func (a *Agent) newVerbs(refresh, reboot func(context.Context) error) *verbs {
 		examine: func(ctx context.Context) []host.Finding {
 			return Examine(ctx, *a.config.Load(), a.options.Built)
 		},
-		refresh: refresh, reboot: reboot,
+		refresh: refresh, reboot: reboot, updater: a.updater,
 	}
 }
 
@@ -98,6 +99,7 @@ func (v *verbs) effects() map[edge.Verb]effect {
 		edge.VerbInfer: v.infer, edge.VerbLogs: v.logs, edge.VerbExec: v.exec,
 		edge.VerbVitals: v.tellVitals, edge.VerbDiagnose: v.diagnose,
 		edge.VerbRefresh: v.sayHello, edge.VerbReboot: v.startAnew,
+		edge.VerbUpdate: v.updateAgent,
 	}
 }
 

@@ -24,6 +24,8 @@ type verbFlags struct {
 	deadline      time.Duration
 	class, tenant string
 	within        time.Duration
+	bandwidth     string
+	again         bool
 }
 
 func (v *verbFlags) add(cmd *cobra.Command) {
@@ -34,6 +36,8 @@ func (v *verbFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&v.class, "class", "", "infer: urgent, normal or batch")
 	flags.StringVar(&v.tenant, "tenant", "", "infer: who the task is accounted to")
 	flags.DurationVar(&v.within, "within", 0, "drain: how long to wait for the tasks inside")
+	flags.StringVar(&v.bandwidth, "bandwidth", "", "update: bytes a second the download may take, such as 500Ki")
+	flags.BoolVar(&v.again, "again", false, "update: try a version anew that the node has left before")
 }
 
 // verbUse says how a verb is called, and what its flags are.
@@ -60,6 +64,7 @@ func verbUses() map[edge.Verb]verbUse {
 		edge.VerbLogs:   {args: "APP/NAME[/INSTANCE]", least: 1, most: 1, flags: []string{"lines"}, build: logsArgs},
 		edge.VerbExec:   {args: "APP/NAME -- PROGRAM [ARGUMENT…]", least: 2, most: -1, build: execArgs},
 		edge.VerbDrain:  {flags: []string{"within"}, build: drainArgs},
+		edge.VerbUpdate: {args: "RELEASE URL…", least: 2, most: -1, flags: []string{"bandwidth", "again"}, build: updateArgs},
 		edge.VerbCancel: {args: "ID", least: 1, most: 1, build: nothing.build},
 	}
 	uses[edge.VerbRestart] = verbUse{args: "APP/NAME[/INSTANCE]", least: 1, most: 1, build: oneArg("target")}
@@ -94,7 +99,7 @@ func (d *door) arguments(cmd *cobra.Command, verb edge.Verb, args []string, v ve
 	if len(args) < use.least || use.most >= 0 && len(args) > use.most {
 		return nil, usagef("usage: %s … %s", verb, strings.TrimSpace(use.args))
 	}
-	for _, name := range [...]string{"lines", "input", "deadline", "class", "tenant", "within"} {
+	for _, name := range [...]string{"lines", "input", "deadline", "class", "tenant", "within", "bandwidth"} {
 		if cmd.Flags().Changed(name) && !slices.Contains(use.flags, name) {
 			return nil, usagef("--%s is not for %s", name, verb)
 		}

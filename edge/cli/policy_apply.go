@@ -43,6 +43,9 @@ func (d *door) applyDocument(ctx context.Context, path string, wait time.Duratio
 	if err != nil {
 		return err
 	}
+	if document.Release != nil {
+		return edge.WithHint(fmt.Errorf("cannot apply %q: it is a release of the agent: %w", path, edge.ErrInvalid), "holdfast update FOLDER")
+	}
 	if document.Envelope == nil {
 		return edge.WithHint(fmt.Errorf("cannot apply %q: it is not signed: %w", path, edge.ErrInvalid), "sign it with `holdfast policy sign`")
 	}

@@ -50,6 +50,9 @@ func Main(ctx context.Context, p Process) int {
 	if len(p.Args) > 0 && p.Args[0] == relay.Verb {
 		return relay.Main(ctx, p.Args[1:], p.Stderr)
 	}
+	if launches(p.Args) {
+		p = launch(ctx, p)
+	}
 	d := &door{Process: p}
 	root := d.root()
 	root.SetArgs(p.Args)
@@ -95,9 +98,9 @@ func (d *door) root() *cobra.Command {
 	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		d.runVerb(), d.statusVerb(), d.topVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
+		d.runVerb(), d.selfTestVerb(), d.updateVerb(), d.launchVerb(), d.statusVerb(), d.topVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
 		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.volumesVerb(), d.drainVerb(), d.undrainVerb(), d.clearVerb(),
-		d.configVerb(), d.policyVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
+		d.configVerb(), d.siteVerb(), d.flashVerb(), d.policyVerb(), d.releaseVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
 	)
 	return root
 }

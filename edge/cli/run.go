@@ -12,6 +12,7 @@ import (
 	"holdfast/edge/agent"
 	"holdfast/edge/compose"
 	"holdfast/edge/config"
+	"holdfast/edge/slots"
 )
 
 // configFlags are the flags of every verb that reads the configuration.
@@ -25,10 +26,21 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set one key, for example --set scheduler.slots=2; may be repeated")
 }
 
+// words are the flags as they were given.
+func (f *configFlags) words() (words []string) {
+	if f.path != "" {
+		words = append(words, "--config", f.path)
+	}
+	for _, set := range f.set {
+		words = append(words, "--set", set)
+	}
+	return words
+}
+
 // load reads every layer. Whatever is wrong with one, a missing file included, is a
 // matter of usage.
 func (f *configFlags) load(p Process) (*config.Loaded, error) {
-	loaded, err := config.Load(config.Options{Path: f.path, Environ: p.Environ, Overrides: f.set})
+	loaded, err := config.Load(config.Options{Path: f.path, Environ: slots.WithoutOurs(p.Environ), Overrides: f.set})
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -88,6 +100,8 @@ func (d *door) runAgent(cmd *cobra.Command, flags configFlags) error {
 		Level:   &level,
 		Load:    load,
 		Getenv:  d.Getenv,
+		Environ: d.Environ,
+		Flags:   flags.words(),
 	}, in)
 	return errors.Join(err, lines.Close())
 }

@@ -35,11 +35,17 @@ func (d *door) statusVerb() *cobra.Command {
 
 func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time) error {
 	fmt.Fprintf(p.out, "%s  holdfast %s  process %d (%s)  up %s\n", s.Node, s.Version, s.PID, size(s.Vitals.AgentRSS), coarse(now.Sub(s.Started)))
+	if words := agentWords(s.Agent, now); words != "" {
+		fmt.Fprintln(p.out, "agent"+words)
+	}
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree))
 	fmt.Fprintln(p.out, healthWords(s.Health))
 	fmt.Fprintln(p.out, policyWords(s.Policy))
+	if s.SiteFile != nil {
+		fmt.Fprintln(p.out, siteFileWords(*s.SiteFile))
+	}
 	if s.Link != nil {
 		fmt.Fprintln(p.out, linkWords(*s.Link, now))
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Workloads  Workloads  `json:"workloads"`
 	Images     Images     `json:"images"`
 	Disk       Disk       `json:"disk"`
+	Update     Update     `json:"update"`
 }
 
 // Node is who this node is.
@@ -194,5 +195,6 @@ func Default() Config {
 		Trace:   Trace{Share: 0.01},
 		Images:  Images{Fetch: FetchForPolicy},
 		Disk:    Disk{Reserve: 256 * MiB},
+		Update:  Update{ConfirmAfter: Duration(10 * time.Minute)},
 	}
 }

@@ -41,7 +41,7 @@ func settings() []setting {
 	for _, class := range edge.Classes {
 		table = append(table, classSettings(class)...)
 	}
-	return slices.Concat(table, outputSettings(), reserveSettings(), imageSettings())
+	return slices.Concat(table, outputSettings(), reserveSettings(), imageSettings(), updateSettings())
 }
 
 // nodeSettings are who the node is.

@@ -158,6 +158,7 @@ func TestLive_TakesJustTheLiveKeys(t *testing.T) {
 	loaded.Workloads.Compose = "/w"
 	loaded.Images = config.Images{Fetch: "command", Mirrors: []string{"m"}, Insecure: []string{"i"}, CA: "/ca", Passwords: "/p", Rate: 9}
 	loaded.Disk.Reserve = 9
+	loaded.Update = config.Update{Folder: "/stick", ConfirmAfter: 9}
 	loaded.Reserve = config.Reserve{Memory: 9, CPUs: 9}
 
 	live, restart := config.Diff(inForce, loaded)

@@ -38,6 +38,8 @@ type node struct {
 	explain   error
 	importing func(ctx context.Context, archive io.Reader) ([]edge.Image, error)
 	pulling   func(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error)
+	update    func(folder string, told func(edge.Progress)) (edge.AgentUpdate, error)
+	leaving   func() // once an update was answered
 	logs      func(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
 	control   error // what Restart and Drain answer
 	unready   bool
@@ -148,6 +150,12 @@ func (n *node) Policy() (edge.PolicyView, error) {
 func (n *node) ApplyPolicy(_ context.Context, envelope []byte) (edge.PolicyReport, error) {
 	n.note("apply " + string(envelope))
 	return edge.PolicyReport{Governed: true, Version: 8}, n.control
+}
+
+func (n *node) Update(_ context.Context, folder string, again bool, told func(edge.Progress)) (edge.AgentUpdate, func(), error) {
+	n.note(fmt.Sprint("update again=", again))
+	to, err := n.update(folder, told)
+	return to, n.leaving, err
 }
 
 func (n *node) Restart(_ context.Context, target string) error {
@@ -298,7 +306,7 @@ func start(t testing.TB, n *node, change ...func(*localapi.Options)) *rig {
 func options(n *node) localapi.Options {
 	return localapi.Options{
 		NodeName: "gw-1", Version: "1.2.3",
-		Inference: n, Models: n, Node: n, Metrics: figures{}, Events: n, Images: n, Volumes: n, Logs: n, Policies: n, Live: n,
+		Inference: n, Models: n, Node: n, Metrics: figures{}, Events: n, Images: n, Volumes: n, Logs: n, Policies: n, Updates: n, Live: n,
 	}
 }
 

@@ -1,9 +1,7 @@
 package localapi
 
 import (
-	"encoding/json"
 	"net/http"
-	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/oip"
@@ -19,9 +17,6 @@ type pullLine struct {
 	Status  int            `json:"status,omitempty"` // that the failure would have had
 }
 
-// pullPace is how often a caller is told how far a pull is.
-const pullPace = 200 * time.Millisecond
-
 // pullImage answers POST /v1/images/pull, one JSON object a line.
 func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
 	ref := r.URL.Query().Get("image")
@@ -31,34 +26,17 @@ func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := s.untilStopped(r)
 	defer cancel()
-	out := flusher{w, http.NewResponseController(w)}
-	var last time.Time
-	begun := false
-	send := func(line pullLine) {
-		if !begun {
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			begun = true
-		}
-		text, err := json.Marshal(line)
-		if err != nil || out.send(append(text, '\n')) != nil {
-			cancel() // whoever asked has gone
-		}
-	}
+	lines := progressLines{s: s, w: w, cancel: cancel}
 	image, fetched, err := s.opts.Images.Pull(ctx, ref, func(done, total int64) {
-		if now := time.Now(); now.Sub(last) >= pullPace {
-			last = now
-			send(pullLine{Done: done, Total: total})
+		if lines.due() {
+			lines.send(pullLine{Done: done, Total: total})
 		}
 	})
-	switch {
-	case err == nil:
-		send(pullLine{Image: &image, Fetched: fetched})
-	case begun:
-		p := problemOf(err)
-		send(pullLine{Failed: &p.body, Status: p.status})
-	default:
-		s.fail(w, err)
+	if err != nil {
+		lines.fail(err, func(p problem) any { return pullLine{Failed: &p.body, Status: p.status} })
+		return
 	}
+	lines.send(pullLine{Image: &image, Fetched: fetched})
 }
 
 // pruneImages answers POST /v1/images/prune.

@@ -147,6 +147,7 @@ type Options struct {
 	Volumes   Volumes
 	Logs      Logs
 	Policies  Policies
+	Updates   Updates
 	Live      Live
 	Page      http.Handler // of GET / and below /page/; nil: there is none
 }

@@ -62,6 +62,7 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/volumes/{app}/{name}", "remove a volume that nothing uses", nobody, true, s.removeVolume},
 		{"GET", "/v1/policy", "what governs the node, with the document", nobody, false, s.policy},
 		{"POST", "/v1/policy", "apply a signed policy or root document", nobody, true, s.applyPolicy},
+		{"POST", "/v1/update", "update the agent to the signed release in ?folder=, one JSON object a line", nobody, true, s.update},
 		{"GET", "/v1/logs/{target...}", "output of app/service or an instance: ?lines=100&follow=1", holders, false, s.logs},
 	}
 }

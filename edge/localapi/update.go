@@ -1,0 +1,87 @@
+package localapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"holdfast/edge"
+	"holdfast/edge/oip"
+)
+
+// Updates brings the agent itself to another version.
+type Updates interface {
+	// Update brings it to the release in a folder of the node, again also when that version was
+	// left here before, and returns once it is to be started. leave ends the agent for it, and
+	// is called once the answer is on its way.
+	Update(ctx context.Context, folder string, again bool, told func(edge.Progress)) (to edge.AgentUpdate, leave func(), err error)
+}
+
+// updateLine is one line of the answer: how far it is, and at last how it ended.
+type updateLine struct {
+	Progress *edge.Progress    `json:"progress,omitempty"`
+	Update   *edge.AgentUpdate `json:"update,omitempty"`
+	Failed   *oip.ErrorBody    `json:"failed,omitempty"`
+	Status   int               `json:"status,omitempty"` // that the failure would have had
+}
+
+// update answers POST /v1/update, one JSON object a line.
+func (s *Server) update(w http.ResponseWriter, r *http.Request) {
+	folder := r.URL.Query().Get("folder")
+	if folder == "" {
+		s.fail(w, field("folder", "is missing: name a release folder on this node by its absolute path"))
+		return
+	}
+	again := false
+	if text := r.URL.Query().Get("again"); text != "" {
+		var err error
+		if again, err = strconv.ParseBool(text); err != nil {
+			s.fail(w, field("again", "must be true or false"))
+			return
+		}
+	}
+	ctx, cancel := s.untilStopped(r)
+	defer cancel()
+	lines := progressLines{s: s, w: w, cancel: cancel}
+	to, leave, err := s.opts.Updates.Update(ctx, folder, again, func(p edge.Progress) {
+		if lines.due() || p.Note != "" {
+			lines.send(updateLine{Progress: &p})
+		}
+	})
+	if err != nil {
+		lines.fail(err, func(p problem) any { return updateLine{Failed: &p.body, Status: p.status} })
+		return
+	}
+	defer leave()
+	lines.send(updateLine{Update: &to})
+}
+
+// Update has the agent update itself to the release in a folder of the node, again also when
+// that version was left here before. told hears how far it is; nil hears nothing.
+func (c *Client) Update(ctx context.Context, folder string, again bool, told func(edge.Progress)) (edge.AgentUpdate, error) {
+	resp, err := c.do(ctx, http.MethodPost, "/v1/update?"+url.Values{"folder": {folder}, "again": {strconv.FormatBool(again)}}.Encode(), nil, nil)
+	if err != nil {
+		return edge.AgentUpdate{}, err
+	}
+	defer resp.Body.Close()
+	for lines := json.NewDecoder(resp.Body); ; {
+		var line updateLine
+		switch err := lines.Decode(&line); {
+		case ctx.Err() != nil:
+			return edge.AgentUpdate{}, fmt.Errorf("gave up waiting for the update: %w", ctx.Err())
+		case err != nil:
+			return edge.AgentUpdate{}, edge.WithHint(
+				fmt.Errorf("cannot tell what became of the update, the agent at %q broke off: %w", c.address, edge.ErrUnavailable),
+				"see holdfast status; what has come is kept, and the next try goes on from there")
+		case line.Failed != nil:
+			return edge.AgentUpdate{}, edge.WithHint(errorOf(line.Status, *line.Failed), line.Failed.Hint)
+		case line.Update != nil:
+			return *line.Update, nil
+		case told != nil && line.Progress != nil:
+			told(*line.Progress)
+		}
+	}
+}
