@@ -14,7 +14,7 @@ ARGS    ?=
 
 # One set of build flags for everything that leaves this checkout. The tag keeps gRPC's
 # tracing page out, whose templates would make the linker keep every method there is.
-TAGS     := grpcnotrace
+TAGS     := grpcnotrace,nethttpomithttp2
 LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION) -X main.built=$(EPOCH)
 GO_BUILD  = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
 # Tests need neither vet, which has had its own turn, nor what a debugger reads.
@@ -60,7 +60,7 @@ endef
 # The tests that a 32-bit processor could fail in its own way: sizes of int, alignment
 # of 64-bit atomics.
 EMULATOR     := qemu-arm-static -cpu cortex-a7
-ARM_PACKAGES := ./edge ./edge/boltfile ./edge/oip ./edge/rawconn ./edge/trust ./edge/config ./edge/localapi ./policycache ./mqtt/journal ./mqtt/outbox ./scheduler ./runtime
+ARM_PACKAGES := ./edge ./edge/boltfile ./edge/oip ./edge/rawconn ./edge/slots ./edge/trust ./edge/config ./edge/localapi ./policycache ./mqtt/journal ./mqtt/outbox ./scheduler ./runtime
 
 ##@ Using it
 
@@ -223,6 +223,24 @@ agent-image: $(SHIPPED:%=cross-%) ## Pack the agent as a multi-platform OCI arch
 		-label org.opencontainers.image.created="$$(date -u -d @$(EPOCH) +%Y-%m-%dT%H:%M:%SZ)" \
 		-binary linux/amd64=dist/holdfast-linux-amd64 -binary linux/arm64=dist/holdfast-linux-arm64 \
 		-binary linux/arm/v7=dist/holdfast-linux-armv7 -out dist/images/holdfast.oci.tar
+
+# The kind of machine that an image is for.
+ARCH ?= amd64
+
+.PHONY: image
+image: images ## Make the image of a gateway's disk (ARCH=amd64, arm64 or armv7)
+	@$(PROVISION) --only image
+	@$(MAKE) --no-print-directory cross-$(ARCH)
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/gateway ./build/gateway
+	@dist/tools/gateway make -arch $(ARCH) -version '$(VERSION)' -epoch $(EPOCH) $(ARGS)
+
+.PHONY: soak-boot
+soak-boot: ## Start that image in an emulated machine, without a network, and cut its power ten times
+	@$(PROVISION) --only image
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/gateway ./build/gateway
+	@dist/tools/gateway boot -arch $(ARCH) -control agent
+	@dist/tools/gateway boot -arch $(ARCH) -control policy
+	@dist/tools/gateway boot -arch $(ARCH) $(ARGS)
 
 .PHONY: size
 size: ## Show what the binary and each library weigh; fail if it outgrew the record

@@ -2,7 +2,7 @@
 # Installs what holdfast needs on a Debian machine to be run, tested and checked:
 # Debian packages where Debian has them, and pinned Go programs in .tools/bin.
 #
-#   build/provision/provision.sh [--only run|test|lint|packages|chroot|vm]
+#   build/provision/provision.sh [--only run|test|lint|packages|chroot|vm|image]
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
@@ -12,8 +12,9 @@
 #   packages  nfpm, and what reads manual pages
 #   chroot    packages, and what they are installed in (make packages-test)
 #   vm    run, and what makes and starts a machine of its own (make vm)
+#   image run, and what makes images of gateways' disks and starts them (make image, make soak-boot)
 #
-# Without --only, all of them but chroot and vm. What is there already is left alone, so a second run
+# Without --only, all of them but chroot, vm and image. What is there already is left alone, so a second run
 # changes nothing and takes a fraction of a second. Nothing is written outside the
 # checkout but Debian packages and Go's own caches.
 set -euo pipefail
@@ -111,6 +112,8 @@ for_test() {
 	need_commands gcc gcc mosquitto mosquitto mosquitto_pub mosquitto-clients \
 		qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static \
 		systemd-analyze systemd curl curl nsenter util-linux ip iproute2 nft nftables python3 python3
+	# Judges of what is flashed.
+	need_commands mkfs.vfat dosfstools mcopy mtools sfdisk fdisk losetup mount findmnt util-linux
 	# The page's: a browser, and what drives it.
 	need_commands chromium chromium node nodejs npm npm
 	# No PATH leads to these.
@@ -129,6 +132,17 @@ for_chroot() {
 
 for_vm() {
 	need_commands mmdebstrap mmdebstrap mke2fs e2fsprogs qemu-system-x86_64 qemu-system-x86
+}
+
+for_image() {
+	need_commands mmdebstrap mmdebstrap mksquashfs squashfs-tools mkfs.fat dosfstools mcopy mtools mke2fs e2fsprogs \
+		sfdisk fdisk grub-mkimage grub-common zstd zstd depmod kmod qemu-aarch64-static qemu-user-static \
+		qemu-system-x86_64 qemu-system-x86 qemu-system-aarch64 qemu-system-arm rauc rauc
+	# Firmware for the machines that are started.
+	local share=${HOLDFAST_SHARE-/usr/share}
+	[ -e "$share/OVMF/OVMF_CODE_4M.fd" ] || missing+=(ovmf)
+	[ -e "$share/AAVMF/AAVMF_CODE.fd" ] || missing+=(qemu-efi-aarch64)
+	[ -e "$share/AAVMF/AAVMF32_CODE.fd" ] || missing+=(qemu-efi-arm)
 }
 
 containerd_tools() {
@@ -174,22 +188,23 @@ main() {
 	"") ;;
 	--only)
 		group=${2-}
-		case $group in run | test | lint | packages | chroot | vm) ;; *) die "unknown group '$group'" "one of run, test, lint, packages, chroot, vm" ;; esac
+		case $group in run | test | lint | packages | chroot | vm | image) ;; *) die "unknown group '$group'" "one of run, test, lint, packages, chroot, vm, image" ;; esac
 		;;
-	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|packages|chroot|vm]" ;;
+	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|packages|chroot|vm|image]" ;;
 	esac
 	command -v go >/dev/null 2>&1 ||
 		die "cannot find go" "install Go $(awk '$1 == "go" {print $2}' "$repo/go.mod") or newer and put it on PATH"
 	mkdir -p "$bin"
 	exec 9>"$tools/lock"
 	flock 9 # two make targets at once provision once
-	case $group in run | all | test | vm) for_run ;; esac
+	case $group in run | all | test | vm | image) for_run ;; esac
 	case $group in test | all) for_test ;; esac
 	case $group in packages | chroot | test | all | vm) for_packages ;; esac
 	[ "$group" != chroot ] || for_chroot
 	[ "$group" != vm ] || for_vm
+	[ "$group" != image ] || for_image
 	install_missing
-	case $group in run | test | vm | all) containerd_tools ;; esac
+	case $group in run | test | vm | image | all) containerd_tools ;; esac
 	case $group in test | all) rule_tools ;; esac
 	case $group in test | all) browser_modules ;; esac
 	case $group in lint | all) lint_tools ;; esac

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"holdfast/build/rootfs"
 	"holdfast/edge"
 )
 
@@ -58,11 +56,8 @@ func open(root string) (*place, error) {
 			return nil, fmt.Errorf("cannot make folder: %w", err)
 		}
 	}
-	if p.lock, err = os.OpenFile(p.path("lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, fmt.Errorf("cannot lock %q: %w", p.work, err)
-	}
-	if err := unix.Flock(int(p.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot lock %q, another run holds it: %w", p.work, err), p.lock.Close())
+	if p.lock, err = rootfs.Hold(p.path("lock")); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -85,10 +80,10 @@ func (p *place) unpack(ctx context.Context) error {
 	for _, folder := range []string{"doc", "man", "locale", "info"} {
 		words = append(words, "--dpkgopt=path-exclude=/usr/share/"+folder+"/*")
 	}
-	cmd := command(ctx, "mmdebstrap", append(words, suite, half)...)
+	cmd := rootfs.Debian(ctx, append(words, suite, half)...)
 	// The kernel needs no initial disk here, and making one takes as long as all the rest.
 	cmd.Env = append(os.Environ(), "INITRD=No")
-	if err := complete(cmd); err != nil {
+	if err := rootfs.Complete(cmd, "vm"); err != nil {
 		return edge.WithHint(err, "this needs Debian's package mirror; see /etc/apt/sources.list")
 	}
 	if err := os.Rename(half, p.base); err != nil {
@@ -104,23 +99,4 @@ func (p *place) kernel() (string, error) {
 		return "", fmt.Errorf("got %d kernels in %q (%w), want one: %w", len(found), p.base, err, edge.ErrNotFound)
 	}
 	return found[0], nil
-}
-
-// command is a program that ends with this one, however that is ended.
-func command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	return cmd
-}
-
-// complete runs a program, whose words are shown only when it fails.
-func complete(cmd *exec.Cmd) error {
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return edge.WithHint(fmt.Errorf("cannot run %s: %w", cmd.Args[0], err), "run build/provision/provision.sh --only vm")
-	}
-	if err != nil {
-		return fmt.Errorf("cannot run %s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return nil
 }

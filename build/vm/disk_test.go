@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/build/rootfs"
 	"holdfast/build/vm/order"
 )
 
@@ -20,7 +21,7 @@ func TestPlace_Stage(t *testing.T) {
 	}
 	dir := t.TempDir()
 	base, stage := filepath.Join(dir, "base"), filepath.Join(dir, "stage")
-	if err := write(filepath.Join(base, "etc/hostname"), []byte("debian\n")); err != nil {
+	if err := rootfs.Write(filepath.Join(base, "etc/hostname"), []byte("debian\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("cp", "--archive", "--link", base, stage).CombinedOutput(); err != nil {

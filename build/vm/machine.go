@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/build/rootfs"
 	"holdfast/build/vm/order"
 	"holdfast/edge"
 )
@@ -67,7 +68,7 @@ func (m machine) run(ctx context.Context, told *ledger) error {
 	if m.wrong != nil {
 		return m.wrong
 	}
-	cmd := command(ctx, m.emulator, m.words()...)
+	cmd := rootfs.Command(ctx, m.emulator, m.words()...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+m.scratch) // of what it drops
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
@@ -97,21 +98,5 @@ func (m machine) run(ctx context.Context, told *ledger) error {
 	if failed == nil && ended == nil {
 		return nil
 	}
-	return errors.Join(failed, ctx.Err(), ended, said("QEMU", complaint.String()), said("its console, at the end", m.end()))
-}
-
-// said makes words of a program part of an error.
-func said(who, words string) error {
-	if words = strings.TrimSpace(words); words == "" {
-		return nil
-	}
-	return fmt.Errorf("%s says:\n%s", who, words)
-}
-
-// end is the last of what the console says.
-func (m machine) end() string {
-	text, _ := os.ReadFile(m.console) // none: nothing is shown
-	const lines = 30
-	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	return errors.Join(failed, ctx.Err(), ended, rootfs.Said("QEMU", complaint.String()), rootfs.Said("its console, at the end", rootfs.End(m.console)))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/build/rootfs"
 	"holdfast/build/vm/order"
 )
 
@@ -23,14 +24,14 @@ func (p *place) putPackages(ctx context.Context, stage string, steps []trial) er
 			return err
 		}
 		out := p.path("packages-" + version)
-		cmd := command(ctx, "go", "run", "-tags", tags, "./build/packages", "-kinds", "deb", "-version", version,
+		cmd := rootfs.Command(ctx, "go", "run", "-tags", tags, "./build/packages", "-kinds", "deb", "-version", version,
 			"-epoch", madeAt, "-out", out, "amd64="+program)
 		cmd.Dir = p.root
-		if err := complete(cmd); err != nil {
+		if err := rootfs.Complete(cmd, "vm"); err != nil {
 			return err
 		}
 		file := order.Package(version)
-		if err := link(filepath.Join(out, filepath.Base(file)), filepath.Join(stage, strings.TrimPrefix(file, "/"))); err != nil {
+		if err := rootfs.Link(filepath.Join(out, filepath.Base(file)), filepath.Join(stage, strings.TrimPrefix(file, "/"))); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"holdfast/build/image/oci"
+	"holdfast/build/rootfs"
 	"holdfast/build/vm/order"
 )
 
@@ -19,7 +20,7 @@ import (
 var files embed.FS
 
 // tags are the Makefile's, so that what is tested is what is shipped.
-const tags = "grpcnotrace"
+const tags = "grpcnotrace,nethttpomithttp2"
 
 // units are the services that start with the machine.
 var units = []string{"containerd.service", "holdfast.service", "holdfast-vm.service"}
@@ -41,7 +42,7 @@ func (p *place) furnish(ctx context.Context, steps []trial) error {
 		return fmt.Errorf("cannot remove stage: %w", err)
 	}
 	defer os.RemoveAll(stage)
-	if err := complete(command(ctx, "cp", "--archive", "--link", p.base, stage)); err != nil {
+	if err := rootfs.Complete(rootfs.Command(ctx, "cp", "--archive", "--link", p.base, stage), "vm"); err != nil {
 		return err
 	}
 	for _, put := range []func(context.Context, string, []trial) error{p.putPrograms, p.putPackages, p.putTests, p.putTree, p.putNode} {
@@ -53,7 +54,7 @@ func (p *place) furnish(ctx context.Context, steps []trial) error {
 		return err
 	}
 	// A journal would only be replayed by a machine that starts again from this disk.
-	return complete(command(ctx, "mke2fs", "-q", "-t", "ext4", "-d", stage, "-L", "root", "-m", "0", "-O", "^has_journal", p.disk(), "3G"))
+	return rootfs.Complete(rootfs.Command(ctx, "mke2fs", "-q", "-t", "ext4", "-d", stage, "-L", "root", "-m", "0", "-O", "^has_journal", p.disk(), "3G"), "vm")
 }
 
 func (p *place) path(name string) string { return filepath.Join(p.work, name) }
@@ -61,9 +62,9 @@ func (p *place) disk() string            { return p.path("disk.img") }
 
 // build runs the Go compiler.
 func (p *place) build(ctx context.Context, args ...string) error {
-	cmd := command(ctx, "go", args...)
+	cmd := rootfs.Command(ctx, "go", args...)
 	cmd.Dir, cmd.Env = p.root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	return complete(cmd)
+	return rootfs.Complete(cmd, "vm")
 }
 
 // putPrograms builds the agent and what tests would have built, and takes containerd from
@@ -90,7 +91,7 @@ func (p *place) putPrograms(ctx context.Context, stage string, _ []trial) error 
 		"usr/bin/containerd-shim-runc-v2": tool("containerd-shim-runc-v2"),
 		"usr/bin/ctr":                     tool("ctr"),
 	} {
-		if err := link(from, filepath.Join(stage, name)); err != nil {
+		if err := rootfs.Link(from, filepath.Join(stage, name)); err != nil {
 			return err
 		}
 	}
@@ -141,7 +142,7 @@ func (p *place) putTests(ctx context.Context, stage string, steps []trial) error
 
 // putTree copies what is in the checkout beside Go's sources, for tests read it.
 func (p *place) putTree(ctx context.Context, stage string, steps []trial) error {
-	list := command(ctx, "git", "ls-files", "-z")
+	list := rootfs.Command(ctx, "git", "ls-files", "-z")
 	list.Dir = p.root
 	out, err := list.Output()
 	if err != nil {
@@ -152,7 +153,7 @@ func (p *place) putTree(ctx context.Context, stage string, steps []trial) error 
 		if strings.HasSuffix(name, ".go") {
 			continue
 		}
-		err := link(filepath.Join(p.root, name), filepath.Join(tree, name))
+		err := rootfs.Link(filepath.Join(p.root, name), filepath.Join(tree, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed and is not yet committed
 			return err
 		}
@@ -179,10 +180,10 @@ func (p *place) putNode(_ context.Context, stage string, steps []trial) error {
 	if err != nil {
 		return err
 	}
-	if err := write(filepath.Join(stage, order.Plan), text); err != nil {
+	if err := rootfs.Write(filepath.Join(stage, order.Plan), text, 0o644); err != nil {
 		return err
 	}
-	if err := link(filepath.Join(p.root, "build/systemd/holdfast.service"), filepath.Join(stage, "usr/lib/systemd/system/holdfast.service")); err != nil {
+	if err := rootfs.Link(filepath.Join(p.root, "build/systemd/holdfast.service"), filepath.Join(stage, "usr/lib/systemd/system/holdfast.service")); err != nil {
 		return err
 	}
 	for name, to := range map[string]string{
@@ -193,7 +194,7 @@ func (p *place) putNode(_ context.Context, stage string, steps []trial) error {
 		if err != nil {
 			return err
 		}
-		if err := write(filepath.Join(stage, to, name), text); err != nil {
+		if err := rootfs.Write(filepath.Join(stage, to, name), text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -201,7 +202,7 @@ func (p *place) putNode(_ context.Context, stage string, steps []trial) error {
 	if err != nil {
 		return err
 	}
-	if err := write(filepath.Join(stage, "etc/containerd/config.toml"), text); err != nil {
+	if err := rootfs.Write(filepath.Join(stage, "etc/containerd/config.toml"), text, 0o644); err != nil {
 		return err
 	}
 	return enable(stage)
@@ -225,26 +226,4 @@ func enable(stage string) error {
 		}
 	}
 	return nil
-}
-
-// link puts a file of this machine's onto the other's disk, as it is.
-func link(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Link(from, to)
-}
-
-// write makes a file, or another in the place of one that Debian has too.
-func write(name string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.WriteFile(name, text, 0o644)
 }
