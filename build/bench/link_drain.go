@@ -89,7 +89,7 @@ func (l *linked) plain(ctx context.Context, messages, length int) (float64, erro
 	defer func() { _, _ = receiver.Process.Kill(), receiver.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	child := exec.CommandContext(ctx, "go", "test", "-tags", "grpcnotrace", "-run", "^$", "-bench", fmt.Sprintf("Library_Publish/Window%d$", window),
+	child := exec.CommandContext(ctx, "go", "test", "-tags", "grpcnotrace,nethttpomithttp2", "-run", "^$", "-bench", fmt.Sprintf("Library_Publish/Window%d$", window),
 		"-benchtime", fmt.Sprintf("%dx", messages), "./mqtt")
 	child.Env = append(os.Environ(), "HOLDFAST_BROKER="+l.broker.Address(), "HOLDFAST_BYTES="+strconv.Itoa(length))
 	out, err := child.CombinedOutput()

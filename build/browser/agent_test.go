@@ -15,7 +15,7 @@ import (
 )
 
 // tags are the Makefile's, so that what is tested is what is shipped.
-const tags = "grpcnotrace"
+const tags = "grpcnotrace,nethttpomithttp2"
 
 // agent is a real agent on a machine without containerd.
 type agent struct {

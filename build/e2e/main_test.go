@@ -49,7 +49,7 @@ const (
 )
 
 // tags are the Makefile's, so that what is tested is what is shipped.
-const tags = "grpcnotrace"
+const tags = "grpcnotrace,nethttpomithttp2"
 
 // workshop is what all tests share.
 type workshop struct {

@@ -73,7 +73,7 @@ func rooms() map[string][]string {
 	return map[string][]string{
 		".":                      {"edge/cli"},
 		"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-		"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/otlp", "edge/page", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+		"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/otlp", "edge/page", "edge/release", "edge/site", "edge/slots", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 		"edge":                   {},
 		"edge/oip":               {"edge"},
 		"edge/trust":             {"edge"},
@@ -85,10 +85,14 @@ func rooms() map[string][]string {
 		"edge/netns":             {"edge"},
 		"edge/boltfile":          {"edge"},
 		"edge/boltfile/filetest": {"edge/boltfile"},
+		"edge/slots":             pure("edge/boltfile"),
 		"edge/verdict":           {"edge", "edge/oip"},
 		"edge/inbox":             pure("edge/boltfile", "edge/timetable", "edge/verdict"),
 		"edge/metrics":           pure(),
+		"edge/site":              pure("edge/words"),
+		"edge/flash":             pure(),
 		"edge/otlp":              pure(),
+		"edge/release":           pure(),
 		"edge/page":              {},
 		"edge/timetable":         {"edge"},
 		"edge/localapi":          pure("edge/rawconn"),
@@ -127,13 +131,13 @@ func homes() map[string]Home {
 		"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
 		"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
 		"github.com/compose-spec/compose-go/":     {Folders: []string{"edge/compose"}},
-		"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose"}},
+		"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose", "edge/site"}},
 		"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
 		"github.com/spf13/cobra":                  {Folders: []string{"edge/cli"}},
 		"github.com/spf13/pflag":                  {Folders: []string{"edge/cli"}},
 		"github.com/containernetworking/cni/":     {Folders: []string{"runtime/containerd"}},
 		"filippo.io/age":                          {Folders: []string{"edge/seal"}},
-		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd"}},
+		"github.com/klauspost/compress/":          {Folders: []string{"runtime/containerd", "edge/flash"}},
 		"github.com/eclipse/paho.mqtt.golang":     {Folders: []string{"mqtt"}},
 		"github.com/mochi-mqtt/server/":           {Folders: []string{"mqtt/broker"}},
 		"github.com/robfig/cron/v3":               {Folders: []string{"edge/timetable"}},
@@ -155,5 +159,5 @@ func pure(also ...string) []string {
 
 // worldly are the folders that may ask the operating system.
 func worldly() []string {
-	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/tty", "edge/netns", "edge/inbox", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "policycache", "runtime/...", "mqtt/...", "build/..."}
+	return []string{"edge/cli", "edge/agent", "edge/boltfile/...", "edge/rawconn", "edge/tty", "edge/netns", "edge/inbox", "edge/localapi", "edge/load", "edge/host", "edge/config", "edge/compose", "edge/fleet/...", "edge/flash", "edge/slots", "policycache", "runtime/...", "mqtt/...", "build/..."}
 }

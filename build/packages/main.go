@@ -19,8 +19,8 @@
 // # Testing
 //
 // The tests take packages apart without nfpm's help. That they install, are replaced and
-// go is tried in a Debian of its own (build/packages/chroot) and, with systemd and a model
-// that answers meanwhile, in a machine of its own (build/vm).
+// go is tried in a Debian of its own and, of the apk, below OpenRC (build/packages/chroot),
+// and with systemd and a model that answers meanwhile in a machine of its own (build/vm).
 package main
 
 import (

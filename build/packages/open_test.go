@@ -75,6 +75,26 @@ func untar(t *testing.T, from io.Reader) map[string]entry {
 	}
 }
 
+// wantFolders wants the folder of each entry before it: apk installs nothing else.
+func wantFolders(t *testing.T, from io.Reader) {
+	t.Helper()
+	folders := map[string]bool{".": true}
+	for archive := tar.NewReader(from); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := path.Clean(header.Name)
+		if !folders[path.Dir(name)] {
+			t.Errorf("%s comes before its folder", name)
+		}
+		folders[name] = header.Typeflag == tar.TypeDir
+	}
+}
+
 func gunzip(t *testing.T, content []byte) io.Reader {
 	t.Helper()
 	r, err := gzip.NewReader(bytes.NewReader(content))
@@ -126,6 +146,7 @@ func openApk(t *testing.T, file string) opened {
 		}
 		if part == 1 {
 			p.files = untar(t, bytes.NewReader(text))
+			wantFolders(t, bytes.NewReader(text))
 			break
 		}
 		// The first part goes on without an end of its own.

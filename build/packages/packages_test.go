@@ -203,6 +203,12 @@ func wantApk(t *testing.T, p opened, arch string) {
 			t.Errorf("%s: got %q, want %q", name, about[name], want)
 		}
 	}
+	// Each line is a field: what goes on over the next line is an error to some readers.
+	for line := range strings.Lines(p.control[".PKGINFO"]) {
+		if !strings.Contains(line, " = ") && strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") {
+			t.Errorf("%q is no field", line)
+		}
+	}
 	if len(about["datahash"]) != 64 {
 		t.Errorf("got %q as the sum of its files", about["datahash"])
 	}

@@ -146,6 +146,7 @@ func (p *recipe) unit(r *release) {
 
 func (p *recipe) apk(r *release, s stage) {
 	p.Version, p.Release = r.version.apk, "r0"
+	p.Description = summary // one line, as each field of an apk is; more lines are read by nobody, or as an error
 	p.put(r, 0o755, s.path("holdfast.initd"), "/etc/init.d/holdfast")
 	p.Contents = append(p.Contents, content{s.path("holdfast.confd"), "/etc/conf.d/holdfast", "config|noreplace", info{0o644, "root", "root", r.stamp()}})
 	p.put(r, 0o644, s.path("logrotate"), "/etc/logrotate.d/holdfast")

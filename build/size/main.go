@@ -31,7 +31,7 @@ import (
 func main() {
 	var o options
 	flag.StringVar(&o.pkg, "package", ".", "the folder of the main package")
-	flag.StringVar(&o.tags, "tags", "grpcnotrace", "build tags of the release")
+	flag.StringVar(&o.tags, "tags", "grpcnotrace,nethttpomithttp2", "build tags of the release")
 	flag.StringVar(&o.record, "record", "build/size", "where size.txt and deps.txt are")
 	flag.BoolVar(&o.accept, "accept", false, "write what was measured into the record")
 	flag.Parse()

@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 count=${SOAK_COUNT:-20}
 fuzztime=${FUZZTIME:-1m}
-tags=${TAGS:-grpcnotrace}
+tags=${TAGS:-grpcnotrace,nethttpomithttp2}
 [ $# -gt 0 ] || { echo "usage: soak.sh PACKAGE..." >&2; exit 2; }
 
 echo "soak: crashes and damages, ${HOLDFAST_SOAK:=10} times as many"

@@ -43,6 +43,8 @@ func TestUnit_Promises(t *testing.T) {
 	unit := settings(readUnit(t))
 	for key, want := range map[string]struct{ value, why string }{
 		"Service.Type":                     {"notify", "READY is said, not guessed"},
+		"Service.ExecStart":                {"/usr/bin/holdfast launch", "the program that is never changed chooses the version"},
+		"Service.NotifyAccess":             {"main", "the version that runs is the launcher's own process"},
 		"Service.WatchdogSec":              {"30", "a stuck agent is restarted"},
 		"Service.Restart":                  {"always", "nobody may be there to start it"},
 		"Unit.StartLimitIntervalSec":       {"0", "systemd must never give up on it"},
@@ -115,7 +117,7 @@ func verify(t *testing.T, unit string) string {
 		t.Fatal("systemd-analyze is missing; run: make provision")
 	}
 	name := filepath.Join(t.TempDir(), unitFile)
-	unit = strings.Replace(unit, "ExecStart=/usr/bin/holdfast run", "ExecStart=/bin/true", 1)
+	unit = strings.Replace(unit, "ExecStart=/usr/bin/holdfast launch", "ExecStart=/bin/true", 1)
 	if err := os.WriteFile(name, []byte(unit), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +140,7 @@ func TestUnit_Exposure(t *testing.T) {
 	if said, err := exposure(t, loose); err == nil {
 		t.Errorf("without one of its walls the unit passed with %q: the bound is too wide", said)
 	}
-	bare := "[Service]\nExecStart=/usr/bin/holdfast run\n"
+	bare := "[Service]\nExecStart=/usr/bin/holdfast launch\n"
 	if _, err := exposure(t, bare); err == nil {
 		t.Error("a unit without any sandbox passed: this check cannot fail")
 	}

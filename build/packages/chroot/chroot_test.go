@@ -27,9 +27,9 @@ func newWorkshop(t *testing.T) workshop {
 	w := workshop{t.TempDir()}
 	for _, version := range []string{"1.0.0", "1.0.1"} {
 		program := filepath.Join(w.dir, "holdfast-"+version)
-		sh(t, "../../..", nil, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace",
+		sh(t, "../../..", nil, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace,nethttpomithttp2",
 			"-ldflags", "-s -w -buildid= -X main.version="+version, "-o", program, ".")
-		sh(t, "../../..", nil, "go", "run", "-tags", "grpcnotrace", "./build/packages", "-kinds", "deb,rpm", "-version", version, "-epoch", epoch,
+		sh(t, "../../..", nil, "go", "run", "-tags", "grpcnotrace,nethttpomithttp2", "./build/packages", "-kinds", "deb,rpm,apk", "-version", version, "-epoch", epoch,
 			"-out", filepath.Join(w.dir, version), "amd64="+program)
 	}
 	return w
@@ -44,7 +44,7 @@ func (w workshop) rpm(version string) string {
 }
 
 // sh runs a program and returns what it printed; want says how it may end.
-func sh(t *testing.T, dir string, environ []string, words ...string) string {
+func sh(t testing.TB, dir string, environ []string, words ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), environ...)
@@ -121,11 +121,15 @@ func without(a, b []string) (left []string) {
 	return left
 }
 
-// TestPackages tries both kinds that this machine has the tools for.
+// TestPackages tries all three kinds, each with what this machine has for it.
 func TestPackages(t *testing.T) {
-	w, d := newWorkshop(t), newDebian(t)
-	t.Run("Deb", func(t *testing.T) { tryDeb(t, w, d) })
-	t.Run("RPM", func(t *testing.T) { tryRPM(t, w, d) })
+	w := newWorkshop(t)
+	t.Run("Debian", func(t *testing.T) {
+		d := newDebian(t)
+		t.Run("Deb", func(t *testing.T) { tryDeb(t, w, d) })
+		t.Run("RPM", func(t *testing.T) { tryRPM(t, w, d) })
+	})
+	t.Run("Alpine", func(t *testing.T) { tryApk(t, w) })
 }
 
 func tryDeb(t *testing.T, w workshop, d debian) {

@@ -67,7 +67,7 @@ func newNode(t *testing.T) *node {
 func (n *node) pack(spec oci.Spec, pkg, archive string) {
 	n.t.Helper()
 	program := filepath.Join(n.t.TempDir(), "program")
-	cmd := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", program, pkg)
+	cmd := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w", "-o", program, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("%v\n%s", err, out)
