@@ -1,6 +1,7 @@
 package containerd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -84,9 +85,11 @@ func attendExec(ctx context.Context, c *client.Client, process client.Process, i
 	if err := process.CloseIO(ctx, client.WithStdinCloser); err != nil {
 		return edge.Exit{}, native(err)
 	}
-	end, err := c.TaskService().Wait(ctx, &tasks.WaitRequest{ContainerID: id, ExecID: execID})
+	call, hangUp := undated(ctx)
+	defer hangUp()
+	end, err := c.TaskService().Wait(call, &tasks.WaitRequest{ContainerID: id, ExecID: execID})
 	if err != nil {
-		return edge.Exit{}, native(err)
+		return edge.Exit{}, native(cmp.Or(ctx.Err(), err))
 	}
 	return decodeExit(end.ExitStatus, end.ExitedAt.AsTime()), nil
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"time"
 
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
 	"golang.org/x/sys/unix"
 
 	"holdfast/edge"
@@ -25,6 +27,15 @@ var (
 	Outlive     = outlive
 	PinnedName  = pinnedName
 )
+
+// Outcome waits for the end of a task that a client knows, or brings it about.
+func (d *Driver) Outcome(ctx context.Context, tasks tasks.TasksClient, id string) (edge.Exit, error) {
+	c, err := client.New("", client.WithServices(client.WithTaskClient(tasks)))
+	if err != nil {
+		return edge.Exit{}, err
+	}
+	return d.outcome(ctx, c, id)
+}
 
 type (
 	Verdict = verdict

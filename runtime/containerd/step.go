@@ -42,3 +42,15 @@ func outlive(ctx context.Context, within, after time.Duration) (context.Context,
 		cancel()
 	}
 }
+
+// undated returns a context that ends when ctx does and says nothing of when that will be.
+// The daemon is told of a deadline otherwise, and ends the call by its own clock: a moment
+// before ctx ends here, with an error of no kind, which looks like a failure.
+func undated(ctx context.Context) (context.Context, context.CancelFunc) {
+	plain, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	return plain, func() {
+		stop()
+		cancel()
+	}
+}

@@ -32,8 +32,10 @@ func (d *Driver) Wait(ctx context.Context, id string) (edge.Exit, error) {
 }
 
 func (d *Driver) wait(ctx context.Context, c *client.Client, id string) (edge.Exit, error) {
+	call, hangUp := undated(ctx)
+	defer hangUp()
 	for pause := newPause(); ; {
-		end, err := c.TaskService().Wait(ctx, &tasks.WaitRequest{ContainerID: id})
+		end, err := c.TaskService().Wait(call, &tasks.WaitRequest{ContainerID: id})
 		if err == nil {
 			return d.exitOf(id, end.ExitStatus, end.ExitedAt.AsTime()), nil
 		}
