@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -179,14 +180,18 @@ func (f *fleet) nextAt(topic string) (when func() time.Time) {
 // brought up to date once a second.
 func (n *node) raised(code string) time.Time {
 	n.t.Helper()
-	text, err := os.ReadFile(n.AgentLog())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	found := regexp.MustCompile(`(?m)^time=(\S+) .*msg="warning raised" code=` + code + " ").FindSubmatch(text)
-	if found == nil {
-		n.t.Fatalf("the agent's log says nothing of %s", code)
-	}
+	var found [][]byte
+	n.await("the agent's log to say something of "+code, func(context.Context) error {
+		text, err := os.ReadFile(n.AgentLog())
+		if err != nil {
+			return err
+		}
+		found = regexp.MustCompile(`(?m)^time=(\S+) .*msg="warning raised" code=` + code + " ").FindSubmatch(text)
+		if found == nil {
+			return errors.New("it does not yet")
+		}
+		return nil
+	})
 	at, err := time.Parse(time.RFC3339, string(found[1]))
 	if err != nil {
 		n.t.Fatal(err)

@@ -189,7 +189,7 @@ func TestRoute_NamesAndCertificates(t *testing.T) {
 	hq := newNode(t)
 	hq.deploy(digitsService(1))
 	hq.awaitReady("digits", 1)
-	gate := newGatehouse(t, hq.listens())
+	gate := newGatehouse(t, hq.port())
 	n := placeNode(t)
 	n.withNames()
 	n.furnish()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,26 +27,12 @@ type routed struct {
 	next uint64 // version of the policy
 }
 
-// listens is where the agent's API listens.
-func (n *node) listens() string {
-	n.t.Helper()
-	log, err := os.ReadFile(n.AgentLog())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	found := regexp.MustCompile(`msg=ready .*listen=(\S+)`).FindAllStringSubmatch(string(log), -1)
-	if len(found) == 0 {
-		n.t.Fatal("the agent does not say where it listens")
-	}
-	return found[len(found)-1][1]
-}
-
 func newRouted(t *testing.T) *routed {
 	t.Helper()
 	hq := newNode(t)
 	hq.deploy(digitsService(1))
 	hq.awaitReady("digits", 1)
-	road, err := stand.BuildRoad(hq.listens())
+	road, err := stand.BuildRoad(hq.port())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +249,7 @@ func TestRoute_UpstreamAlone(t *testing.T) {
 // wantFigure looks for a line among the figures for Prometheus.
 func (n *node) wantFigure(line string) {
 	n.t.Helper()
-	resp, err := http.Get("http://" + n.listens() + "/metrics")
+	resp, err := http.Get("http://" + n.port() + "/metrics")
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -301,7 +286,7 @@ func TestRoute_CutOff(t *testing.T) {
 	n.apply(n.desk.sign(draft{version: 2, services: []string{digitsService(1), plainService("upload")}, sections: []string{
 		"connectivity: {heartbeat: 300ms, offlineAfter: 3}",
 		"offline: {stop: [upload], routes: local, variants: prefer-small}",
-		fmt.Sprintf("upstreams: {hq: {url: %q}}", "http://"+hq.listens()),
+		fmt.Sprintf("upstreams: {hq: {url: %q}}", "http://"+hq.port()),
 		"routes: {digits: {upstream: hq}}",
 	}})).want(t, cli.ExitOK)
 	n.awaitReady("digits", 1)

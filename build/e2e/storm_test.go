@@ -1,8 +1,10 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,22 +19,29 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/edge"
 	"holdfast/edge/localapi"
 	"holdfast/edge/oip"
 )
 
-// port is where the agent's last start listens on loopback.
-func (n *node) port() string {
+// port is where the agent's last start listens on loopback. It answers a moment before its
+// log says so.
+func (n *node) port() (address string) {
 	n.t.Helper()
-	text, err := os.ReadFile(n.AgentLog())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	found := regexp.MustCompile(`msg=ready .*listen=(\S+)`).FindAllStringSubmatch(string(text), -1)
-	if len(found) == 0 {
-		n.t.Fatal("the agent's log names no port")
-	}
-	return found[len(found)-1][1]
+	n.await("the agent's log to name its port", func(context.Context) error {
+		text, err := os.ReadFile(n.AgentLog())
+		if err != nil {
+			return err
+		}
+		text = text[max(0, bytes.LastIndex(text, []byte("kind="+edge.EventAgentStarted))):]
+		found := regexp.MustCompile(`msg=ready .*listen=(\S+)`).FindSubmatch(text)
+		if found == nil {
+			return errors.New("it does not yet")
+		}
+		address = string(found[1])
+		return nil
+	})
+	return address
 }
 
 // caller is one client with a connection of its own.
