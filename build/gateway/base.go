@@ -49,6 +49,7 @@ const (
 type place struct {
 	arch
 	root string // the checkout
+	from string // file with sources of Debian's packages; empty: Debian's own mirrors
 	base string // Debian, unpacked
 	out  string // dist/gateway
 	work string // and what is made there on the way
@@ -56,17 +57,26 @@ type place struct {
 }
 
 // open takes the place; two at once would write into each other's image.
-func open(root, out string, a arch) (*place, error) {
-	root, err := filepath.Abs(root)
+func open(o options, a arch) (*place, error) {
+	root, err := filepath.Abs(o.root)
 	if err != nil {
 		return nil, err
 	}
+	out := o.out
 	if out == "" {
 		out = filepath.Join(root, "dist", "gateway")
 	}
-	sum := sha256.Sum256([]byte(strings.Join(append(append(a.packages(), unwanted()...), suite, recipe), " ")))
+	made := append(append(a.packages(), unwanted()...), suite, recipe)
+	if o.sources != "" {
+		text, err := os.ReadFile(o.sources)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read sources of Debian's packages: %w", err)
+		}
+		made = append(made, string(text))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(made, " ")))
 	p := &place{
-		arch: a, root: root, out: out, work: filepath.Join(out, a.name),
+		arch: a, root: root, from: o.sources, out: out, work: filepath.Join(out, a.name),
 		base: filepath.Join(root, ".tools", "gateway", suite+"-"+a.name+"-"+hex.EncodeToString(sum[:4])),
 	}
 	for _, folder := range []string{p.work, filepath.Dir(p.base)} {
@@ -106,11 +116,16 @@ func (p *place) unpack(ctx context.Context) error {
 	for _, folder := range unwanted() {
 		words = append(words, "--dpkgopt=path-exclude=/lib/modules/*/kernel/"+folder+"/*")
 	}
-	cmd := rootfs.Debian(ctx, append(words, suite, half)...)
+	words = append(words, suite, half)
+	if p.from != "" {
+		words = append(words, p.from)
+	}
+	cmd := rootfs.Debian(ctx, words...)
 	// The first file system in memory is made here, and of other parts.
 	cmd.Env = append(os.Environ(), "INITRD=No", "SOURCE_DATE_EPOCH=0")
 	if err := rootfs.Complete(cmd, group); err != nil {
-		return edge.WithHint(err, "this needs Debian's package mirror; see /etc/apt/sources.list")
+		return edge.WithHint(err, "this needs Debian's package mirror, see /etc/apt/sources.list, and, for processors that are not this machine's, "+
+			"qemu-user-static with its entry in /proc/sys/fs/binfmt_misc")
 	}
 	if err := os.Rename(half, p.base); err != nil {
 		return fmt.Errorf("cannot keep what was unpacked: %w", err)

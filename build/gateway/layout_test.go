@@ -43,6 +43,18 @@ func TestArch_Parts(t *testing.T) {
 	}
 }
 
+// TestArch_Words: a kernel that is told of one console looks for no other, so those of boards,
+// whose serial lines only the firmware knows, are told of none.
+func TestArch_Words(t *testing.T) {
+	for _, a := range arches() {
+		words := strings.Fields(a.words())
+		told := slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(word, "console=") })
+		if told != (a.name == "amd64") || !slices.Contains(words, "panic=30") {
+			t.Errorf("%s: the kernel is told %q", a.name, words)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	got := table([]part{{name: "one", kind: "KIND", id: "ID", at: 1, size: 2}})
 	want := "label: gpt\nlabel-id: " + diskID + "\nunit: sectors\nstart=1MiB, size=2MiB, type=KIND, uuid=ID, name=one\n"

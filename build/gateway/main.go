@@ -49,7 +49,8 @@ type options struct {
 	arch         string
 	program      string // the agent
 	version      string
-	epoch        int64 // of everything that has a time, in seconds since 1970
+	epoch        int64  // of everything that has a time, in seconds since 1970
+	sources      string // of Debian's packages
 	images       string
 	rootDocument string
 	policy       string
@@ -94,7 +95,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := open(o.root, o.out, a)
+	p, err := open(o, a)
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.program, "program", "", "the agent for it (default dist/holdfast-linux-ARCH)")
 	flags.StringVar(&o.version, "version", "dev", "as git describes the commit")
 	flags.Int64Var(&o.epoch, "epoch", 0, "seconds since 1970, of everything that has a time")
+	flags.StringVar(&o.sources, "sources", "", "a list of sources, as in /etc/apt/sources.list.d, to unpack Debian's packages from (default: Debian's own mirrors)")
 	flags.StringVar(&o.images, "images", "", "the folder with the sample model's archive (default dist/images)")
 	flags.StringVar(&o.rootDocument, "root-document", "", "whom the gateways trust (default: a developer's keys, made once)")
 	flags.StringVar(&o.policy, "factory-policy", "", "the signed policy they begin with")

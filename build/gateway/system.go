@@ -35,12 +35,13 @@ var masked = []string{
 	"ldconfig.service", "systemd-hwdb-update.service", "systemd-sysusers.service", "systemd-repart.service",
 }
 
-// dropped is what Debian's packages bring that the running gateway never reads. The kernel
-// and GRUB are taken from the base, each to its own place.
+// dropped is what Debian's packages bring that the running gateway never reads, such as
+// descriptions of boards: the firmware has its own. The kernel and GRUB are taken from the
+// base, each to its own place.
 var dropped = []string{
 	"boot/*", "vmlinuz*", "initrd.img*", "usr/lib/grub", "usr/share/grub", "usr/lib/udev/hwdb.d", "usr/lib/*/gconv", "usr/lib/udev/hwdb.bin", "usr/share/perl", "usr/share/perl5", "usr/lib/*/perl", "usr/lib/*/perl-base", "usr/bin/perl*", "usr/lib/klibc", "usr/share/bash-completion", "usr/share/zsh", "usr/share/polkit-1",
 	"var/cache/*", "var/log/*", "var/lib/apt", "var/lib/dpkg", "var/lib/systemd/catalog", "var/lib/initramfs-tools", "var/lib/ucf",
-	"usr/lib/modules/*/modules.*map", "usr/share/initramfs-tools", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "run/*", "tmp/*", "etc/.pwd.lock", "etc/dpkg",
+	"usr/lib/modules/*/modules.*map", "usr/share/initramfs-tools", "usr/lib/linux-image-*", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "run/*", "tmp/*", "etc/.pwd.lock", "etc/dpkg",
 }
 
 // plugins are those that the agent starts for networks; Debian's package has more.

@@ -137,7 +137,8 @@ for_vm() {
 for_image() {
 	need_commands mmdebstrap mmdebstrap mksquashfs squashfs-tools mkfs.fat dosfstools mcopy mtools mke2fs e2fsprogs \
 		sfdisk fdisk grub-mkimage grub-common zstd zstd depmod kmod qemu-aarch64-static qemu-user-static \
-		qemu-system-x86_64 qemu-system-x86 qemu-system-aarch64 qemu-system-arm rauc rauc
+		qemu-system-x86_64 qemu-system-x86 qemu-system-aarch64 qemu-system-arm rauc rauc \
+		arch-test arch-test # by which mmdebstrap sees that other processors are emulated
 	# Firmware for the machines that are started.
 	local share=${HOLDFAST_SHARE-/usr/share}
 	[ -e "$share/OVMF/OVMF_CODE_4M.fd" ] || missing+=(ovmf)

@@ -193,7 +193,7 @@ func TestProvision_Only(t *testing.T) {
 	})
 	t.Run("Image", func(t *testing.T) { // nor for this
 		_, asked, err := m.provision(t, "--only", "image")
-		if err != nil || !strings.Contains(asked, "squashfs-tools") || !strings.Contains(asked, " ovmf qemu-efi-aarch64 qemu-efi-arm") || strings.Contains(asked, "mosquitto") {
+		if err != nil || !strings.Contains(asked, "squashfs-tools") || !strings.Contains(asked, "arch-test") || !strings.Contains(asked, " ovmf qemu-efi-aarch64 qemu-efi-arm") || strings.Contains(asked, "mosquitto") {
 			t.Errorf("asked for %q (%v), want what makes and starts images", asked, err)
 		}
 		if _, asked, _ := m.provision(t); strings.Contains(asked, "squashfs") || strings.Contains(asked, "ovmf") {
