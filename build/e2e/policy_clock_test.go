@@ -7,26 +7,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 )
 
-// slowProgram is the very program but for one line of the standard library, by which
-// its wall clock is as slow as one that started anew in 1970. Nothing else sets the
-// clock of one process alone.
+// slowProgram is the very program but for one line of Go's runtime, by which its wall clock
+// is as slow as one that started anew in 1970. Nothing else sets the clock of one process
+// alone. Only the runtime is compiled anew: what it gives to others stays as it was, so the
+// program's other packages are linked to it as they are.
 var slowProgram = sync.OnceValues(func() (string, error) {
-	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	goroot, err := goSays("env", "GOROOT")
 	if err != nil {
 		return "", err
 	}
-	clock := filepath.Join(strings.TrimSpace(string(goroot)), "src/time/time.go")
+	clock := filepath.Join(strings.TrimSpace(goroot), "src/runtime/time.go")
 	source, err := os.ReadFile(clock)
 	if err != nil {
 		return "", err
 	}
-	const reading = "sec, nsec, mono := runtimeNow()\n\tif mono == 0 {"
-	set := strings.Replace(reading, "\n", fmt.Sprintf("\n\tsec -= %d\n", slow), 1)
-	changed := strings.Replace(string(source), reading, set, 1)
+	const reading = "\treturn time_now()\n}"
+	// On one line, since line numbers are told to other packages.
+	changed := strings.Replace(string(source), reading, fmt.Sprintf("\tsec, nsec, mono = time_now(); sec -= %d; return\n}", slow), 1)
 	if changed == string(source) {
 		return "", fmt.Errorf("%s does not read the clock by %q", clock, reading)
 	}
@@ -38,14 +40,45 @@ var slowProgram = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-overlay", shop.path("overlay.json"), "-trimpath", "-buildvcs=false", "-tags", tags,
-		"-ldflags", fmt.Sprintf("-s -w -X main.built=%d", slow), "-o", shop.path("holdfast-slow"), "holdfast")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build: %w\n%s", err, out)
-	}
-	return shop.path("holdfast-slow"), nil
+	return linkSlow()
 })
+
+// linkSlow links the program's packages with the runtime of the overlay.
+func linkSlow() (string, error) {
+	const archive = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
+	packages, err := goSays("list", "-deps", "-export", "-trimpath", "-tags", tags, "-f", archive, "holdfast")
+	if err != nil {
+		return "", err
+	}
+	runtime, err := goSays("list", "-overlay", shop.path("overlay.json"), "-export", "-trimpath", "-tags", tags, "-f", archive, "runtime")
+	if err != nil {
+		return "", err
+	}
+	list := regexp.MustCompile(`(?m)^packagefile runtime=.*$`).ReplaceAllLiteralString(packages, strings.TrimSpace(runtime))
+	if err := os.WriteFile(shop.path("packages.cfg"), []byte(list), 0o600); err != nil {
+		return "", err
+	}
+	program := regexp.MustCompile(`(?m)^packagefile holdfast=(.*)$`).FindStringSubmatch(list)
+	if program == nil {
+		return "", fmt.Errorf("go list tells of no program:\n%s", list)
+	}
+	_, err = goSays("tool", "link", "-o", shop.path("holdfast-slow"), "-importcfg", shop.path("packages.cfg"), "-buildmode=exe",
+		"-s", "-w", "-X", fmt.Sprintf("main.built=%d", slow), program[1])
+	return shop.path("holdfast-slow"), err
+}
+
+// goSays runs go, without cgo, and returns what it prints.
+func goSays(arguments ...string) (string, error) {
+	run := exec.Command("go", arguments...)
+	run.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var complaint strings.Builder
+	run.Stderr = &complaint
+	out, err := run.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, complaint.String())
+	}
+	return string(out), nil
+}
 
 // slow is by how many seconds: 55 years, up to the New Year of 2025, which counts as
 // the day the program was built. It is a constant, so that compiling is done once.
