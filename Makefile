@@ -242,6 +242,12 @@ soak-boot: ## Start that image in an emulated machine, without a network, and cu
 	@dist/tools/gateway boot -arch $(ARCH) -control policy
 	@dist/tools/gateway boot -arch $(ARCH) $(ARGS)
 
+.PHONY: soak-fleet
+soak-fleet: ## Flash that image, start it without a network, then have a fleet update its agent, well and badly
+	@$(PROVISION) --only image
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/gateway ./build/gateway
+	@dist/tools/gateway boot -arch $(ARCH) -fleet $(ARGS)
+
 .PHONY: size
 size: ## Show what the binary and each library weigh; fail if it outgrew the record
 	@$(GO) run ./build/size -tags $(TAGS)

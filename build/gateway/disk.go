@@ -167,6 +167,7 @@ func (p *place) boot(ctx context.Context, o options) (string, error) {
 // loaderParts are GRUB's own modules.
 var loaderParts = []string{
 	"part_gpt", "fat", "squash4", "normal", "configfile", "loadenv", "test", "regexp", "probe", "linux", "boot", "echo", "sleep", "reboot",
+	"efi_gop", // without it the kernel is told of no screen
 }
 
 // fat writes a folder into a file system of the kind that firmware reads.

@@ -13,7 +13,7 @@ import (
 	"holdfast/edge"
 )
 
-// machine is an emulated one with a disk, and no network.
+// machine is an emulated one with a disk, and no network unless something is added.
 type machine struct {
 	arch
 	emulator string
@@ -21,6 +21,7 @@ type machine struct {
 	firmware [2]string // code, and what it writes down
 	console  string    // file that gets what its first serial port says
 	accel    string
+	added    []string // QEMU's arguments beside the usual ones
 }
 
 // machine describes the one that a disk is put into.
@@ -50,7 +51,7 @@ func (a arch) proofWords() string {
 }
 
 // words are QEMU's arguments: two cores, 1 GiB, the disk, which is written to, two serial
-// ports, no network.
+// ports, no network; and what was added.
 func (m machine) arguments() []string {
 	kind := map[string][]string{
 		// A plain processor: the AVX of others is new to the emulator of Debian 12 and was seen to
@@ -59,7 +60,7 @@ func (m machine) arguments() []string {
 		"arm64": {"-machine", "virt,accel=" + m.accel, "-cpu", "cortex-a57"},
 		"armv7": {"-machine", "virt,highmem=off,accel=" + m.accel, "-cpu", "cortex-a15"},
 	}[m.name]
-	return append(kind,
+	kind = append(kind,
 		"-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-smp", "2", "-m", "1G",
 		"-drive", "if=pflash,format=raw,readonly=on,file="+m.firmware[0], "-drive", "if=pflash,format=raw,file="+m.firmware[1],
 		"-drive", "if=none,id=disk,format=raw,file="+m.disk, "-device", m.controller()+",drive=disk,serial=disk",
@@ -67,6 +68,7 @@ func (m machine) arguments() []string {
 		"-device", "virtio-serial-pci", "-chardev", "stdio,id=told,signal=off", "-device", "virtserialport,chardev=told,name="+port,
 		"-device", "virtio-rng-pci",
 	)
+	return append(kind, m.added...)
 }
 
 // controller is what the disk hangs on.

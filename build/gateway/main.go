@@ -5,6 +5,7 @@
 //
 //	go run ./build/gateway make -arch amd64 -program dist/holdfast-linux-amd64 -version v1.2.3 -epoch 1700000000
 //	go run ./build/gateway boot -arch amd64
+//	go run ./build/gateway boot -arch amd64 -fleet
 //
 // It owns the layout of the disk, what starts before systemd does, and the units beside the
 // agent's own. Debian's packages are unpacked once, below .tools/gateway; each image is made
@@ -81,6 +82,9 @@ func run(ctx context.Context, args []string) error {
 	verb := ""
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
+	}
+	if verb == "forward" {
+		return forward(ctx, args)
 	}
 	works := map[string]func(*place, context.Context, options) error{"make": (*place).make, "boot": (*place).prove, "bundle": (*place).bundle}
 	work := works[verb]

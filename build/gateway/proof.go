@@ -28,6 +28,11 @@ type proofOptions struct {
 	control string
 	disk    string
 	within  time.Duration
+	fleet   bool
+	trial   time.Duration
+	inside  string
+	tests   string
+	idle    time.Duration
 }
 
 func (o *proofOptions) flags(flags *flag.FlagSet) {
@@ -38,25 +43,29 @@ func (o *proofOptions) flags(flags *flag.FlagSet) {
 	flags.BoolVar(&o.update, "update", false, "instead of cutting the power, install the bundle, and want the other system to run")
 	flags.StringVar(&o.control, "control", "", "prove that this is found: agent (it does not start) or policy (there is none)")
 	flags.StringVar(&o.disk, "disk", "", "a disk that was flashed, to be started in the place of the image; a copy is")
+	flags.BoolVar(&o.fleet, "fleet", false, "instead of cutting the power, connect it to a fleet, and have that update the agent to a good and to a broken version")
+	flags.DurationVar(&o.trial, "trial", 0, "how long a version is on trial there (default: as the gateway was shipped)")
+	flags.StringVar(&o.inside, "inside", "", "instead of cutting the power, run tests on the gateway: service, driver, or both with a comma between")
+	flags.StringVar(&o.tests, "tests", "", "only the tests whose names match, of those")
+	flags.DurationVar(&o.idle, "idle", 0, "leave the gateway alone for so long and tell what it writes; before those tests, if there are any")
 	flags.DurationVar(&o.within, "within", 10*time.Minute, "how long a start may take before it has failed")
 }
 
 // prove starts a copy of the image, again and again.
 func (p *place) prove(ctx context.Context, o options) error {
+	if o.proof.fleet {
+		return p.proveFleet(ctx, o)
+	}
+	if o.proof.inside != "" || o.proof.idle > 0 {
+		return p.proveInside(ctx, o)
+	}
 	disk := p.path("proof.img")
 	defer os.Remove(disk)
 	if err := p.arm(ctx, o, disk); err != nil {
 		return err
 	}
-	m := p.machine(o, disk)
-	if err := os.Remove(m.console); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	vars, err := os.ReadFile(strings.Replace(m.firmware[0], "_CODE", "_VARS", 1))
+	m, err := p.ready(o, disk)
 	if err != nil {
-		return edge.WithHint(fmt.Errorf("cannot read firmware: %w", err), "run build/provision/provision.sh --only "+group)
-	}
-	if err := rootfs.Write(m.firmware[1], vars, 0o644); err != nil {
 		return err
 	}
 	if o.proof.control != "" {
@@ -77,6 +86,19 @@ func (p *place) prove(ctx context.Context, o options) error {
 	return m.cuts(ctx, o, first)
 }
 
+// ready is a machine with a disk, whose firmware has not written down anything yet.
+func (p *place) ready(o options, disk string) (machine, error) {
+	m := p.machine(o, disk)
+	if err := os.Remove(m.console); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return m, err
+	}
+	vars, err := os.ReadFile(strings.Replace(m.firmware[0], "_CODE", "_VARS", 1))
+	if err != nil {
+		return m, edge.WithHint(fmt.Errorf("cannot read firmware: %w", err), "run build/provision/provision.sh --only "+group)
+	}
+	return m, rootfs.Write(m.firmware[1], vars, 0o644)
+}
+
 // system is the one that has to run in the end.
 func system(o options) string {
 	if o.proof.update {
@@ -92,7 +114,7 @@ func (m machine) start(ctx context.Context, o options, enough func(*seen) bool) 
 	s := &seen{}
 	err := m.on(ctx, func(t told) (bool, error) {
 		if o.proof.verbose {
-			fmt.Printf("gateway: %.1f s: %s %.300s\n", t.at.Seconds(), t.what, t.rest)
+			t.print()
 		}
 		if err := s.add(t); err != nil {
 			return false, err
@@ -139,30 +161,13 @@ const (
 
 // arm makes the disk of the proof: the image, and on its boot partition what tells.
 func (p *place) arm(ctx context.Context, o options, disk string) error {
-	from := o.proof.disk
-	if from == "" {
-		from = p.image()
-	}
-	if err := rootfs.Complete(rootfs.Command(ctx, "cp", "--sparse=always", from, disk), group); err != nil {
-		return edge.WithHint(err, "make the image first: make image ARCH="+p.name)
-	}
-	// Larger than the image, as disks are: the data has to take the rest.
-	if err := os.Truncate(disk, proofSize); err != nil {
+	if err := p.copied(ctx, o, disk); err != nil {
 		return err
 	}
 	folder := p.path("armed")
 	defer os.RemoveAll(folder)
-	script, err := files.ReadFile("files/proof/proof.sh")
-	if err != nil {
-		return err
-	}
-	task, err := os.ReadFile(filepath.Join(p.root, "testdata/digits/7.json"))
-	if err != nil {
-		return err
-	}
 	if err := errors.Join(
-		rootfs.Write(filepath.Join(folder, "proof/proof.sh"), script, 0o644),
-		rootfs.Write(filepath.Join(folder, "proof/7.json"), task, 0o644),
+		p.scripts(folder, "cuts"),
 		p.second(ctx, o, filepath.Join(folder, "proof/policy.json")),
 	); err != nil {
 		return err
@@ -182,6 +187,27 @@ func (p *place) arm(ctx context.Context, o options, disk string) error {
 		}
 	}
 	return p.tell(ctx, disk, folder, words)
+}
+
+// scripts puts into a folder what tells, and what follows once the gateway serves.
+func (p *place) scripts(folder, then string) error {
+	first, err := files.ReadFile("files/proof/proof.sh")
+	if err != nil {
+		return err
+	}
+	second, err := files.ReadFile("files/proof/" + then + ".sh")
+	if err != nil {
+		return err
+	}
+	task, err := os.ReadFile(filepath.Join(p.root, "testdata/digits/7.json"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		rootfs.Write(filepath.Join(folder, "proof/proof.sh"), first, 0o644),
+		rootfs.Write(filepath.Join(folder, "proof/then.sh"), second, 0o644),
+		rootfs.Write(filepath.Join(folder, "proof/7.json"), task, 0o644),
+	)
 }
 
 // ungovern gives a disk data that was begun without a factory policy.

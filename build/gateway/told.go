@@ -50,3 +50,6 @@ func parseTold(line string, on time.Duration) (told, error) {
 	}
 	return told{on: on, at: time.Duration(seconds * float64(time.Second)), what: what, rest: strings.TrimSpace(rest)}, nil
 }
+
+// print shows it.
+func (t told) print() { fmt.Printf("gateway: %.1f s: %s %.300s\n", t.at.Seconds(), t.what, t.rest) }

@@ -46,6 +46,7 @@ type options struct {
 	control bool
 	verbose bool
 	within  time.Duration
+	payload string
 }
 
 func main() {
@@ -54,6 +55,7 @@ func main() {
 	flag.StringVar(&o.steps, "steps", ".", "only the steps whose names match")
 	flag.StringVar(&o.run, "run", "", "only the tests whose names match, in each step")
 	flag.StringVar(&o.accel, "accel", "tcg", "what runs the machine's processors, as QEMU calls it: tcg, or kvm, which is faster where it works")
+	flag.StringVar(&o.payload, "payload", "", "only put into this folder what the machine has beside Debian, for another machine")
 	flag.BoolVar(&o.control, "control", false, "start with cgroups of the first version and want that to be found")
 	flag.BoolVar(&o.verbose, "v", false, "print everything that tests print, not only what concerns failures")
 	flag.DurationVar(&o.within, "within", time.Hour, "end the machine after so long")
@@ -85,6 +87,9 @@ func run(ctx context.Context, o options) error {
 	steps, err := chosen(o)
 	if err != nil {
 		return err
+	}
+	if o.payload != "" {
+		return place.load(ctx, o.payload, steps)
 	}
 	if err := place.furnish(ctx, steps); err != nil {
 		return err

@@ -45,16 +45,24 @@ func (p *place) furnish(ctx context.Context, steps []trial) error {
 	if err := rootfs.Complete(rootfs.Command(ctx, "cp", "--archive", "--link", p.base, stage), "vm"); err != nil {
 		return err
 	}
-	for _, put := range []func(context.Context, string, []trial) error{p.putPrograms, p.putPackages, p.putTests, p.putTree, p.putNode} {
-		if err := put(ctx, stage, steps); err != nil {
-			return err
-		}
+	if err := p.load(ctx, stage, steps); err != nil {
+		return err
 	}
 	if err := os.Remove(p.disk()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// A journal would only be replayed by a machine that starts again from this disk.
 	return rootfs.Complete(rootfs.Command(ctx, "mke2fs", "-q", "-t", "ext4", "-d", stage, "-L", "root", "-m", "0", "-O", "^has_journal", p.disk(), "3G"), "vm")
+}
+
+// load puts into a folder what the machine has beside Debian.
+func (p *place) load(ctx context.Context, stage string, steps []trial) error {
+	for _, put := range []func(context.Context, string, []trial) error{p.putPrograms, p.putPackages, p.putTests, p.putTree, p.putNode} {
+		if err := put(ctx, stage, steps); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *place) path(name string) string { return filepath.Join(p.work, name) }

@@ -1,6 +1,6 @@
 # Put onto the boot partition by the proof alone, and started by a word to the kernel: tells
 # through a serial port what becomes of the gateway, each line with the seconds since the
-# kernel began, and then keeps it busy until the power is cut.
+# kernel began. What follows once it serves stands in then.sh, one of those beside this file.
 folder=/boot/holdfast/proof
 until [ -w /dev/virtio-ports/holdfast ]; do sleep 0.2; done
 exec >/dev/virtio-ports/holdfast 2>&1
@@ -25,30 +25,4 @@ say memory "$(awk '/MemTotal|MemAvailable/ {printf "%s ", $2}' /proc/meminfo)"
 say machine "$(cat /etc/machine-id) $(hostname) $(sed 's/.*rauc.slot=\([AB]\).*/\1/' /proc/cmdline)"
 say data "$(df -k --output=fstype,size,used /var | tail -1)"
 say failed "$(systemctl list-units --failed --plain --no-legend | tr '\n' ' ')"
-# Another system, once; the machine starts anew with it.
-if [ -e $folder/update.raucb ] && [ ! -e /var/tmp/updated ]; then
-	rauc install $folder/update.raucb >/run/installed 2>&1
-	say installed "$? $(tail -n 2 /run/installed | tr '\n' ' ')"
-	: >/var/tmp/updated
-	sync
-	systemctl reboot >/dev/null 2>&1
-	exit
-fi
-# Once, and until it has proved itself: a policy that is new is taken back where the agent
-# ends three times without order, and a power cut is nothing else.
-if [ ! -e /var/tmp/applied ]; then
-	holdfast policy apply $folder/policy.json >/run/applied 2>&1
-	code=$?
-	while holdfast status -o json | tr -d ' \n' | grep -q '"trial":true'; do sleep 1; done
-	echo "$code $(tr '\n' ' ' </run/applied)" >/var/tmp/applied
-	sync
-fi
-say applied "$(cat /var/tmp/applied)"
-say settled
-n=0
-while :; do
-	n=$((n + 1))
-	holdfast infer digits --file $folder/7.json --deadline 10s -o json >/run/answer 2>&1 && say work $n
-	echo $n >/var/tmp/work.$((n % 8))
-	sync
-done
+. $folder/then.sh
