@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 ARGS    ?=
 
 # One set of build flags for everything that leaves this checkout. The tag keeps gRPC's
@@ -233,6 +234,36 @@ image: images ## Make the image of a gateway's disk (ARCH=amd64, arm64 or armv7)
 	@$(MAKE) --no-print-directory cross-$(ARCH)
 	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/gateway ./build/gateway
 	@dist/tools/gateway make -arch $(ARCH) -version '$(VERSION)' -epoch $(EPOCH) $(ARGS)
+
+# What a release holds beside programs and packages: images for these kinds of gateways. Whose
+# keys sign it, and whom the images trust; without them it is a developer's keys.
+IMAGES         ?= amd64
+KEY            ?=
+ROOT           ?=
+FACTORY_POLICY ?=
+KEYRING        ?=
+SEQUENCE       ?=
+NOTES          ?=
+CHANGED        ?=
+OUT            ?= dist/release
+RELEASE = -version '$(VERSION)' -commit '$(COMMIT)' -epoch '$(EPOCH)' -out '$(OUT)' -gateways '$(IMAGES)' -key '$(KEY)' -root '$(ROOT)' \
+	-factory-policy '$(FACTORY_POLICY)' -keyring '$(KEYRING)' -notes '$(NOTES)' \
+	$(if $(SEQUENCE),-sequence '$(SEQUENCE)') $(if $(CHANGED),-changed) $(ARGS)
+
+.PHONY: release
+release: ## Build everything of one version into dist/release/VERSION, signed (IMAGES='amd64 arm64 armv7', KEY=… ROOT=…)
+	@$(PROVISION) --only release
+	@[ -z '$(strip $(IMAGES))' ] || $(PROVISION) --only image
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/release ./build/release
+	@dist/tools/release ready $(RELEASE)
+	@$(MAKE) --no-print-directory VERSION='$(VERSION)' EPOCH='$(EPOCH)' packages agent-image images
+	@CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o dist/tools/gateway ./build/gateway
+	@for arch in $(IMAGES); do \
+		dist/tools/gateway make -arch $$arch -version '$(VERSION)' -epoch '$(EPOCH)' \
+			$(if $(ROOT),-root-document '$(ROOT)' -factory-policy '$(FACTORY_POLICY)' -keyring '$(KEYRING)'); \
+		$(if $(KEY),,dist/tools/gateway bundle -arch $$arch -version '$(VERSION)' -epoch '$(EPOCH)';) \
+	done
+	@dist/tools/release make $(RELEASE)
 
 .PHONY: soak-boot
 soak-boot: ## Start that image in an emulated machine, without a network, and cut its power ten times

@@ -34,6 +34,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/build/packages/stamp"
 	"holdfast/edge"
 )
 
@@ -122,14 +123,14 @@ func parseArch(word string) (arch, error) {
 // release is one making of packages.
 type release struct {
 	options
-	version version
+	version stamp.Version
 	at      time.Time
 	cache   string // of Go's modules
 }
 
 func newRelease(ctx context.Context, o options) (*release, error) {
 	at := time.Unix(o.epoch, 0).UTC()
-	v, err := parseVersion(o.version, at)
+	v, err := stamp.Parse(o.version, at)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (r *release) make(ctx context.Context) ([]string, error) {
 				return nil, err
 			}
 		}
-		name := "holdfast_" + r.version.plain + "_" + a.name + ".cdx.json"
+		name := "holdfast_" + r.version.Plain + "_" + a.name + ".cdx.json"
 		if err := copyFile(s.path(a.name+"/sbom.cdx.json"), filepath.Join(whole, name)); err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ type info struct {
 // recipeFor says what goes into a package of a kind.
 func (r *release) recipeFor(s stage, a arch, kind string) (recipe, error) {
 	p := recipe{
-		Name: "holdfast", Arch: a.nfpm, Version: r.version.plain, Schema: "none", Maintainer: maintainer,
+		Name: "holdfast", Arch: a.nfpm, Version: r.version.Plain, Schema: "none", Maintainer: maintainer,
 		Description: summary + "\n" + description, License: license, Globs: true, MTime: r.stamp(),
 	}
 	manuals, err := s.manuals()
@@ -145,7 +145,7 @@ func (p *recipe) unit(r *release) {
 }
 
 func (p *recipe) apk(r *release, s stage) {
-	p.Version, p.Release = r.version.apk, "r0"
+	p.Version, p.Release = r.version.Apk, "r0"
 	p.Description = summary // one line, as each field of an apk is; more lines are read by nobody, or as an error
 	p.put(r, 0o755, s.path("holdfast.initd"), "/etc/init.d/holdfast")
 	p.Contents = append(p.Contents, content{s.path("holdfast.confd"), "/etc/conf.d/holdfast", "config|noreplace", info{0o644, "root", "root", r.stamp()}})

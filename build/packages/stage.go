@@ -73,7 +73,7 @@ func (r *release) fill(ctx context.Context, s stage) error {
 			return err
 		}
 	}
-	for _, page := range manual.Pages(cli.Describe(), r.version.plain, r.at) {
+	for _, page := range manual.Pages(cli.Describe(), r.version.Plain, r.at) {
 		if err := s.zip("man/"+page.File(), []byte(page.Text)); err != nil {
 			return err
 		}
@@ -108,14 +108,14 @@ func (r *release) fillChangelogs(s stage) error {
 		return fmt.Errorf("cannot read changes: %w", err)
 	}
 	debian := fmt.Sprintf("holdfast (%s) stable; urgency=medium\n\n  * What has changed stands in changelog.gz.\n\n -- %s  %s\n",
-		r.version.plain, maintainer, r.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+		r.version.Plain, maintainer, r.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	return errors.Join(s.zip("changelog", changes), s.zip("changelog.Debian", []byte(debian)))
 }
 
 // describe puts what one program is made of, and under which terms.
 func (r *release) describe(s stage, a arch) error {
 	doc, err := sbom.Describe(sbom.Options{
-		Program: a.program, Version: r.version.plain, At: r.at, Cache: r.cache, License: license,
+		Program: a.program, Version: r.version.Plain, At: r.at, Cache: r.cache, License: license,
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,7 @@
 # Installs what holdfast needs on a Debian machine to be run, tested and checked:
 # Debian packages where Debian has them, and pinned Go programs in .tools/bin.
 #
-#   build/provision/provision.sh [--only run|test|lint|packages|chroot|vm|image]
+#   build/provision/provision.sh [--only run|test|lint|packages|release|chroot|vm|image]
 #
 #   run   a container runtime: runc, containerd with its shim, ctr
 #   test  run, and what the tests want: a C compiler for the race detector,
@@ -10,11 +10,12 @@
 #         promtool, and a browser with what drives it
 #   lint  golangci-lint
 #   packages  nfpm, and what reads manual pages
+#   release   packages, and what starts the programs of a release to ask who they are (make release)
 #   chroot    packages, and what they are installed in (make packages-test)
 #   vm    run, and what makes and starts a machine of its own (make vm)
 #   image run, and what makes images of gateways' disks and starts them (make image, make soak-boot)
 #
-# Without --only, all of them but chroot, vm and image. What is there already is left alone, so a second run
+# Without --only, all of them but release, chroot, vm and image. What is there already is left alone, so a second run
 # changes nothing and takes a fraction of a second. Nothing is written outside the
 # checkout but Debian packages and Go's own caches.
 set -euo pipefail
@@ -126,6 +127,10 @@ for_packages() {
 	need_commands groff groff-base xz xz-utils
 }
 
+for_release() {
+	need_commands qemu-aarch64-static qemu-user-static qemu-arm-static qemu-user-static qemu-x86_64-static qemu-user-static
+}
+
 for_chroot() {
 	need_commands mmdebstrap mmdebstrap rpm rpm lintian lintian
 }
@@ -189,9 +194,9 @@ main() {
 	"") ;;
 	--only)
 		group=${2-}
-		case $group in run | test | lint | packages | chroot | vm | image) ;; *) die "unknown group '$group'" "one of run, test, lint, packages, chroot, vm, image" ;; esac
+		case $group in run | test | lint | packages | release | chroot | vm | image) ;; *) die "unknown group '$group'" "one of run, test, lint, packages, release, chroot, vm, image" ;; esac
 		;;
-	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|packages|chroot|vm|image]" ;;
+	*) die "unknown argument $1" "usage: provision.sh [--only run|test|lint|packages|release|chroot|vm|image]" ;;
 	esac
 	command -v go >/dev/null 2>&1 ||
 		die "cannot find go" "install Go $(awk '$1 == "go" {print $2}' "$repo/go.mod") or newer and put it on PATH"
@@ -200,7 +205,8 @@ main() {
 	flock 9 # two make targets at once provision once
 	case $group in run | all | test | vm | image) for_run ;; esac
 	case $group in test | all) for_test ;; esac
-	case $group in packages | chroot | test | all | vm) for_packages ;; esac
+	case $group in packages | release | chroot | test | all | vm) for_packages ;; esac
+	[ "$group" != release ] || for_release
 	[ "$group" != chroot ] || for_chroot
 	[ "$group" != vm ] || for_vm
 	[ "$group" != image ] || for_image
@@ -209,7 +215,7 @@ main() {
 	case $group in test | all) rule_tools ;; esac
 	case $group in test | all) browser_modules ;; esac
 	case $group in lint | all) lint_tools ;; esac
-	case $group in packages | chroot | test | all | vm) packages_tools ;; esac
+	case $group in packages | release | chroot | test | all | vm) packages_tools ;; esac
 	say "ready ($group)"
 }
 
