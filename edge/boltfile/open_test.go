@@ -122,6 +122,15 @@ func TestFile_OpenHangs(t *testing.T) {
 		open()
 		openUntil(t, file, 1)
 	})
+	t.Run("EndsWellUnheard", func(t *testing.T) { // something keeps what it says from ending
+		t.Parallel()
+		o := options(filled(t, 3))
+		o.Child = func(ctx context.Context, _ string) *exec.Cmd {
+			return exec.CommandContext(ctx, "sh", "-c", "sleep 2 & exit 0")
+		}
+		_, found := open(t, o, boltfile.Intact)
+		wantVersion(t, found.Records, 3)
+	})
 	t.Run("BusyForAWhile", func(t *testing.T) {
 		t.Parallel()
 		o := options(filled(t, 3))
