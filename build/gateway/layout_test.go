@@ -227,3 +227,39 @@ func TestDiskID(t *testing.T) {
 		}
 	}
 }
+
+// TestPlace_Data: the file system for what is kept is made for disks, not for the small
+// partition of the image: it can grow far, and growing writes little.
+func TestPlace_Data(t *testing.T) {
+	dir := t.TempDir()
+	p := &place{arch: arches()[0], out: dir, work: dir}
+	image, err := p.data(t.Context(), options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	super := make([]byte, 1024)
+	if _, err := file.ReadAt(super, 1024); err != nil {
+		t.Fatal(err)
+	}
+	number := func(at, size int) (n int64) {
+		for i := range size {
+			n |= int64(super[at+i]) << (8 * i)
+		}
+		return n
+	}
+	block := int64(1024) << number(0x18, 4)
+	perGroup := number(0x20, 4) * block
+	describes := max(number(0xFE, 2), 32) // bytes, of a group of blocks
+	if limit := number(0xCE, 2) * block / describes * perGroup; limit < 1<<40 {
+		t.Errorf("it grows to %d GiB, want a TiB and more", limit>>30)
+	}
+	inodes := number(0x28, 4) * number(0x58, 2)
+	if inodes > perGroup/100 {
+		t.Errorf("of each %d MiB %d KiB are for inodes, which are written when it grows; want a hundredth", perGroup>>20, inodes>>10)
+	}
+}

@@ -89,9 +89,11 @@ func (p *place) dataOf(ctx context.Context, o options, folder string) (string, e
 	}
 	parts := p.parts("", "", "")
 	last := parts[len(parts)-1]
-	// Room for the table of blocks to grow with the disk: to 2 TiB.
+	// As for the size of the disk that it is to have, not for this one's: with small blocks and
+	// many inodes it could not grow far, and growing would write a twentieth of the disk. Room
+	// for the table of blocks: to 2 TiB.
 	words := []string{
-		"-q", "-t", "ext4", "-L", "data", "-U", last.id, "-m", "1",
+		"-q", "-t", "ext4", "-L", "data", "-U", last.id, "-m", "1", "-b", "4096", "-i", "32768",
 		"-E", "hash_seed=" + last.id + ",resize=536870912,lazy_itable_init=1,root_owner=0:0",
 	}
 	if folder != "" {

@@ -220,4 +220,8 @@ func (s *seen) print(to io.Writer) {
 		"READY %s and first answer %s after the kernel began, %s after power-on; memory in use %d of %d MiB\n",
 		name, since(s.firmware), since(s.kernel), since(s.ready), since(s.answer), since(s.firmware+s.answer),
 		(s.memory[0]-s.memory[1])>>10, s.memory[0]>>10)
+	if len(s.disk) > 0 {
+		fmt.Fprintf(to, "gateway: written until then: %.1f MiB to the data partition, %d KiB to the boot partition\n",
+			float64(s.disk[0].data)/2048, s.disk[0].boot/2)
+	}
 }

@@ -2,9 +2,8 @@
 # runs tests on it, out of a second disk, which also has the node that they are for.
 [ ! -s $folder/idle ] || {
 	left=$(cat $folder/idle)
-	data=$(basename "$(readlink /run/gateway/data)") boot=$(basename "$(readlink /run/gateway/boot)")
 	while :; do
-		say disk "$(awk -v data="$data" -v boot="$boot" '$3 == data {d = $10; n = $8} $3 == boot {b = $10} END {print d, b, n}' /proc/diskstats)"
+		disk
 		[ "$left" -gt 0 ] || break
 		left=$((left - 1))
 		sleep 60
