@@ -32,7 +32,10 @@ const (
 	VerbRefresh  Verb = "refresh"  // hello and the whole state, now
 	VerbReboot   Verb = "reboot"   // the machine
 	VerbUpdate   Verb = "update"   // the agent itself, to a release
-	VerbCancel   Verb = "cancel"   // the command that this one supersedes
+	// VerbUpdateSystem is the whole system below the agent, to a bundle that RAUC installs.
+	VerbUpdateSystem Verb = "update-system"
+
+	VerbCancel Verb = "cancel" // the command that this one supersedes
 )
 
 // Conduct is what there is to know of a verb before it is carried out.
@@ -72,7 +75,10 @@ func Verbs() map[Verb]Conduct {
 		VerbRefresh:  {Repeatable: true, Signatures: 1, Within: quick},
 		VerbReboot:   {Signatures: 2, Risky: true, Within: quick},
 		VerbUpdate:   {Repeatable: true, Signatures: 1, Risky: true, Within: 24 * time.Hour},
-		VerbCancel:   {Repeatable: true, Signatures: 1, Within: quick},
+		// It ends in a reboot, so it takes as many to ask for.
+		VerbUpdateSystem: {Repeatable: true, Signatures: 2, Risky: true, Within: 24 * time.Hour},
+
+		VerbCancel: {Repeatable: true, Signatures: 1, Within: quick},
 	}
 }
 

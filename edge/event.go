@@ -73,6 +73,13 @@ const (
 	EventAgentUpdateTried     EventKind = "agent-update-tried"     // the agent ends to start anew in the new version
 	EventAgentUpdateConfirmed EventKind = "agent-update-confirmed" // the new version was well for long enough, and is kept
 	EventAgentFellBack        EventKind = "agent-fell-back"        // the new version was left; one before it runs
+
+	EventSystemUpdateBegan     EventKind = "system-update-began"     // a bundle of the whole system is being brought
+	EventSystemUpdateRefused   EventKind = "system-update-refused"   // it was not believed, or could not be installed
+	EventSystemUpdateInstalled EventKind = "system-update-installed" // rauc has installed it; the next start of the machine is of it
+	EventSystemRestarting      EventKind = "system-restarting"       // the machine is asked to start anew, for it
+	EventSystemUpdateConfirmed EventKind = "system-update-confirmed" // it runs, and was called good
+	EventSystemFellBack        EventKind = "system-fell-back"        // it was to run, and the former system does
 )
 
 // OfTask tells whether the kind is of single tasks, of which there may be thousands a second.

@@ -85,6 +85,7 @@ type StateDelta struct {
 // by itself with time, so that a node where nothing happens says nothing.
 type Reported struct {
 	Agent     ReportedAgent               `json:"agent"`
+	System    ReportedSystem              `json:"system,omitzero"`
 	Policy    ReportedPolicy              `json:"policy"`
 	Workloads map[string]ReportedWorkload `json:"workloads,omitempty"` // by key
 	Models    map[string]ReportedModel    `json:"models,omitempty"`
@@ -101,6 +102,14 @@ type ReportedAgent struct {
 	Slot   string `json:"slot,omitempty"`
 	Trial  bool   `json:"trial,omitempty"`
 	Rescue string `json:"rescue,omitempty"`
+}
+
+// ReportedSystem is the system below the agent in a Reported, where RAUC installs it.
+type ReportedSystem struct {
+	Version string `json:"version,omitempty"`
+	Slot    string `json:"slot,omitempty"`
+	Waiting string `json:"waiting,omitempty"` // the version that runs after the next start of the machine
+	Trial   bool   `json:"trial,omitempty"`   // it is new, and nobody has called it good yet
 }
 
 // ReportedPolicy is the policy in a Reported.

@@ -31,7 +31,8 @@ const document = `{
  "offline": {"stop": ["batch-upload"], "variants": "prefer-small", "routes": "local"},
  "health": {"weights": {"cpu": 0.4, "memory": 0.3, "errorRate": 5, "latencyPer100ms": 1}, "warnBelow": 60, "variants": "prefer-small"},
  "sla": {"window": "30s", "scaleUpBelow": 0.95, "scaleDownAbove": 0.98, "maxReplicas": 4},
- "agent": {"release": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "sources": ["https://releases.example/holdfast"], "bandwidth": "512Ki"},
+ "agent": {"release": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "sources": ["https://releases.example/holdfast"], "bandwidth": "512Ki",
+  "system": {"version": "7", "bundle": "https://releases.example/gateway-7.raucb", "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "bandwidth": "256Ki", "restart": "later"}},
  "triggers": [
   {"mqtt": "factory/cam1/frame", "model": "surface", "class": "urgent", "tenant": "vision", "deadline": "80ms", "reply": "factory/cam1/verdict"},
   {"dir": "/var/lib/holdfast/inbox", "glob": "*.pgm", "model": "surface"},
@@ -274,7 +275,7 @@ func TestPolicy_Encode(t *testing.T) {
 		if !bytes.Equal(first, second) {
 			t.Errorf("encoded twice:\n%s\n%s", first, second)
 		}
-		if !bytes.HasPrefix(first, []byte(`{"agent":{"bandwidth":"512Ki","release":"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","sources":["https://releases.example/holdfast"]},"apiVersion":"holdfast/v1","classes":{"batch":{"deadline":"10m"},"normal"`)) {
+		if !bytes.HasPrefix(first, []byte(`{"agent":{"bandwidth":"512Ki","release":"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","sources":["https://releases.example/holdfast"],"system":{"bandwidth":"256Ki","bundle":"https://releases.example/gateway-7.raucb","digest":"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","restart":"later","version":"7"}},"apiVersion":"holdfast/v1","classes":{"batch":{"deadline":"10m"},"normal"`)) {
 			t.Errorf("not canonical: %.240s", first)
 		}
 	})

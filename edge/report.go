@@ -13,6 +13,7 @@ type Status struct {
 	Started    time.Time        `json:"started"`
 	Draining   bool             `json:"draining,omitempty"`
 	Agent      AgentReport      `json:"agent,omitzero"`
+	System     *SystemReport    `json:"system,omitempty"` // nil: nothing installs systems on this machine
 	Policy     PolicyReport     `json:"policy"`
 	Containerd DaemonReport     `json:"containerd"`
 	Link       *LinkReport      `json:"link,omitempty"`  // to the fleet; absent where none is configured

@@ -58,7 +58,7 @@ func (p *place) system(ctx context.Context, o options) (string, error) {
 		return "", err
 	}
 	for _, put := range []func(context.Context, string, options) error{
-		p.drop, p.putSeed, p.putBoot, p.putFiles, p.putPrograms, p.putUnits, p.putFactory, p.putBill,
+		p.drop, p.putVersion, p.putSeed, p.putBoot, p.putFiles, p.putPrograms, p.putUnits, p.putFactory, p.putBill,
 	} {
 		if err := put(ctx, stage, o); err != nil {
 			return "", err
@@ -91,6 +91,18 @@ func (p *place) drop(_ context.Context, stage string, _ options) error {
 		}
 	}
 	return nil
+}
+
+// putVersion has the system say which it is, where everybody looks for that: the one that was
+// flashed was installed by nobody who would know.
+func (p *place) putVersion(_ context.Context, stage string, o options) error {
+	name := filepath.Join(stage, "usr/lib/os-release")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("cannot say which version it is: %w", err)
+	}
+	text = fmt.Appendf(text, "IMAGE_ID=holdfast-gateway-%s\nIMAGE_VERSION=%q\n", p.name, o.version)
+	return rootfs.Write(name, text, 0o644)
 }
 
 // putFiles puts what is written in this package.

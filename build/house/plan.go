@@ -73,7 +73,7 @@ func rooms() map[string][]string {
 	return map[string][]string{
 		".":                      {"edge/cli"},
 		"edge/cli":               {"edge/...", "runtime/...", "scheduler/...", "policycache", "mqtt/..."},
-		"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/otlp", "edge/page", "edge/release", "edge/site", "edge/slots", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
+		"edge/agent":             {"edge", "edge/oip", "edge/trust", "edge/seal", "edge/boltfile", "edge/localapi", "edge/host", "edge/config", "edge/compose", "edge/inbox", "edge/metrics", "edge/otlp", "edge/page", "edge/rauc", "edge/release", "edge/site", "edge/slots", "runtime", "runtime/upstream", "runtime/containerd", "runtime/containerd/salvage", "scheduler", "policycache", "mqtt", "mqtt/outbox", "mqtt/journal", "mqtt/commands", "mqtt/fleetlink", "mqtt/sitelink"},
 		"edge":                   {},
 		"edge/oip":               {"edge"},
 		"edge/trust":             {"edge"},
@@ -93,6 +93,7 @@ func rooms() map[string][]string {
 		"edge/flash":             pure(),
 		"edge/otlp":              pure(),
 		"edge/release":           pure(),
+		"edge/rauc":              pure(),
 		"edge/page":              {},
 		"edge/timetable":         {"edge"},
 		"edge/localapi":          pure("edge/rawconn"),

@@ -72,6 +72,7 @@ func (n node) Status() edge.Status {
 		Started:    n.options.Started,
 		Draining:   snapshot.Report.Draining,
 		Agent:      n.updater.Report(),
+		System:     n.systems.Report(),
 		Policy:     policies(n).report(),
 		Containerd: *n.daemon.Load(),
 		Link:       n.linkReport(),

@@ -95,6 +95,7 @@ type Agent struct {
 	pulse      pulse
 	siteFile   atomic.Pointer[edge.SiteFileReport] // nil: there never was one
 	updater    *updater
+	systems    *systemUpdater
 	wellness   *wellness
 }
 
@@ -215,6 +216,7 @@ func (a *Agent) services(reload <-chan os.Signal) []service {
 		{"secrets", a.keychain.Run},
 		{"trim", a.trim},
 		{"update", a.updater.Run},
+		{"system update", a.systems.Run},
 		{"ready", a.ready},
 		{"shed", a.shedAtEnd},
 	})

@@ -139,9 +139,12 @@ func (a *Agent) buildGovernor(c config.Config) (err error) {
 	return err
 }
 
-// buildUpdater makes what brings the agent itself to another version.
+// buildUpdater makes what brings the agent itself, and the system below it, to another
+// version.
 func (a *Agent) buildUpdater(c config.Config) (err error) {
-	a.updater, err = a.newUpdater(c)
+	if a.updater, err = a.newUpdater(c); err == nil {
+		a.systems = a.newSystemUpdater(c)
+	}
 	return err
 }
 

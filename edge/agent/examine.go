@@ -43,6 +43,7 @@ func (d Doctor) Examine(ctx context.Context) []host.Finding {
 		func() []host.Finding { return d.examineBrokers(ctx, status) },
 		func() []host.Finding { return []host.Finding{examineAgent(c, status, statusErr)} },
 		func() []host.Finding { return examineVersion(status) },
+		func() []host.Finding { return examineSystem(status) },
 	} {
 		findings = append(findings, examine()...)
 	}

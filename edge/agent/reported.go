@@ -13,6 +13,7 @@ import (
 func (a *Agent) reported() edge.Reported {
 	now := edge.Reported{
 		Agent:     a.reportedAgent(),
+		System:    a.reportedSystem(),
 		Policy:    reportedPolicy(policies{a}.report()),
 		Workloads: map[string]edge.ReportedWorkload{},
 		Models:    map[string]edge.ReportedModel{},

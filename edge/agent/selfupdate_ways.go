@@ -2,25 +2,14 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"time"
 
 	"holdfast/edge"
 	"holdfast/edge/release"
 	"holdfast/edge/trust"
-)
-
-const (
-	// wishEvery is how often it is looked at what the policy wants, and into the folder.
-	wishEvery = 2 * time.Second
-	// againAfter is how long after a try in vain the next is: first, and at most. Many nodes
-	// may miss the same server.
-	againAfter  = time.Minute
-	againSeldom = time.Hour
+	"holdfast/policycache"
 )
 
 // Codes of warnings about releases that are wanted and not brought.
@@ -29,20 +18,23 @@ const (
 	codeUpdateRefused = "agent-update-refused"
 )
 
-// errWithdrawn ends a pursuit that nobody wants any more.
-var errWithdrawn = errors.New("the release is not wanted any more")
-
 // followPolicy brings what the policy in force wants, for as long as it does. A version on
 // trial comes to its end first.
 func (u *updater) followPolicy(ctx context.Context) error {
-	return u.follow(ctx, "policy", func() (string, wish) {
+	return u.pursuer("policy").follow(ctx, func() (string, attempt) {
 		in := u.governor.store.Snapshot()
 		if in.Policy == nil || !in.Policy.Agent.Wants() || in.Degraded() || u.Report().Trial {
-			return "", wish{}
+			return "", nil
 		}
-		w := u.wishOf(in.Policy.Agent, fmt.Sprintf("policy %s version %d", in.Name, in.Version))
-		return fmt.Sprint(in.Policy.Agent, u.rootVersion()), w
+		wanted := in.Policy.Agent
+		wanted.System = edge.SystemPolicy{} // is another's matter
+		return fmt.Sprint(wanted, u.rootVersion()), u.attempt(u.wishOf(wanted, inForce(in)))
 	})
+}
+
+// inForce names the policy that wants something.
+func inForce(in *policycache.Snapshot) string {
+	return fmt.Sprintf("policy %s version %d", in.Name, in.Version)
 }
 
 // followFolder brings what lies in the watched folder, for as long as it does.
@@ -52,89 +44,36 @@ func (u *updater) followFolder(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return u.follow(ctx, "folder", func() (string, wish) {
+	return u.pursuer("folder").follow(ctx, func() (string, attempt) {
 		info, err := os.Stat(filepath.Join(folder, edge.ReleaseFile))
 		if err != nil || !info.Mode().IsRegular() || u.Report().Trial {
-			return "", wish{}
+			return "", nil
 		}
 		w := wish{sources: []release.Source{release.Folder(folder)}, origin: "folder " + folder}
-		return fmt.Sprint(info.Size(), info.ModTime(), u.rootVersion()), w
+		return fmt.Sprint(info.Size(), info.ModTime(), u.rootVersion()), u.attempt(w)
 	})
 }
 
 // rootVersion tells when what was not believed may be.
 func (u *updater) rootVersion() uint64 { return u.governor.store.Status().Root }
 
-// follow pursues what is wanted, one thing after the other; an empty key is nothing. What is
-// not wanted any more is given up.
-func (u *updater) follow(ctx context.Context, subject string, wanted func() (key string, w wish)) error {
-	ticker := time.NewTicker(wishEvery)
-	defer ticker.Stop()
-	pursued, end := "", func() {}
-	for {
-		if key, w := wanted(); key != pursued {
-			end()
-			u.clearWish(subject)
-			pursued, end = key, func() {}
-			if key != "" {
-				end = u.begin(ctx, subject, w)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			end()
-			return nil
-		case <-ticker.C:
-		}
+// pursuer goes after what a policy or a folder wants.
+func (u *updater) pursuer(subject string) pursuer {
+	return pursuer{
+		warnings: u.warnings, subject: subject, waits: codeUpdateWaits, refused: codeUpdateRefused,
+		hope: "see that the release lies where it is said to, and can be reached", remedy: refusedRemedy,
 	}
 }
 
-// begin pursues a wish until it is brought or refused. What it returns gives it up, and
-// waits for that.
-func (u *updater) begin(ctx context.Context, subject string, w wish) (end func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for wait := againAfter; !u.attempt(ctx, subject, w, wait); wait = min(2*wait, againSeldom) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait/2 + rand.N(wait)):
-			}
+// attempt brings a wish, and has the agent start anew for it.
+func (u *updater) attempt(w wish) attempt {
+	return func(ctx context.Context) error {
+		b, err := u.bring(ctx, w, func(edge.Progress) {})
+		if err == nil && b.switched {
+			u.startAnew(b.Version)
 		}
-	}()
-	return func() {
-		cancel(errWithdrawn)
-		<-done
+		return err
 	}
-}
-
-// attempt brings a wish once, and tells whether that is the end of it.
-func (u *updater) attempt(ctx context.Context, subject string, w wish, wait time.Duration) bool {
-	b, err := u.bring(ctx, w, func(edge.Progress) {})
-	if ctx.Err() != nil && err != nil {
-		return true
-	}
-	u.clearWish(subject)
-	switch {
-	case err == nil && b.switched:
-		u.startAnew(b.Version)
-		return true
-	case err == nil:
-		return true
-	case errors.Is(err, edge.ErrUnavailable):
-		u.warnings.Raise(edge.Warning{
-			Code: codeUpdateWaits, Subject: subject, Detail: err.Error(),
-			Remedy: fmt.Sprintf("%s; it is tried again within %v", remedyOf(err, "see that the release lies where it is said to, and can be reached"), wait*3/2),
-		})
-		return false
-	}
-	u.warnings.Raise(edge.Warning{
-		Code: codeUpdateRefused, Subject: subject, Detail: err.Error(),
-		Remedy: remedyOf(err, refusedRemedy(err)),
-	})
-	return true
 }
 
 func refusedRemedy(err error) string {
@@ -142,11 +81,6 @@ func refusedRemedy(err error) string {
 		return "have it signed by the role release, for this node's machine, with a higher sequence (holdfast release verify)"
 	}
 	return "name another release"
-}
-
-func (u *updater) clearWish(subject string) {
-	u.warnings.Clear(codeUpdateWaits, subject)
-	u.warnings.Clear(codeUpdateRefused, subject)
 }
 
 // updateArgs are what the command update takes: what a policy says, and more.

@@ -42,6 +42,7 @@ type verbs struct {
 	refresh func(context.Context) error
 	reboot  func(context.Context) error // nil: the configuration does not allow it
 	updater *updater
+	systems *systemUpdater
 }
 
 // hands reach into instances.
@@ -62,7 +63,7 @@ func (a *Agent) newVerbs(refresh, reboot func(context.Context) error) *verbs {
 		examine: func(ctx context.Context) []host.Finding {
 			return Examine(ctx, *a.config.Load(), a.options.Built)
 		},
-		refresh: refresh, reboot: reboot, updater: a.updater,
+		refresh: refresh, reboot: reboot, updater: a.updater, systems: a.systems,
 	}
 }
 
@@ -99,7 +100,7 @@ func (v *verbs) effects() map[edge.Verb]effect {
 		edge.VerbInfer: v.infer, edge.VerbLogs: v.logs, edge.VerbExec: v.exec,
 		edge.VerbVitals: v.tellVitals, edge.VerbDiagnose: v.diagnose,
 		edge.VerbRefresh: v.sayHello, edge.VerbReboot: v.startAnew,
-		edge.VerbUpdate: v.updateAgent,
+		edge.VerbUpdate: v.updateAgent, edge.VerbUpdateSystem: v.updateSystem,
 	}
 }
 

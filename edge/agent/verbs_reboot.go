@@ -24,13 +24,7 @@ type machine struct {
 // service ends in order; elsewhere the disks are synced and the kernel is told.
 func newMachine() machine {
 	return machine{
-		ask: func(ctx context.Context) error {
-			said, err := exec.CommandContext(ctx, "systemctl", "reboot").CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("systemctl reboot: %w: %.200s", err, strings.TrimSpace(string(said)))
-			}
-			return nil
-		},
+		ask: askForReboot,
 		cut: func() error {
 			unix.Sync()
 			return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
@@ -81,4 +75,13 @@ func (m machine) container() string {
 		}
 	}
 	return ""
+}
+
+// askForReboot asks the service manager, so that everything ends in order.
+func askForReboot(ctx context.Context) error {
+	said, err := exec.CommandContext(ctx, "systemctl", "reboot").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl reboot: %w: %.200s", err, strings.TrimSpace(string(said)))
+	}
+	return nil
 }

@@ -26,6 +26,8 @@ type verbFlags struct {
 	within        time.Duration
 	bandwidth     string
 	again         bool
+	digest        string
+	restart       string
 }
 
 func (v *verbFlags) add(cmd *cobra.Command) {
@@ -36,8 +38,10 @@ func (v *verbFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&v.class, "class", "", "infer: urgent, normal or batch")
 	flags.StringVar(&v.tenant, "tenant", "", "infer: who the task is accounted to")
 	flags.DurationVar(&v.within, "within", 0, "drain: how long to wait for the tasks inside")
-	flags.StringVar(&v.bandwidth, "bandwidth", "", "update: bytes a second the download may take, such as 500Ki")
-	flags.BoolVar(&v.again, "again", false, "update: try a version anew that the node has left before")
+	flags.StringVar(&v.bandwidth, "bandwidth", "", "update, update-system: bytes a second the download may take, such as 500Ki")
+	flags.BoolVar(&v.again, "again", false, "update, update-system: try a version anew that the node has left before")
+	flags.StringVar(&v.digest, "digest", "", "update-system: digest of the bundle, sha256:…; needed for one on a web server")
+	flags.StringVar(&v.restart, "restart", "", "update-system: "+restartUsage)
 }
 
 // verbUse says how a verb is called, and what its flags are.
@@ -65,6 +69,9 @@ func verbUses() map[edge.Verb]verbUse {
 		edge.VerbExec:   {args: "APP/NAME -- PROGRAM [ARGUMENT…]", least: 2, most: -1, build: execArgs},
 		edge.VerbDrain:  {flags: []string{"within"}, build: drainArgs},
 		edge.VerbUpdate: {args: "RELEASE URL…", least: 2, most: -1, flags: []string{"bandwidth", "again"}, build: updateArgs},
+		edge.VerbUpdateSystem: {
+			args: "BUNDLE [VERSION]", least: 1, most: 2, flags: []string{"bandwidth", "again", "digest", "restart"}, build: updateSystemArgs,
+		},
 		edge.VerbCancel: {args: "ID", least: 1, most: 1, build: nothing.build},
 	}
 	uses[edge.VerbRestart] = verbUse{args: "APP/NAME[/INSTANCE]", least: 1, most: 1, build: oneArg("target")}
@@ -99,7 +106,7 @@ func (d *door) arguments(cmd *cobra.Command, verb edge.Verb, args []string, v ve
 	if len(args) < use.least || use.most >= 0 && len(args) > use.most {
 		return nil, usagef("usage: %s … %s", verb, strings.TrimSpace(use.args))
 	}
-	for _, name := range [...]string{"lines", "input", "deadline", "class", "tenant", "within", "bandwidth"} {
+	for _, name := range [...]string{"lines", "input", "deadline", "class", "tenant", "within", "bandwidth", "digest", "restart"} {
 		if cmd.Flags().Changed(name) && !slices.Contains(use.flags, name) {
 			return nil, usagef("--%s is not for %s", name, verb)
 		}

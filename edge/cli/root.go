@@ -98,7 +98,7 @@ func (d *door) root() *cobra.Command {
 	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		d.runVerb(), d.selfTestVerb(), d.updateVerb(), d.launchVerb(), d.statusVerb(), d.topVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
+		d.runVerb(), d.selfTestVerb(), d.updateVerb(), d.updateSystemVerb(), d.launchVerb(), d.statusVerb(), d.topVerb(), d.eventsVerb(), d.logsVerb(), d.doctorVerb(),
 		d.inferVerb(), d.tasksVerb(), d.workloadsVerb(), d.imagesVerb(), d.volumesVerb(), d.drainVerb(), d.undrainVerb(), d.clearVerb(),
 		d.configVerb(), d.siteVerb(), d.flashVerb(), d.policyVerb(), d.releaseVerb(), d.fleetVerb(), d.brokerVerb(), d.benchVerb(), d.versionVerb(),
 	)

@@ -38,6 +38,9 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if words := agentWords(s.Agent, now); words != "" {
 		fmt.Fprintln(p.out, "agent"+words)
 	}
+	if s.System != nil {
+		fmt.Fprintln(p.out, systemWords(*s.System))
+	}
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree))

@@ -177,6 +177,10 @@ func sectionEffect(name string, from, to *edge.Policy) string {
 // agentEffect follows the agent: what it runs stays until another version is named.
 func agentEffect(from, to edge.AgentPolicy) string {
 	switch {
+	case from.System != to.System && to.System.Wants():
+		return "RAUC installs the system named, unless it runs, and the machine starts anew unless restart is later"
+	case from.System != to.System:
+		return "the system stays as it is; an installation that is under way is brought to its end"
 	case from.Release == to.Release:
 		return "a download that is under way goes on from there"
 	case !to.Wants():

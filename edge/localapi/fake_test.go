@@ -40,10 +40,12 @@ type node struct {
 	pulling   func(ctx context.Context, ref string, told func(done, total int64)) (edge.Image, int64, error)
 	update    func(folder string, told func(edge.Progress)) (edge.AgentUpdate, error)
 	leaving   func() // once an update was answered
-	logs      func(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
-	control   error // what Restart and Drain answer
-	unready   bool
-	drains    func(ctx context.Context) error
+
+	updateSystem func(wanted edge.SystemPolicy, told func(edge.Progress)) (edge.SystemUpdate, error)
+	logs         func(ctx context.Context, target string, lines int, follow bool) (io.ReadCloser, error)
+	control      error // what Restart and Drain answer
+	unready      bool
+	drains       func(ctx context.Context) error
 
 	mu       sync.Mutex // guards what follows
 	tasks    []edge.Task
@@ -150,6 +152,12 @@ func (n *node) Policy() (edge.PolicyView, error) {
 func (n *node) ApplyPolicy(_ context.Context, envelope []byte) (edge.PolicyReport, error) {
 	n.note("apply " + string(envelope))
 	return edge.PolicyReport{Governed: true, Version: 8}, n.control
+}
+
+func (n *node) UpdateSystem(_ context.Context, wanted edge.SystemPolicy, again bool, told func(edge.Progress)) (edge.SystemUpdate, func(), error) {
+	n.note(fmt.Sprint("update-system ", wanted, " again=", again))
+	to, err := n.updateSystem(wanted, told)
+	return to, n.leaving, err
 }
 
 func (n *node) Update(_ context.Context, folder string, again bool, told func(edge.Progress)) (edge.AgentUpdate, func(), error) {

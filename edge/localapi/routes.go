@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/policy", "what governs the node, with the document", nobody, false, s.policy},
 		{"POST", "/v1/policy", "apply a signed policy or root document", nobody, true, s.applyPolicy},
 		{"POST", "/v1/update", "update the agent to the signed release in ?folder=, one JSON object a line", nobody, true, s.update},
+		{"POST", "/v1/update-system", "have RAUC install the system in ?bundle=, one JSON object a line", nobody, true, s.updateSystem},
 		{"GET", "/v1/logs/{target...}", "output of app/service or an instance: ?lines=100&follow=1", holders, false, s.logs},
 	}
 }

@@ -12,12 +12,16 @@ import (
 	"holdfast/edge/oip"
 )
 
-// Updates brings the agent itself to another version.
+// Updates brings the agent itself, and the system below it, to another version.
 type Updates interface {
 	// Update brings it to the release in a folder of the node, again also when that version was
 	// left here before, and returns once it is to be started. leave ends the agent for it, and
 	// is called once the answer is on its way.
 	Update(ctx context.Context, folder string, again bool, told func(edge.Progress)) (to edge.AgentUpdate, leave func(), err error)
+	// UpdateSystem brings the whole system below it to a bundle, again also when that version
+	// did not stay here before, and returns once it is installed. leave has the machine start
+	// anew where that is wanted, and is called once the answer is on its way.
+	UpdateSystem(ctx context.Context, wanted edge.SystemPolicy, again bool, told func(edge.Progress)) (to edge.SystemUpdate, leave func(), err error)
 }
 
 // updateLine is one line of the answer: how far it is, and at last how it ended.

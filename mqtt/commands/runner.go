@@ -70,7 +70,7 @@ func laneOf(verb edge.Verb) lane {
 	switch verb {
 	case edge.VerbRefresh, edge.VerbVitals, edge.VerbLogs, edge.VerbCancel:
 		return laneLight
-	case edge.VerbPull, edge.VerbImport, edge.VerbPrune, edge.VerbInfer, edge.VerbExec, edge.VerbDrain, edge.VerbDiagnose, edge.VerbUpdate:
+	case edge.VerbPull, edge.VerbImport, edge.VerbPrune, edge.VerbInfer, edge.VerbExec, edge.VerbDrain, edge.VerbDiagnose, edge.VerbUpdate, edge.VerbUpdateSystem:
 		return laneLong
 	}
 	return laneOrdered
