@@ -25,6 +25,7 @@ import (
 // it has ended.
 type keeper struct {
 	n     *node
+	dress func(*exec.Cmd) // before it starts; nil: nothing
 	ended sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -36,7 +37,12 @@ type keeper struct {
 // go.
 func (n *node) keep() *keeper {
 	n.t.Helper()
-	k := &keeper{n: n}
+	return n.keepAs(nil)
+}
+
+func (n *node) keepAs(dress func(*exec.Cmd)) *keeper {
+	n.t.Helper()
+	k := &keeper{n: n, dress: dress}
 	k.ended.Go(k.run)
 	n.t.Cleanup(k.letGo)
 	n.await("the agent to answer", func(ctx context.Context) error {
@@ -71,6 +77,9 @@ func (k *keeper) start() (*exec.Cmd, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "HOLDFAST_SLOTS="+k.n.slots())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if k.dress != nil {
+		k.dress(cmd)
+	}
 	k.current = cmd
 	err = cmd.Start()
 	return cmd, err
