@@ -53,6 +53,10 @@ func scenes() map[string]scene {
 				st.Warnings = []edge.Warning{{Code: markup, Subject: markup, Detail: markup, Remedy: markup, Since: now}}
 				st.Upstreams[0].Name, st.Upstreams[0].LastError, st.Upstreams[0].State = markup, markup, edge.UpstreamDown
 				st.Tenants[0].Tenant, st.Scheduler.Models[0].Model = markup, markup
+				st.Agent = edge.AgentReport{
+					Slot: markup, Previous: markup, Rescue: markup, Trial: true, Unwell: markup, Phase: markup, Wanted: markup, Origin: markup,
+					Last: edge.AgentOutcome{Version: markup, Result: markup, Why: markup},
+				}
 				st.Link.Broker, st.Link.Detail, st.Link.Phase = markup, markup, "waiting"
 			})(s, now)
 			for c := range s.sim.loads {
@@ -64,6 +68,20 @@ func scenes() map[string]scene {
 				s.sim.change(storm())
 			}
 		}},
+		"agenttrial": {set: func(s *stage, now time.Time) {
+			s.status = func(s *stage, now time.Time) edge.Status {
+				st := healthy(s, now)
+				st.Version = "1.5.0"
+				st.Agent = edge.AgentReport{Slot: "a", Sequence: 15, Previous: "1.4.2", Trial: true, TrialUntil: s.wall(now).Add(9*time.Minute + 30*time.Second), TriesLeft: 1}
+				return st
+			}
+		}},
+		"agentleft": {set: with(func(st *edge.Status) {
+			st.Agent = edge.AgentReport{
+				Slot: "factory", Phase: edge.AgentFetching, Wanted: "1.5.1", Origin: "policy line-3 version 13", Done: 9 << 20, Total: 24 << 20,
+				Last: edge.AgentOutcome{Version: "1.5.0", Result: edge.AgentLeft, Why: "it was given 2 starts and confirmed itself in none"},
+			}
+		})},
 		"tokened": {set: func(s *stage, _ time.Time) { s.token = "open-sesame-0123456789" }},
 		"idle":    {set: func(s *stage, _ time.Time) { s.sim.change([3]load{}) }},
 	}

@@ -112,7 +112,7 @@ var errLeaving = errors.New("another version of the agent is to run")
 func (u *updater) Run(ctx context.Context) error {
 	services := []service{{"leaving", u.awaitLeave}}
 	if u.started.Slot != "" {
-		u.look()
+		u.outcome(u.look())
 		u.tellEnd()
 		services = append(services, service{"settle", u.settle}, service{"trial", u.watchTrial})
 	}
@@ -204,9 +204,9 @@ func tellSlots(r *edge.AgentReport, started slots.Started, state slots.State) {
 	r.Trial = state.OnTrial() && state.Active == started.Slot
 	r.Previous = ""
 	if r.Trial {
-		r.Previous = state.Version(state.Confirmed)
+		r.Previous, r.TriesLeft = state.Version(state.Confirmed), state.TriesLeft
 	} else {
-		r.TrialUntil, r.Unwell = time.Time{}, ""
+		r.TrialUntil, r.Unwell, r.TriesLeft = time.Time{}, "", 0
 	}
 	r.Rejected = nil
 	for _, bad := range state.Bad {

@@ -81,6 +81,7 @@ func (u *updater) bring(ctx context.Context, w wish, told func(edge.Progress)) (
 	u.set(func(r *edge.AgentReport) { r.Phase, r.Origin = edge.AgentSeeking, w.origin })
 	t, err := u.find(ctx, w)
 	if err != nil {
+		u.ended(ctx, "", err)
 		return brought{}, fmt.Errorf("cannot update the agent: %w", err)
 	}
 	if err := u.pardon(w, t); err != nil {
@@ -91,6 +92,7 @@ func (u *updater) bring(ctx context.Context, w wish, told func(edge.Progress)) (
 	}
 	b, err := u.install(ctx, w, t, told)
 	if err != nil {
+		u.ended(ctx, t.Version, err)
 		err = fmt.Errorf("cannot update the agent to version %s: %w", t.Version, err)
 		if ctx.Err() == nil && !errors.Is(err, edge.ErrUnavailable) {
 			u.event(edge.EventAgentUpdateRefused, t.Binary, err.Error())

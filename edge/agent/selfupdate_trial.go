@@ -81,7 +81,7 @@ func (u *updater) confirm() {
 	if err != nil {
 		return // tried again at the next look
 	}
-	u.look()
+	u.outcome(u.look())
 	u.warnings.Clear(codeFellBack, u.pursued().Binary.Version)
 	u.event(edge.EventAgentUpdateConfirmed, b, "well for "+time.Duration(u.options.ConfirmAfter).String())
 }

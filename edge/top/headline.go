@@ -66,6 +66,7 @@ func (s State) troubles() []trouble {
 	}
 	p.cutOff(say)
 	p.policyTroubles(say)
+	p.ownTroubles(say)
 	for _, v := range p.status.Workloads {
 		if v.OneShot == nil && v.Ready < v.Workload.Replicas {
 			say(Careful, "%s: %d of %d ready", v.Workload.Key(), v.Ready, v.Workload.Replicas)

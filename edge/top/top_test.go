@@ -168,10 +168,17 @@ func agentGone() top.State {
 	return told(healthy(), top.Gone{Err: errors.New("connection refused")}, top.Tick{At: noon.Add(12 * time.Second)})
 }
 
+func agentOnTrial() top.State {
+	st := status()
+	st.Version = "1.5.0"
+	st.Agent = edge.AgentReport{Slot: "a", Sequence: 15, Previous: "1.4.2", Trial: true, TrialUntil: noon.Add(9 * time.Minute), TriesLeft: 1}
+	return node(history(100, "up"), st, edge.LiveTasks{})
+}
+
 // scenes are the states whose screens are kept.
 func scenes() map[string]top.State {
 	return map[string]top.State{
-		"healthy": healthy(), "overloaded": overloaded(), "cutoff": cutOff(), "nocontainerd": noContainerd(), "gone": agentGone(),
+		"healthy": healthy(), "overloaded": overloaded(), "cutoff": cutOff(), "nocontainerd": noContainerd(), "gone": agentGone(), "agenttrial": agentOnTrial(),
 		"tasks":     told(overloaded(), top.KeyNext),
 		"workloads": told(overloaded(), top.KeyNext, top.KeyNext, top.KeyDown),
 		"events":    told(overloaded(), top.KeyBefore),
@@ -236,6 +243,7 @@ func TestState_Names(t *testing.T) {
 	st.Workloads[0].Workload.Name = evil
 	st.Workloads[0].Instances[0].ID, st.Workloads[0].Instances[0].Detail = evil, evil
 	st.Warnings = []edge.Warning{{Code: evil, Subject: evil, Detail: evil}}
+	st.Version, st.Agent = evil, edge.AgentReport{Slot: evil, Previous: evil, Rescue: evil, Trial: true, Unwell: evil, Phase: evil, Wanted: evil, Last: edge.AgentOutcome{Version: evil, Result: evil, Why: evil}}
 	s := node(history(50, "up"), st, edge.LiveTasks{Running: []edge.TaskView{task(evil, evil, evil, edge.Urgent, edge.SlotAt(0), ms, ms)}, Ended: []edge.TaskView{{ID: evil, Model: evil, Reason: evil}}})
 	h := hello()
 	h.Node, h.Version = evil, evil
@@ -250,6 +258,50 @@ func TestState_Names(t *testing.T) {
 	fits(t, screen, 80, 24)
 	if !strings.Contains(screen, "evil") {
 		t.Errorf("what it printed is not shown:\n%s", screen)
+	}
+}
+
+// TestState_AgentVersion: what is said of the agent's own version, and what is not.
+func TestState_AgentVersion(t *testing.T) {
+	for name, c := range map[string]struct {
+		report edge.AgentReport
+		want   string // a line that holds this; empty: none of the agent's
+		lead   string
+	}{
+		"NotLaunched": {},
+		"Factory":     {report: edge.AgentReport{Slot: "factory"}},
+		"Slot":        {report: edge.AgentReport{Slot: "b"}, want: "agent  1.4.0 from slot b"},
+		"Trial": {
+			report: edge.AgentReport{Slot: "a", Trial: true, Previous: "1.3", TrialUntil: noon.Add(9 * time.Minute), TriesLeft: 1},
+			want:   "agent  1.4.0 from slot a  on trial for 9m00s, else 1.3 again, 1 start left",
+		},
+		"Unwell": {
+			report: edge.AgentReport{Slot: "a", Trial: true, Previous: "1.3", Unwell: "no link"},
+			want:   "on trial, not well: no link, else 1.3 again, 0 starts left", lead: "version 1.4.0 of the agent is on trial and not well: no link",
+		},
+		"Rescue": {
+			report: edge.AgentReport{Slot: "factory", Rescue: "both slots are damaged"}, want: "agent  in rescue: both slots are damaged",
+			lead: "the program that came with the node stands in for another version of the agent: both slots are damaged",
+		},
+		"Fetching": {
+			report: edge.AgentReport{Slot: "factory", Phase: edge.AgentFetching, Wanted: "1.5", Done: 9 << 20, Total: 24 << 20},
+			want:   "agent  update: fetching 1.5, 9.0MiB of 24.0MiB",
+		},
+		"Left": {
+			report: edge.AgentReport{Slot: "factory", Last: edge.AgentOutcome{Version: "1.5", Result: edge.AgentLeft, Why: "no link to the fleet"}},
+			want:   "agent  last update 1.5 left: no link to the fleet",
+		},
+		"Kept":    {report: edge.AgentReport{Slot: "a", Last: edge.AgentOutcome{Version: "1.4.0", Result: edge.AgentKept}}, want: "agent  1.4.0 from slot a  last update 1.4.0 kept"},
+		"Awaited": {report: edge.AgentReport{Slot: "factory", Last: edge.AgentOutcome{Result: edge.AgentAwaited, Why: "no route"}}, want: "agent  last update cannot be had now: no route"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := status()
+			st.Agent = c.report
+			screen := node(history(100, "up"), st, edge.LiveTasks{}).View(top.Look{}, 160, 40)
+			if c.want == "" && strings.Contains(screen, "\nagent") || !strings.Contains(screen, c.want) || !strings.Contains(screen, c.lead) {
+				t.Errorf("want %q and %q in\n%s", c.want, c.lead, screen)
+			}
+		})
 	}
 }
 

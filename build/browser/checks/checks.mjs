@@ -75,6 +75,24 @@ export const checks = {
     sound(page);
   },
 
+  async AgentOnTrial(browser, note) {
+    const page = await show(browser, "agenttrial");
+    note(await until(page, "#headline", /^Version 1\.5\.0 of the agent is on trial: deadlines are kept\.$/));
+    note(await until(page, "#agent-version", /version 1\.5\.0 · from slot a[\s\S]*on trial[\s\S]*kept in\s+9 min[\s\S]*should it fail\s+version 1\.4\.2[\s\S]*starts left\s+1/));
+    want(!/last update/.test(await text(page, "#agent-version")), "it tells of an update that has not ended");
+    await page.keyboard.press("l");
+    await until(page, "#agent-version", /代理[\s\S]*来自槽 a[\s\S]*剩余启动次数/);
+    sound(page);
+  },
+
+  async AgentLeft(browser, note) {
+    const page = await show(browser, "agentleft");
+    note(await until(page, "#agent-version", /version 1\.4\.0 · as it came with the node[\s\S]*in use[\s\S]*update\s+fetching · version 1\.5\.1 · 9\.0 MiB of 24\.0 MiB · policy line-3 version 13[\s\S]*last update\s+version 1\.5\.0 · tried, and left: it was given 2 starts and confirmed itself in none/));
+    const plain = await show(browser, "healthy");
+    want(await plain.locator("#agent-version").isHidden(), "a node that cannot be updated tells of its versions");
+    sound(page);
+  },
+
   /** A check that cannot fail shows nothing: what finds all well must not find it on a node that is overloaded. */
   async Control(browser, note) {
     const elsewhere = { ...browser, stage: () => browser.stage("overloaded") };

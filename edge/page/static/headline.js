@@ -32,6 +32,7 @@ export function factsOf(node, link = { state: "live" }) {
     inside: (s.scheduler?.running ?? 0) + (s.scheduler?.waiting ?? 0),
     upstreams: (s.upstreams ?? []).filter((u) => u.state === "down").map((u) => u.name),
     warnings: (s.warnings ?? []).length,
+    self: { version: s.version, ...s.agent },
     health: s.health?.low ? s.health.score : NaN,
   };
 }
@@ -54,9 +55,9 @@ export function headline(f) {
   if (f.agent === "first") return whole("note", "first");
   if (f.agent !== "live") return whole("bad", f.said ? "gone-said" : f.known ? "gone" : "gone-unknown", { span: f.silent, said: f.said });
   if (!f.known) return whole("note", "first");
-  const parts = [noPolicy(f), notReady(f), late(f), overloaded(f), failing(f), cutOff(f), noDaemon(f), lease(f), rolledBack(f), draining(f), upstream(f), unwell(f)].filter(Boolean);
+  const parts = [noPolicy(f), notReady(f), late(f), overloaded(f), failing(f), cutOff(f), noDaemon(f), lease(f), rolledBack(f), draining(f), upstream(f), unwell(f), ownVersion(f)].filter(Boolean);
   parts.sort((a, b) => rank(b.tone) - rank(a.tone));
-  if (parts.length === 0) parts.push(restarted(f) ?? trial(f) ?? well(f));
+  if (parts.length === 0) parts.push(restarted(f) ?? ownTrial(f) ?? trial(f) ?? well(f));
   else if (restarted(f)) parts.push(restarted(f));
   return { tone: parts[0].tone, parts: parts.slice(0, 3), more: Math.max(0, parts.length - 3) };
 }
@@ -154,6 +155,17 @@ function unwell(f) {
 
 function restarted(f) {
   return f.restarted && f.restarted.ago < 60_000 ? part("note", "restarted", { span: f.restarted.ago }, [word("silence", { span: f.restarted.silent })]) : null;
+}
+
+/** A version of the agent itself that cannot stay as it is. */
+function ownVersion(f) {
+  if (f.self?.rescue) return part("warn", "agent-rescue", { version: f.self.version });
+  if (!f.self?.trial || !f.self.unwell) return null;
+  return part("warn", "agent-unwell", { version: f.self.version, why: f.self.unwell }, [word("goes-back", { version: f.self.previous ?? "" })]);
+}
+
+function ownTrial(f) {
+  return f.self?.trial ? part("note", "agent-trial", { version: f.self.version }, [kept(f)]) : null;
 }
 
 function trial(f) {

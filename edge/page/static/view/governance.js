@@ -1,6 +1,7 @@
-// What governs the node, and how it stands with its fleet.
+// What governs the node, which version of the agent does, and how it stands with its fleet.
 
 import { each, h, mark, say, show } from "../dom.js";
+import { instant } from "../format.js";
 import { outbox } from "../headline.js";
 import { strip } from "../plots.js";
 
@@ -51,6 +52,54 @@ export function renderPolicy(row, page) {
   if (has && p.kept === false) notes.push(w.t("notKept"));
   say(row.says, notes.join(" "));
   show(row.says, notes.length > 0);
+}
+
+export function makeAgent(body) {
+  const row = { name: h("h3"), lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
+  row.el = h("div", { id: "agent-version" }, row.name, row.lead, h("p", { class: "under" }, row.state), row.list, row.says);
+  row.el.toggleAttribute("hidden", true);
+  body.append(row.el);
+  return row;
+}
+
+/** How the agent stands between its own versions; nothing where it cannot be updated. */
+export function renderAgent(row, page) {
+  const { node, w } = page;
+  const a = node.status?.agent;
+  show(row.el, Boolean(a?.slot));
+  if (!a?.slot) return;
+  say(row.name, w.t("ownVersion"));
+  say(row.lead, w.t("version", { v: node.status.version }) + " · " + (a.slot === "factory" ? w.t("fromFactory") : w.t("fromSlot", { slot: a.slot })));
+  const [tone, word] = a.rescue ? ["bad", "inRescue"] : a.trial ? [a.unwell ? "warn" : "note", "onTrial"] : ["ok", "inUse"];
+  state(row.state, tone, w.t(word));
+  facts(row.list, [...(a.trial ? trialOf(a, page) : []), underWay(a, w), lastUpdate(a.last, w)]);
+  const notes = [a.rescue, a.trial ? a.unwell : ""].filter(Boolean);
+  say(row.says, notes.join(" · "));
+  show(row.says, notes.length > 0);
+}
+
+function trialOf(a, { node, w }) {
+  const left = instant(a.trialUntil) - node.clock.now();
+  return [
+    [w.t("keptIn"), a.unwell ? w.t("notWell") : Number.isFinite(left) ? w.age(Math.max(0, left)) : "", a.unwell ? "hot" : ""],
+    [w.t("elseBack"), w.t("version", { v: a.previous ?? "–" })],
+    [w.t("triesLeft"), w.count(a.triesLeft ?? 0)],
+  ];
+}
+
+function underWay(a, w) {
+  if (!a.phase) return null;
+  const parts = [w.t("phase." + a.phase)];
+  if (a.wanted) parts.push(w.t("version", { v: a.wanted }));
+  if (a.total) parts.push(w.t("ofTotal", { done: w.bytes(a.done ?? 0), total: w.bytes(a.total) }));
+  if (a.origin) parts.push(a.origin);
+  return [w.t("update"), parts.join(" · ")];
+}
+
+function lastUpdate(last, w) {
+  if (!last?.result) return null;
+  const what = last.version ? w.t("version", { v: last.version }) + " · " : "";
+  return [w.t("lastUpdate"), what + w.t("result." + last.result) + (last.why ? ": " + last.why : ""), last.result === "kept" ? "" : "hot"];
 }
 
 export function makeLink(body) {
