@@ -48,7 +48,7 @@ func (o *proofOptions) flags(flags *flag.FlagSet) {
 	flags.StringVar(&o.inside, "inside", "", "instead of cutting the power, run tests on the gateway: service, driver, or both with a comma between")
 	flags.StringVar(&o.tests, "tests", "", "only the tests whose names match, of those")
 	flags.DurationVar(&o.idle, "idle", 0, "leave the gateway alone for so long and tell what it writes; before those tests, if there are any")
-	flags.DurationVar(&o.within, "within", 10*time.Minute, "how long a start may take before it has failed")
+	flags.DurationVar(&o.within, "within", 30*time.Minute, "how long a start may take before it has failed")
 }
 
 // prove starts a copy of the image, again and again.
