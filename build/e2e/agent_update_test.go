@@ -208,6 +208,14 @@ func (n *node) awaitKeptVersion(sequence uint64) {
 	n.awaitAgent(fmt.Sprintf("of sequence %d for good", sequence), func(r edge.AgentReport) bool { return r.Sequence == sequence && !r.Trial })
 }
 
+// awaitLastUpdate waits until the last update is told to have ended so.
+func (n *node) awaitLastUpdate(version string, result edge.AgentResult) {
+	n.t.Helper()
+	n.awaitAgent(fmt.Sprintf("after an update to %q that was %s", version, result), func(r edge.AgentReport) bool {
+		return r.Last.Version == version && r.Last.Result == result && (r.Last.Why == "") == (result == edge.AgentKept)
+	})
+}
+
 // TestAgentUpdate updates the agent in every way, to good versions and to bad ones, with a
 // real broker, containerd and launcher, while a model serves.
 func TestAgentUpdate(t *testing.T) {
@@ -244,6 +252,7 @@ func TestAgentUpdate(t *testing.T) {
 		}
 		n.wantSame(before)
 		n.awaitKeptVersion(2)
+		n.awaitLastUpdate("e2e-2", edge.AgentKept)
 		n.verb("status").want(t, cli.ExitOK, "holdfast e2e-2", "from slot a")
 		n.wantOneReply(f, "update-2", edge.StageSucceeded)
 		f.command("gw-a", "update", second, s.url("e2e-2")).want(t, cli.ExitOK, "succeeded")
@@ -256,6 +265,7 @@ func TestAgentUpdate(t *testing.T) {
 		n.wantSame(before)
 		n.awaitKeptVersion(2)
 		n.awaitWarning("agent-fell-back", "e2e-3")
+		n.awaitLastUpdate("e2e-3", edge.AgentLeft)
 		n.wantOneReply(f, "update-3", edge.StageFailed)
 		f.command("gw-a", "update", bad, s.url("e2e-3")).wantFailed(t, "version_rejected")
 		n.verb("update", s.folder("e2e-3")).want(t, cli.ExitUsage, "was tried here and left")
@@ -274,6 +284,7 @@ func TestAgentUpdate(t *testing.T) {
 			version := "e2e-5" + c[0]
 			s.other(version, 5+i, c[0])
 			n.verb("update", s.folder(version)).want(t, cli.ExitUsage, c[1])
+			n.awaitLastUpdate(version, edge.AgentRefused)
 		}
 		n.wantSame(before)
 		n.awaitKeptVersion(2)
