@@ -106,6 +106,9 @@ func (m Machine) examineFile(path string, node Node) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve %q: %w", path, err)
 	}
+	if isAmongDevices(whole) {
+		return nil, refusal(path, "is no disk that is there", "is it plugged in, and is this what lsblk calls it? What is written to a file there would be in memory only")
+	}
 	loops, err := filepath.Glob(m.sys("block", "loop*", "loop", "backing_file"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list loop devices: %w", err)
@@ -123,6 +126,15 @@ func (m Machine) examineFile(path string, node Node) (*Target, error) {
 		return nil, refusal(path, "is swapped to", "name another file")
 	}
 	return &Target{Path: path, Name: filepath.Base(path), Absent: node.Absent, Size: node.Size, Removable: true}, nil
+}
+
+// isAmongDevices tells whether a file would stand among the devices: somebody means one that
+// is not there. The memory that programs share is for files.
+func isAmongDevices(whole string) bool {
+	if folder, err := filepath.EvalSymlinks(filepath.Dir(whole)); err == nil {
+		whole = filepath.Join(folder, filepath.Base(whole))
+	}
+	return strings.HasPrefix(whole, "/dev/") && !strings.HasPrefix(whole, "/dev/shm/")
 }
 
 func (m Machine) examineDevice(path string, node Node) (*Target, error) {

@@ -105,12 +105,17 @@ func TestMachine_ExamineRefuses(t *testing.T) {
 			m.write("sys/block/md0/holders/dm-0/x", "")
 			m.write("proc/swaps", "Filename\n/dev/mapper/root partition 1 0 -2")
 		}, "", "dm-0 is swapped to"},
-		"Held":        {func(m *tree) { m.write(disk+"/holders/md0/x", "") }, "", "sdb is held by md0"},
-		"ReadOnly":    {func(m *tree) { m.write(disk+"/ro", "1") }, "", "is read-only"},
-		"Sectors":     {func(m *tree) { m.write(disk+"/queue/logical_block_size", "4096") }, "", "has sectors of 4096 bytes"},
-		"Empty":       {func(m *tree) { m.write(disk+"/size", "0") }, "", "has no medium"},
-		"Made":        {func(m *tree) { m.write(disk+"/slaves/sdc/x", "") }, "", "is made of sdc"},
-		"Partition":   {func(*tree) {}, "/dev/sdb1", "is a partition"},
+		"Held":      {func(m *tree) { m.write(disk+"/holders/md0/x", "") }, "", "sdb is held by md0"},
+		"ReadOnly":  {func(m *tree) { m.write(disk+"/ro", "1") }, "", "is read-only"},
+		"Sectors":   {func(m *tree) { m.write(disk+"/queue/logical_block_size", "4096") }, "", "has sectors of 4096 bytes"},
+		"Empty":     {func(m *tree) { m.write(disk+"/size", "0") }, "", "has no medium"},
+		"Made":      {func(m *tree) { m.write(disk+"/slaves/sdc/x", "") }, "", "is made of sdc"},
+		"Partition": {func(*tree) {}, "/dev/sdb1", "is a partition"},
+		"Gone":      {func(*tree) {}, "/dev/sdc", "is no disk that is there"},
+		"GoneByID":  {func(*tree) {}, "/dev/disk/by-id/usb-card", "is no disk that is there"},
+		"LeftByTools": {func(m *tree) {
+			m.Stat = func(string) (flash.Node, error) { return flash.Node{Regular: true, Size: 512}, nil }
+		}, "/dev/null", "is no disk that is there"},
 		"Terminal":    {func(*tree) {}, "/dev/null", "is neither a disk nor a file"},
 		"NoMountinfo": {func(m *tree) { os.Remove(filepath.Join(m.root, "proc/self/mountinfo")) }, "", "cannot list mounts"},
 	} {
