@@ -37,6 +37,8 @@ type Node struct {
 type Target struct {
 	Path      string
 	Name      string // what a person types to agree
+	Number    string // of a device, as 8:16
+	Sequence  string // counts disks as they come; empty before Linux 5.15
 	Device    bool
 	Absent    bool // a file that is to be made
 	Size      int64
@@ -92,6 +94,27 @@ func (m Machine) Examine(path string) (*Target, error) {
 		return m.examineFile(path, node)
 	}
 	return nil, refusal(path, "is neither a disk nor a file", "name a disk such as /dev/sdb, or a file")
+}
+
+// confirm looks once more at what is open now, and refuses what is not the target that was
+// examined: names go from one disk to another, and much time has passed.
+func (m Machine) confirm(file *os.File, was *Target) error {
+	node, err := m.stat(m.proc(fmt.Sprintf("self/fd/%d", file.Fd())))
+	if err != nil {
+		return err
+	}
+	same := node.Regular && !was.Device && node.Size == was.Size
+	if node.Device && was.Device {
+		now, err := m.examineDevice(was.Path, node)
+		if err != nil {
+			return err
+		}
+		same = *now == *was
+	}
+	if !same {
+		return refusal(was.Path, "is not what it was at first", "see what it is now, and start again")
+	}
+	return nil
 }
 
 func refusal(path, why, hint string) error {
@@ -163,7 +186,7 @@ func (m Machine) examineDevice(path string, node Node) (*Target, error) {
 		return nil, err
 	}
 	return &Target{
-		Path: path, Name: name, Device: true, Size: sectors * 512, // of the kernel's own, whatever the disk's are
+		Path: path, Name: name, Number: node.Number, Sequence: m.line(folder, "diskseq"), Device: true, Size: sectors * 512, // of the kernel's own, whatever the disk's are
 		Model:  strings.TrimSpace(m.line(folder, "device", "vendor") + " " + m.line(folder, "device", "model") + m.line(folder, "device", "name")),
 		Serial: m.line(folder, "device", "serial"), Removable: m.removable(folder),
 	}, nil

@@ -33,7 +33,7 @@ func newTree(t testing.TB) *tree {
 	}
 	disk := "sys/devices/pci/usb1/1-1/block/sdb"
 	for path, text := range map[string]string{
-		disk + "/dev": "8:16", disk + "/size": "62333952", disk + "/ro": "0", disk + "/removable": "0", disk + "/queue/logical_block_size": "512",
+		disk + "/dev": "8:16", disk + "/size": "62333952", disk + "/ro": "0", disk + "/diskseq": "11", disk + "/removable": "0", disk + "/queue/logical_block_size": "512",
 		disk + "/device/vendor": "Generic ", disk + "/device/model": "MassStorage", disk + "/device/serial": "0815",
 		disk + "/sdb1/partition": "1", disk + "/sdb1/dev": "8:17", disk + "/sdb2/partition": "2", disk + "/sdb2/dev": "8:18",
 		"sys/block/dm-0/dev": "254:0", "sys/block/md0/dev": "9:0",
@@ -76,7 +76,7 @@ func TestMachine_Examine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := flash.Target{Path: "/dev/sdb", Name: "sdb", Device: true, Size: 62333952 * 512, Model: "Generic MassStorage", Serial: "0815", Removable: true}
+	want := flash.Target{Path: "/dev/sdb", Name: "sdb", Number: "8:16", Sequence: "11", Device: true, Size: 62333952 * 512, Model: "Generic MassStorage", Serial: "0815", Removable: true}
 	if *target != want {
 		t.Errorf("got %+v, want %+v", *target, want)
 	}

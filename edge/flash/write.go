@@ -30,6 +30,7 @@ type File struct {
 type Job struct {
 	Image    *Image
 	Target   *Target
+	Machine  Machine // that the target was examined by
 	Files    []File
 	Now      time.Time // of the files that go in
 	Progress Progress
@@ -139,6 +140,9 @@ func (j Job) open() (file *os.File, hole bool, err error) {
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot open target: %w", err)
+	}
+	if err := j.Machine.confirm(file, j.Target); err != nil {
+		return nil, false, errors.Join(err, file.Close())
 	}
 	if !j.Target.Device && j.Target.Size == 0 {
 		hole = true

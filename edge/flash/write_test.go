@@ -195,6 +195,60 @@ func TestJob_Write(t *testing.T) {
 	})
 }
 
+// TestJob_WriteToAnother examines a disk, has another one come in its place, and wants
+// nothing written to that.
+func TestJob_WriteToAnother(t *testing.T) {
+	image := imageOf(t, 2, 1)
+	for name, change := range map[string]func(m *tree, now *flash.Node){
+		"Itself": func(*tree, *flash.Node) {},
+		"Number": func(m *tree, now *flash.Node) {
+			now.Number = "8:32"
+			m.link("sys/dev/block/8:32", filepath.Join(m.root, disk))
+		},
+		"Sequence": func(m *tree, _ *flash.Node) { m.write(disk+"/diskseq", "12") },
+		"Size":     func(m *tree, _ *flash.Node) { m.write(disk+"/size", "16392") },
+		"Model":    func(m *tree, _ *flash.Node) { m.write(disk+"/device/model", "Disk") },
+		"Serial":   func(m *tree, _ *flash.Node) { m.write(disk+"/device/serial", "0816") },
+		"Mounted": func(m *tree, _ *flash.Node) {
+			m.write("proc/self/mountinfo", "30 22 8:17 / /media/card rw - vfat /dev/sdb1 rw")
+		},
+		"File": func(_ *tree, now *flash.Node) { *now = flash.Node{Regular: true, Size: 12 * mebi} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, path := newTree(t), filepath.Join(quickDir(t), "sdb")
+			if err := os.WriteFile(path, bytes.Repeat([]byte{0xaa}, 8*mebi), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m.write(disk+"/size", "16384")
+			now, before := flash.Node{Device: true, Number: "8:16"}, m.Stat
+			m.Stat = func(asked string) (flash.Node, error) {
+				if asked == path || strings.Contains(asked, "self/fd") {
+					return now, nil
+				}
+				return before(asked)
+			}
+			target, err := m.Examine(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(m, &now)
+			_, err = flash.Job{Image: readImage(t, image), Target: target, Machine: m.Machine, Now: time.Now(), Progress: quiet}.Write(t.Context())
+			if name == "Itself" { // written to, though a file takes no orders for devices
+				if !errors.Is(err, flash.ErrUnusable) {
+					t.Errorf("got %v, want it begun", err)
+				}
+				return
+			}
+			if !errors.Is(err, edge.ErrInvalid) || errors.Is(err, flash.ErrUnusable) || edge.HintOf(err) == "" {
+				t.Errorf("got %v, want a refusal before anything is written", err)
+			}
+			if got := contents(t, path); len(bytes.Trim(got, "\xaa")) > 0 || len(got) != 8*mebi {
+				t.Error("it was written to")
+			}
+		})
+	}
+}
+
 // TestJob_WriteInterrupted ends in the middle, and wants that to be said and seen.
 func TestJob_WriteInterrupted(t *testing.T) {
 	image, target := imageOf(t, 2, 8), filepath.Join(quickDir(t), "disk")
