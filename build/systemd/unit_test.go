@@ -51,7 +51,7 @@ func TestUnit_Promises(t *testing.T) {
 		"Service.KillMode":                 {"process", "stopping the agent never stops a workload"},
 		"Unit.Wants":                       {"containerd.service", "the agent governs without containerd"},
 		"Service.RuntimeDirectoryPreserve": {"yes", "running instances serve on sockets in it"},
-		"Service.ExecReload":               {"/bin/kill -HUP $MAINPID", "SIGHUP rereads the configuration"},
+		"Service.ExecReload":               {"/bin/sh -c 'kill -HUP $$MAINPID'", "SIGHUP rereads the configuration"},
 		"Service.NoNewPrivileges":          {"yes", "nothing it starts gains rights"},
 		"Service.ProtectSystem":            {"strict", "it writes in its own folders only"},
 		"Service.DevicePolicy":             {"closed", "it opens no devices"},
