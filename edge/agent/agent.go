@@ -183,7 +183,10 @@ func (a *Agent) Close() error {
 func (a *Agent) Run(ctx context.Context, reload <-chan os.Signal) error {
 	err := runServices(ctx, a.services(reload))
 	if errors.Is(err, errLeaving) {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		a.updater.endInOrder()
 	}
 	return err
 }
@@ -249,6 +252,7 @@ func (a *Agent) ready(ctx context.Context) error {
 		"listen", a.api.Addr(),
 		"after", time.Since(a.options.Started).Round(time.Microsecond).String())
 	a.tell("READY=1")
+	close(a.updater.ready)
 	<-ctx.Done()
 	a.tell("STOPPING=1")
 	return nil

@@ -22,8 +22,8 @@ const (
 // errWithdrawn ends a pursuit that nobody wants any more.
 var errWithdrawn = errors.New("it is not wanted any more")
 
-// attempt brings once what is wanted. That it cannot be had now is edge.ErrUnavailable; any
-// other error is the end of it.
+// attempt brings once what is wanted. What can never be is edge.ErrInvalid; any other error is
+// of now.
 type attempt func(ctx context.Context) error
 
 // pursuer goes after what somebody wants to run here, for as long as that is so, and says
@@ -91,7 +91,7 @@ func (w pursuer) attempt(ctx context.Context, try attempt, wait time.Duration) b
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, edge.ErrUnavailable):
+	case !isFinal(err):
 		w.warnings.Raise(edge.Warning{
 			Code: w.waits, Subject: w.subject, Detail: err.Error(),
 			Remedy: fmt.Sprintf("%s; it is tried again within %v", remedyOf(err, w.hope), wait*3/2),
@@ -103,6 +103,11 @@ func (w pursuer) attempt(ctx context.Context, try attempt, wait time.Duration) b
 		Remedy: remedyOf(err, w.remedy(err)),
 	})
 	return true
+}
+
+// isFinal tells whether another try would end in the same way.
+func isFinal(err error) bool {
+	return errors.Is(err, edge.ErrInvalid) && !errors.Is(err, edge.ErrUnavailable)
 }
 
 func (w pursuer) clear() {

@@ -48,8 +48,9 @@ type updater struct {
 	warnings  *warnings
 	log       *slog.Logger
 
-	taking turn        // of one pursuit at a time
-	leave  chan string // capacity 1: the version to start anew in
+	ready  chan struct{} // closed once the agent is in service
+	taking turn          // of one pursuit at a time
+	leave  chan string   // capacity 1: the version to start anew in
 
 	mu       sync.Mutex // guards what follows
 	report   edge.AgentReport
@@ -68,7 +69,7 @@ func (a *Agent) newUpdater(c config.Config) (*updater, error) {
 		path: filepath.Join(c.Paths.State, pursuitName), staging: c.Paths.Run,
 		client: release.NewClient(func() time.Time { return later(time.Now(), a.clockFloor()) }),
 		room:   a.roomFor, chronicle: a.chronicle, warnings: a.warnings, log: a.options.Log,
-		taking: newTurn(), leave: make(chan string, 1),
+		ready: make(chan struct{}), taking: newTurn(), leave: make(chan string, 1),
 	}
 	u.standing = func() standing { return u.stands(a) }
 	u.try = newTester(a.options).run
@@ -112,6 +113,7 @@ var errLeaving = errors.New("another version of the agent is to run")
 func (u *updater) Run(ctx context.Context) error {
 	services := []service{{"leaving", u.awaitLeave}}
 	if u.started.Slot != "" {
+		u.clearTests()
 		u.outcome(u.look())
 		u.tellEnd()
 		services = append(services, service{"settle", u.settle}, service{"trial", u.watchTrial})
@@ -150,21 +152,33 @@ func (u *updater) leaving() string {
 	return ""
 }
 
-// settleAfter is how long the agent must have been up to count as one that lasts.
+// settleAfter is how long the agent must have been in service to count as one that lasts.
 const settleAfter = time.Minute
 
-// settle says that the process has lasted, once it has, and at an end that was asked for.
+// settle says that the process has lasted, once it has. One that never gets ready does not.
 func (u *updater) settle(ctx context.Context) error {
-	timer := time.NewTimer(settleAfter)
-	defer timer.Stop()
-	for {
+	var lasted <-chan time.Time
+	for ready := u.ready; ; {
 		select {
-		case <-timer.C:
+		case <-ready:
+			ready, lasted = nil, time.After(settleAfter)
+		case <-lasted:
 			u.notice(u.slots.Settle())
 		case <-ctx.Done():
-			u.notice(u.slots.Settle())
 			return nil
 		}
+	}
+}
+
+// endInOrder says that the process ends because it was asked to, unless it never was of use.
+func (u *updater) endInOrder() {
+	if u.started.Slot == "" {
+		return
+	}
+	select {
+	case <-u.ready:
+		u.notice(u.slots.Settle())
+	default:
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"holdfast/edge"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/release"
 	"holdfast/edge/slots"
 	"holdfast/edge/trust"
@@ -94,7 +96,7 @@ func (u *updater) bring(ctx context.Context, w wish, told func(edge.Progress)) (
 	if err != nil {
 		u.ended(ctx, t.Version, err)
 		err = fmt.Errorf("cannot update the agent to version %s: %w", t.Version, err)
-		if ctx.Err() == nil && !errors.Is(err, edge.ErrUnavailable) {
+		if ctx.Err() == nil && isFinal(err) {
 			u.event(edge.EventAgentUpdateRefused, t.Binary, err.Error())
 		}
 	}
@@ -126,7 +128,8 @@ func (u *updater) believe(envelope []byte) (target, error) {
 	// The slots keep the floor, beside what it is the floor of. Whoever stole a key and
 	// got a release to run here has the node, whatever the floor says later.
 	floors := trust.Floors{}.Raise(root, trust.RoleRelease, state.Floor)
-	runs := trust.Runs{Platform: u.platform, Sequence: state.Slot(u.started.Slot).Sequence}
+	// The factory's program may stand in for one that knows all that the floor's knew.
+	runs := trust.Runs{Platform: u.platform, Sequence: max(state.Slot(u.started.Slot).Sequence, state.Floor)}
 	accepted, verified, err := trust.AcceptRelease(root, floors, runs, envelope)
 	if err != nil {
 		return target{}, err
@@ -181,13 +184,31 @@ func (u *updater) settled(t target) (b brought, done bool, err error) {
 	if bad, is := state.Badly(t.Digest); is {
 		return brought{}, true, edge.WithHint(&rejected{t.Binary, bad.Reason}, "if that was not its fault, have it tried again (update --again); else sign a release of a corrected program")
 	}
-	if runs := state.Slot(u.started.Slot); runs.Digest == t.Digest {
-		return brought{Binary: runs.Binary, Slot: string(u.started.Slot), From: u.pursued().From, trial: state.OnTrial()}, true, nil
-	}
-	if state.OnTrial() {
+	next := state.Slot(state.Active)
+	switch {
+	case next.Digest == t.Digest && state.Active == u.started.Slot:
+		return brought{Binary: next.Binary, Slot: string(u.started.Slot), From: u.pursued().From, trial: state.OnTrial()}, true, nil
+	case state.OnTrial():
 		return brought{}, true, fmt.Errorf("cannot update the agent to version %s: version %s is on trial: %w", t.Version, state.Version(state.Active), edge.ErrUnavailable)
+	case next.Digest == t.Digest:
+		b, err := u.startOnce(state)
+		return b, true, err
 	}
 	return brought{}, false, nil
+}
+
+// startOnce has the agent start anew for the version that should run, and that something which
+// passes kept from it: a slow disk, or too little memory. Once since the machine was started.
+func (u *updater) startOnce(state slots.State) (brought, error) {
+	next := state.Slot(state.Active)
+	mark := filepath.Join(u.staging, "started-anew")
+	if last, _ := boltfile.ReadBounded(mark, int64(len(next.Digest))); string(last) == next.Digest {
+		return brought{}, fmt.Errorf("cannot start version %s: it did not start when it was tried: %w", next.Version, edge.ErrUnavailable)
+	}
+	if err := os.WriteFile(mark, []byte(next.Digest), 0o600); err != nil {
+		return brought{}, fmt.Errorf("cannot start version %s: %w: %w", next.Version, edge.ErrUnavailable, err)
+	}
+	return brought{Binary: next.Binary, Slot: string(state.Active), From: u.version, switched: true}, nil
 }
 
 // install has the program in a slot, tried, and switched to.
@@ -238,13 +259,10 @@ func (u *updater) adopt(ctx context.Context, w wish, t target, told func(edge.Pr
 	}
 	u.set(func(r *edge.AgentReport) { r.Phase, r.Wanted = edge.AgentFetching, t.Version })
 	if err := u.fetch(ctx, w, t, path, told); err != nil {
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errWithdrawn) {
-			return "", err // what has come serves the next try
-		}
-		if !errors.Is(err, edge.ErrUnavailable) {
+		if ctx.Err() == nil && isFinal(err) {
 			err = errors.Join(err, removed(path))
 		}
-		return "", err
+		return "", err // what has come serves the next try, whoever makes it
 	}
 	return u.slots.Adopt(ctx, t.Binary)
 }

@@ -62,6 +62,7 @@ func (u *updater) pursue(p pursuit) error {
 type standing struct {
 	Daemon    bool             `json:"containerd"`
 	Link      bool             `json:"link"`                // it was up within the last day
+	Linked    bool             `json:"-"`                   // it is up, or was a moment ago
 	Workloads map[string]count `json:"workloads,omitempty"` // that are ready
 	Wanted    map[string]count `json:"-"`
 }
@@ -72,9 +73,13 @@ type count struct {
 	Count int    `json:"count"`
 }
 
-// linkWithin is how lately the link must have been up for the node to count as one that has
-// a link.
-const linkWithin = 24 * time.Hour
+const (
+	// linkWithin is how lately the link must have been up for the node to count as one that
+	// has a link.
+	linkWithin = 24 * time.Hour
+	// linkGap is how long a line may be down without being amiss.
+	linkGap = 2 * time.Minute
+)
 
 // stands looks at the node.
 func (u *updater) stands(a *Agent) standing {
@@ -85,6 +90,7 @@ func (u *updater) stands(a *Agent) standing {
 			u.linkSeen = time.Now()
 		}
 		now.Link = !u.linkSeen.IsZero() && time.Since(u.linkSeen) < linkWithin
+		now.Linked = now.Link && time.Since(u.linkSeen) < linkGap
 		u.mu.Unlock()
 	}
 	for _, view := range a.supervisor.Workloads() {
@@ -103,7 +109,7 @@ func (s standing) worse(before standing) string {
 	switch {
 	case before.Daemon && !s.Daemon:
 		return "containerd does not answer, and did before"
-	case before.Link && !s.Link:
+	case before.Link && !s.Linked:
 		return "there is no link to the fleet, and there was one before"
 	}
 	for key, was := range before.Workloads {

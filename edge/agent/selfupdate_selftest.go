@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,7 +67,7 @@ func (u *updater) selfTest(ctx context.Context, t target, program string) error 
 	if err := u.reread(); err != nil {
 		return fmt.Errorf("the configuration cannot be read as it is now, which says nothing of the version: %w: %w", edge.ErrUnavailable, err)
 	}
-	state, err := os.MkdirTemp(u.staging, "selftest-")
+	state, err := os.MkdirTemp(u.staging, testFolder)
 	if err != nil {
 		return fmt.Errorf("cannot copy the store: %w: %w", edge.ErrUnavailable, err)
 	}
@@ -77,6 +80,8 @@ func (u *updater) selfTest(ctx context.Context, t target, program string) error 
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, edge.ErrUnavailable):
+		return fmt.Errorf("cannot try version %s: %w", t.Version, err)
 	case err != nil:
 		return &rejected{t.Binary, "its self-test failed: " + err.Error()}
 	case said.Version != t.Version:
@@ -87,6 +92,19 @@ func (u *updater) selfTest(ctx context.Context, t target, program string) error 
 		return fmt.Errorf("another policy came into force during the self-test: %w", edge.ErrUnavailable)
 	}
 	return nil
+}
+
+// testFolder is the beginning of the names of folders in which copies are tried.
+const testFolder = "selftest-"
+
+// clearTests removes what an agent that was killed in the middle of a self-test has left.
+func (u *updater) clearTests() {
+	left, _ := filepath.Glob(filepath.Join(u.staging, testFolder+"*")) // well formed
+	for _, folder := range left {
+		if err := os.RemoveAll(folder); err != nil {
+			u.log.Warn("selftest-not-removed", "error", err.Error())
+		}
+	}
 }
 
 // tester runs another version of the program as a child.
@@ -109,12 +127,17 @@ func (r tester) run(ctx context.Context, program, state string) (said SelfTested
 	var out, complaint bounded
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	cmd.WaitDelay = time.Second
-	// It ends with all it has started: a group of its own, which is ended whole.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// It ends with all it has started: a group of its own, which is ended whole. And with the
+	// agent: the kernel sees to that when the thread ends which has started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Start(); err != nil {
-		return said, fmt.Errorf("it cannot be started: %w", err)
+		return said, fmt.Errorf("it cannot be started: %w", ofTheNode(err))
 	}
+	// Not the agent's own: when memory is short it is to go before any workload.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("1000"), 0) // it may have ended
 	fat := watchMemory(ctx, cmd.Process, r.memory)
 	err = cmd.Wait()
 	late := context.Cause(ctx)
@@ -125,6 +148,8 @@ func (r tester) run(ctx context.Context, program, state string) (said SelfTested
 		return said, fmt.Errorf("it took %d bytes of memory, and may have %d", used, r.memory)
 	case late != nil:
 		return said, late
+	case isKilled(cmd.ProcessState): // by the kernel, when the machine is short of memory
+		return said, fmt.Errorf("it was killed by somebody else: %w", edge.ErrUnavailable)
 	case err != nil:
 		return said, fmt.Errorf("%w: %s", err, tellingLine(complaint.String()))
 	}
@@ -132,6 +157,22 @@ func (r tester) run(ctx context.Context, program, state string) (said SelfTested
 		return said, fmt.Errorf("what it says is no report: %w", err)
 	}
 	return said, nil
+}
+
+// ofTheNode says of a start that failed whether it is the node's trouble: the program's is that
+// the kernel cannot run it.
+func ofTheNode(err error) error {
+	for _, own := range []error{syscall.ENOEXEC, syscall.ENOENT, syscall.EINVAL, syscall.ELIBBAD} {
+		if errors.Is(err, own) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", edge.ErrUnavailable, err)
+}
+
+func isKilled(ended *os.ProcessState) bool {
+	status, is := ended.Sys().(syscall.WaitStatus)
+	return is && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // withoutManager leaves out what is between the service manager and the agent alone.

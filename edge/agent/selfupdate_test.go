@@ -35,6 +35,8 @@ type updateBench struct {
 	fails error
 	shelf string
 
+	replaces uint64 // what releases replace at least
+
 	mu   sync.Mutex // guards what follows
 	said SelfTested
 	now  standing
@@ -89,7 +91,7 @@ func newUpdateBench(t *testing.T, running slots.Name) *updateBench {
 		room:   func(context.Context, string, int64) error { return nil },
 		reread: func() error { return nil }, standing: b.stand, try: b.testSelf,
 		chronicle: chronicle, warnings: newWarnings(chronicle), log: slog.New(slog.DiscardHandler),
-		taking: newTurn(), leave: make(chan string, 1),
+		ready: make(chan struct{}), taking: newTurn(), leave: make(chan string, 1),
 	}
 	return b
 }
@@ -110,7 +112,7 @@ func (b *updateBench) release(version string, sequence uint64) wish {
 	program := append(self[:64:64], version...)
 	sum := sha256.Sum256(program)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
-	payload, err := edge.Release{Version: version, Sequence: sequence, Artifacts: map[string]edge.Artifact{
+	payload, err := edge.Release{Version: version, Sequence: sequence, Replaces: b.replaces, Artifacts: map[string]edge.Artifact{
 		platform(): {Size: int64(len(program)), Digest: digest, Pieces: []string{digest}},
 	}}.Encode()
 	b.must(err)
@@ -219,6 +221,60 @@ func TestUpdater_Bring(t *testing.T) {
 			t.Errorf("a command that does not ask for it: %v", err)
 		}
 	})
+	t.Run("NodeInTrouble", func(t *testing.T) {
+		b := newUpdateBench(t, slots.Factory)
+		w := b.release("1.1", 2)
+		b.fails = fmt.Errorf("%w: too little memory", edge.ErrUnavailable)
+		if _, err := b.get(w); !errors.Is(err, edge.ErrUnavailable) || isFinal(err) {
+			t.Errorf("got %v", err)
+		}
+		b.fails = nil
+		if got, err := b.get(w); err != nil || !got.switched {
+			t.Errorf("without the trouble: %+v, %v", got, err)
+		}
+	})
+	t.Run("FactoryTookOver", func(t *testing.T) {
+		b := newUpdateBench(t, slots.Factory)
+		_, err := b.get(b.release("1.1", 2))
+		b.must(err)
+		b.become(slots.A)
+		b.must(b.slots.Confirm())
+		b.started.Slot, b.replaces = slots.Factory, 2
+		if got, err := b.get(b.release("1.2", 3)); err != nil || !got.switched {
+			t.Errorf("what replaces the version that was confirmed: %+v, %v", got, err)
+		}
+		b.replaces = 4
+		if _, err := b.get(b.release("1.5", 5)); trust.ReasonOf(err) != trust.ReasonReplaces {
+			t.Errorf("what replaces a later one: %v", err)
+		}
+	})
+	t.Run("FactoryStoodInOnce", func(t *testing.T) {
+		b := newUpdateBench(t, slots.Factory)
+		w := b.release("1.1", 2)
+		_, err := b.get(w)
+		b.must(err)
+		b.become(slots.A)
+		b.must(b.slots.Confirm())
+		b.started.Slot = slots.Factory // the disk was slow
+		if got, err := b.get(w); err != nil || !got.switched || got.Slot != "a" {
+			t.Errorf("got %+v, %v; want it to be started", got, err)
+		}
+		if _, err := b.get(w); !errors.Is(err, edge.ErrUnavailable) {
+			t.Errorf("when that has not helped: %v", err)
+		}
+	})
+	t.Run("AboutToLeave", func(t *testing.T) {
+		b := newUpdateBench(t, slots.Factory)
+		w := b.release("1.1", 2)
+		_, err := b.get(w)
+		b.must(err)
+		b.become(slots.A)
+		b.must(b.slots.Reject(slots.A, "no link to the fleet"))
+		w.again = true
+		if got, err := b.get(w); err != nil || !got.switched {
+			t.Errorf("the version that was just left, again: %+v, %v; want it to be tried anew, not to run already", got, err)
+		}
+	})
 	t.Run("OtherVersion", func(t *testing.T) {
 		b := newUpdateBench(t, slots.Factory)
 		w := b.release("1.1", 2)
@@ -317,7 +373,7 @@ func (b *updateBench) watch(after ...func()) {
 }
 
 func TestUpdater_Trial(t *testing.T) {
-	whole := standing{Daemon: true, Link: true, Workloads: map[string]count{"line/a": {"x", 2}}, Wanted: map[string]count{"line/a": {"x", 2}}}
+	whole := standing{Daemon: true, Link: true, Linked: true, Workloads: map[string]count{"line/a": {"x", 2}}, Wanted: map[string]count{"line/a": {"x", 2}}}
 	none := func() {}
 	inBubble := func(name string, test func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
@@ -339,15 +395,25 @@ func TestUpdater_Trial(t *testing.T) {
 	inBubble("ABreakBeginsAnew", func(t *testing.T) {
 		b := tried(t, whole)
 		cut := whole
-		cut.Link = false
+		cut.Linked = false
 		b.watch(func() { b.is(cut) }, func() { b.is(whole) })
 		if state, _ := b.slots.State(); !state.OnTrial() || b.Report().Unwell != "" {
 			t.Errorf("the slots are %+v, the report %+v", state, b.Report())
 		}
 	})
+	inBubble("LinkOnlyAtFirst", func(t *testing.T) {
+		b := tried(t, whole)
+		thrownOut := whole
+		thrownOut.Linked = false // it had one within the day: for a second
+		b.is(thrownOut)
+		b.watch(none)
+		if state, _ := b.slots.State(); !state.OnTrial() || !strings.Contains(b.Report().Unwell, "no link") {
+			t.Errorf("the slots are %+v, the report %+v", state, b.Report())
+		}
+	})
 	inBubble("NeverWell", func(t *testing.T) {
 		b := tried(t, whole)
-		b.is(standing{Link: true, Workloads: whole.Workloads, Wanted: whole.Wanted})
+		b.is(standing{Link: true, Linked: true, Workloads: whole.Workloads, Wanted: whole.Wanted})
 		b.watch(none, none, none)
 		bad, is := func() (slots.Bad, bool) {
 			state, _ := b.slots.State()
@@ -372,6 +438,48 @@ func TestUpdater_Trial(t *testing.T) {
 		if fell != 1 || len(b.warnings.All()) != 1 || b.warnings.All()[0].Code != codeFellBack {
 			t.Errorf("told %d times, warnings %+v", fell, b.warnings.All())
 		}
+	})
+}
+
+// TestUpdater_Settle: starts are forgotten once the agent was in service for a minute, and at
+// an end in order; of one that never was in service they are not.
+func TestUpdater_Settle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newUpdateBench(t, slots.Factory)
+		counted := t.TempDir()
+		run, err := slots.New(slots.Options{Dir: b.started.Dir, Run: counted, Running: slots.A, Factory: "1.0"})
+		b.must(err)
+		_, err = b.get(b.release("1.1", 2))
+		b.must(err)
+		b.become(slots.A)
+		b.must(b.slots.Confirm())
+		b.slots = run
+		starts := func(want int) {
+			t.Helper()
+			choice, err := run.Choose() // which counts one more
+			if err != nil || choice.Slot != slots.A {
+				t.Fatalf("the launcher chooses %+v, %v", choice, err)
+			}
+			if text, err := os.ReadFile(filepath.Join(counted, "starts")); err != nil || strings.Fields(string(text))[1] != fmt.Sprint(want) {
+				t.Errorf("counted is %q, %v; want %d starts", text, err, want)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.settle(ctx) }()
+		starts(1)
+		time.Sleep(10 * time.Minute)
+		b.endInOrder()
+		starts(2)
+		close(b.ready)
+		time.Sleep(settleAfter / 2)
+		starts(3)
+		time.Sleep(settleAfter)
+		starts(1)
+		b.endInOrder()
+		starts(1)
+		cancel()
+		b.must(<-ended)
 	})
 }
 
@@ -405,6 +513,16 @@ func TestUpdater_Follow(t *testing.T) {
 		pass(2 * wishEvery)
 		if version := <-b.leave; version != "1.1" {
 			b.Errorf("the agent leaves for %q", version)
+		}
+	})
+	var fails atomic.Int64
+	run("TriedAgainOnABadDisk", func(b *updateBench) {
+		b.room = func(context.Context, string, int64) error { fails.Add(1); return errors.New("input/output error") }
+	}, func(b *updateBench, pass func(time.Duration)) {
+		b.release("1.1", 2)
+		pass(10 * time.Minute)
+		if tries, got := fails.Load(), codes(b); tries < 3 || len(got) != 1 || got[0] != codeUpdateWaits {
+			b.Errorf("tried %d times in ten minutes, warnings %q", tries, got)
 		}
 	})
 	var tries atomic.Int64

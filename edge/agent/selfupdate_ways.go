@@ -132,6 +132,7 @@ func (v *verbs) updateAgent(ctx context.Context, o order) (any, error) {
 		if err := u.awaitVerdict(ctx, o.progress); err != nil {
 			return nil, err
 		}
+		w.again = false // it was tried
 	}
 }
 

@@ -66,7 +66,7 @@ func (u *systemUpdater) bring(ctx context.Context, w systemWish, told func(edge.
 	if err == nil {
 		return done, nil
 	}
-	if ctx.Err() == nil && !errors.Is(err, edge.ErrUnavailable) {
+	if ctx.Err() == nil && isFinal(err) {
 		u.event(edge.EventSystemUpdateRefused, w.Version, err.Error(), systemPursuit{Bundle: w.Bundle, Digest: w.Digest, Origin: w.origin})
 	}
 	return done, fmt.Errorf("cannot update the system: %w", err)

@@ -144,7 +144,9 @@ func (b *systemBench) running() {
 }
 
 func (b *systemBench) get(w systemWish) (edge.SystemUpdate, error) {
-	return b.bring(b.Context(), w, func(edge.Progress) {})
+	done, err := b.bring(b.Context(), w, func(edge.Progress) {})
+	synctest.Wait() // what watches beside it sees the same
+	return done, err
 }
 
 func (b *systemBench) wantEvents(want ...edge.EventKind) {
