@@ -131,6 +131,8 @@ func homes() map[string]Home {
 	return map[string]Home{
 		"github.com/containerd/":                  {Folders: []string{"runtime/containerd"}},
 		"github.com/opencontainers/":              {Folders: []string{"runtime/containerd"}},
+		"google.golang.org/grpc":                  {Folders: []string{"runtime/containerd"}}, // as containerd speaks
+		"google.golang.org/protobuf/":             {Folders: []string{"runtime/containerd"}},
 		"github.com/compose-spec/compose-go/":     {Folders: []string{"edge/compose"}},
 		"go.yaml.in/yaml/v3":                      {Folders: []string{"edge/config", "edge/compose", "edge/site"}},
 		"github.com/shirou/gopsutil/v3/":          {Folders: []string{"edge/host"}},
