@@ -37,7 +37,8 @@ while read -r name dir words; do
 	{ $words 2>&1 </dev/null; echo "ended $?"; } | while read -r line; do
 		case $line in
 		"ended "*) say ran "$name ${line#ended }" ;;
-		*"--- "* | *_test.go:* | *"figure: "* | panic* | FAIL*) say line "$name $line" ;;
+"=== "*) ;;
+		*) say line "$name $line" ;;
 		esac
 	done
 done <$folder/steps
