@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -46,8 +47,14 @@ func (r *reader) checkBroker() {
 func (r *reader) checkCertificates() {
 	b := r.file.Broker
 	if b.CA.Given() {
-		if err := checkCA(b.CA.Text); err != nil {
+		if err := certificatesAlone(b.CA.Text); err != nil {
 			r.wrongAt("broker.ca", err.Error(), "give the PEM text that begins with -----BEGIN CERTIFICATE-----")
+		}
+	}
+	if b.Certificate.Given() {
+		if err := certificatesAlone(b.Certificate.Text); err != nil { // others may read it, and it stays where it lies
+			r.wrongAt("broker.certificate", err.Error(), "give the certificates alone, as PEM, and the key as broker.key")
+			return
 		}
 	}
 	switch {
@@ -61,7 +68,11 @@ func (r *reader) checkCertificates() {
 	}
 }
 
-func checkCA(text []byte) error {
+// certificatesAlone wants nothing else in a bundle, a key least of all, be it as it may.
+func certificatesAlone(text []byte) error {
+	if bytes.Contains(text, []byte("PRIVATE KEY-----")) {
+		return fmt.Errorf("holds a private key")
+	}
 	count := 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {

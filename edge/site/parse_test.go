@@ -139,6 +139,29 @@ func TestParse_Faults(t *testing.T) {
 	}
 }
 
+// TestParse_KeyInCertificate gives a bundle that has the key in it, as some tools write it:
+// the certificate's file is for all to read, and stays on the boot partition.
+func TestParse_KeyInCertificate(t *testing.T) {
+	certificate, key := pair(t)
+	parameters := "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+	for name, c := range map[string]struct{ bundle, want string }{
+		"Alone":     {certificate, ""},
+		"Chain":     {"subject=line-3\n" + certificate + certificate, ""},
+		"KeyBehind": {certificate + key, "broker.certificate: holds a private key; give the certificates alone, as PEM, and the key as broker.key"},
+		"KeyBefore": {key + certificate, "broker.certificate: holds a private key"},
+		"Indented":  {certificate + strings.ReplaceAll("\n"+key, "\n", "\n  "), "broker.certificate: holds a private key"},
+		"Other":     {parameters + certificate, "broker.certificate: holds a ec parameters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			beside := map[string]string{"gw.pem": c.bundle, "gw.key": key}
+			_, err := site.Parse(site.Name, []byte("broker: {url: 'tls://b:1', certificate: gw.pem, key: gw.key}\n"), func(name string) ([]byte, error) { return []byte(beside[name]), nil })
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 // TestParse_TellsNoSecret looks for the password in everything that is said of a file in
 // which it was written wrong.
 func TestParse_TellsNoSecret(t *testing.T) {
