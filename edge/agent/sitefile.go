@@ -26,10 +26,14 @@ func (a *Agent) heedSiteFile() {
 	a.siteFile.Store(siteFileReport(report))
 	a.warnings.Clear(codeSiteSecrets, site.Name)
 	if len(report.Left) > 0 {
+		remedy := "see that the boot partition can be written to; it is tried again at each start of the machine"
+		if report.Unkept {
+			remedy = "they stay because this machine keeps nothing: its state lies in memory; see why its data partition cannot be used"
+		}
 		a.warnings.Raise(edge.Warning{
 			Code: codeSiteSecrets, Subject: site.Name,
 			Detail: "secrets could not be removed from the boot partition: " + strings.Join(report.Left, ", "),
-			Remedy: "see that the boot partition can be written to; it is tried again at each start of the machine",
+			Remedy: remedy,
 		})
 	}
 	if report.Refused == nil {

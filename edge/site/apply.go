@@ -23,6 +23,8 @@ type Options struct {
 	// Before is told of each change to a file; an error keeps it from happening. Nil
 	// lets all happen.
 	Before func(change, path string) error
+	// InMemory tells whether a folder is lost when the machine ends; nil asks the kernel.
+	InMemory func(folder string) bool
 }
 
 // ConfigFault is what the configuration's own checker finds.
@@ -44,6 +46,7 @@ type Applier struct {
 	now      func() time.Time
 	setClock func(time.Time) error
 	disk     disk
+	inMemory func(string) bool
 
 	report Report
 	notes  []string
@@ -51,7 +54,11 @@ type Applier struct {
 
 // New makes an applier.
 func New(o Options) *Applier {
-	return &Applier{folders: o.Folders, check: o.Check, now: o.Now, setClock: o.SetClock, disk: disk{o.Before}}
+	a := &Applier{folders: o.Folders, check: o.Check, now: o.Now, setClock: o.SetClock, disk: disk{o.Before}, inMemory: o.InMemory}
+	if a.inMemory == nil {
+		a.inMemory = inMemory
+	}
+	return a
 }
 
 // plan is all that applying a file does, written down before it is begun.
@@ -81,8 +88,7 @@ func (a *Applier) Apply() (Outcome, error) {
 	if a.report, err = ReadReport(a.folders.State); err != nil {
 		a.notes = append(a.notes, err.Error()) // it is written anew
 	}
-	// A plan that was cut off before it had its name was never begun, and has secrets in it.
-	if err := a.disk.remove(a.record("." + planName + ".new")); err != nil {
+	if err := a.dropDrafts(); err != nil {
 		return Outcome{}, err
 	}
 	finished, err := a.resume()
@@ -91,6 +97,26 @@ func (a *Applier) Apply() (Outcome, error) {
 	}
 	applied, err := a.fresh()
 	return Outcome{Report: a.report, Done: finished || applied, Notes: a.notes}, err
+}
+
+// dropDrafts removes what was cut off before it had its name, and what was put together to be
+// checked: a plan of that kind was never begun, and has secrets in it.
+func (a *Applier) dropDrafts() error {
+	for _, pattern := range []string{"*.new", checkPrefix + "*"} {
+		found, err := filepath.Glob(a.record(pattern))
+		if err != nil {
+			return fmt.Errorf("cannot look into the state: %w", err)
+		}
+		for _, path := range found {
+			if err := a.disk.step("remove", path); err != nil {
+				return err
+			}
+			if err := errors.Join(os.RemoveAll(path), syncFolder(filepath.Dir(path))); err != nil {
+				return fmt.Errorf("cannot remove what was cut off: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // resume goes on where the power was cut.
@@ -179,7 +205,7 @@ func (a *Applier) carryOut(p plan) error {
 		}
 	}
 	a.advance(p.Clock)
-	a.report = Report{Applied: &Applied{File: p.File, Digest: p.Digest, At: p.At}}
+	a.report = Report{Applied: &Applied{File: p.File, Digest: p.Digest, At: p.At}, Unkept: a.Unkept()}
 	for _, target := range p.Targets {
 		a.report.Applied.Files = append(a.report.Applied.Files, target.Path)
 	}
@@ -207,11 +233,18 @@ func (a *Applier) advance(to time.Time) {
 }
 
 // clean overwrites the secrets on the boot partition. Where that cannot be written to, the
-// report says what is left.
+// report says what is left. It is left alone where it is all that lasts.
 func (a *Applier) clean(p plan) error {
+	if a.report.Unkept {
+		a.notes = append(a.notes, "this machine keeps nothing, for its state lies in memory: the site file stays where it is")
+	}
 	for _, one := range p.Secrets {
 		path := filepath.Join(a.folders.Boot, one.Name)
 		if !a.isLeft(path, one, len(p.Note)) {
+			continue
+		}
+		if a.report.Unkept {
+			a.report.Left = append(a.report.Left, one.Name)
 			continue
 		}
 		var text []byte

@@ -28,6 +28,7 @@ type stage struct {
 	site.Folders
 	check  func(string) []site.ConfigFault
 	before func(change, path string) error
+	memory func(folder string) bool
 	clock  time.Time
 	set    []time.Time
 }
@@ -54,7 +55,7 @@ func newStage(t testing.TB) *stage {
 
 func (s *stage) applier() *site.Applier {
 	return site.New(site.Options{
-		Folders: s.Folders, Check: s.check, Before: s.before,
+		Folders: s.Folders, Check: s.check, Before: s.before, InMemory: s.memory,
 		Now:      func() time.Time { return s.clock },
 		SetClock: func(to time.Time) error { s.set = append(s.set, to); s.clock = to; return nil },
 	})
@@ -434,37 +435,6 @@ func TestApplier_HalfOverwritten(t *testing.T) {
 	})
 }
 
-func TestApplier_MoveImages(t *testing.T) {
-	s := newStage(t)
-	if err := os.Mkdir(filepath.Join(s.Boot, site.ImagesFolder), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	content := strings.Repeat("layer", 100000)
-	s.put("images/model.oci.tar", content)
-	s.put("images/._model.oci.tar", "what a Mac leaves")
-	s.before = func(change, _ string) error {
-		if change == "rename" {
-			return errCut
-		}
-		return nil
-	}
-	if _, err := s.applier().MoveImages(); !errors.Is(err, errCut) {
-		t.Fatalf("got %v", err)
-	}
-	s.before = nil
-	moved, err := s.applier().MoveImages()
-	if err != nil || !slices.Equal(moved, []string{"model.oci.tar"}) {
-		t.Fatalf("got %v and %v", moved, err)
-	}
-	if s.read(filepath.Join(s.State, "images", "model.oci.tar")) != content {
-		t.Error("the image is not what it was")
-	}
-	left, _ := os.ReadDir(filepath.Join(s.State, "images"))
-	if _, err := os.Stat(filepath.Join(s.Boot, "images/model.oci.tar")); err == nil || len(left) != 1 {
-		t.Errorf("the image is still on the boot partition, or %v lie in the stock", left)
-	}
-}
-
 // TestApplier_TakenAwayBeforeItBegan wants nothing to stay of a file that was taken away
 // after the power was cut before it was begun.
 func TestApplier_TakenAwayBeforeItBegan(t *testing.T) {
@@ -509,5 +479,21 @@ func TestApplier_BootReadOnly(t *testing.T) {
 	s.apply()
 	if outcome := s.apply(); outcome.Done || len(outcome.Left) > 0 || len(holds(t, s.Boot, secretWord)) > 0 {
 		t.Errorf("got %+v, want nothing left", outcome)
+	}
+}
+
+// TestApplier_DropsWhatWasCutOff wants nothing to stay of a start that was cut off.
+func TestApplier_DropsWhatWasCutOff(t *testing.T) {
+	s := newStage(t)
+	own := filepath.Join(s.State, "site")
+	if err := os.MkdirAll(filepath.Join(own, "check-123", "conf.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"check-123/config.yaml", ".plan.json.new", ".report.json.new", "model.oci.tar.new"} {
+		s.write(filepath.Join(own, name), "half")
+	}
+	s.apply()
+	if left, err := os.ReadDir(own); err != nil || len(left) > 0 {
+		t.Errorf("got %v and %v, want nothing left", left, err)
 	}
 }

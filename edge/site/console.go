@@ -77,6 +77,11 @@ func advice(r Report) []string {
 		return append(text,
 			"All of it stands in "+ErrorsName+" beside the file.",
 			"Put the disk into a laptop, correct the file, start this machine again.")
+	case r.Applied != nil && r.Unkept:
+		return []string{
+			"THIS MACHINE KEEPS NOTHING: its data partition cannot be used.",
+			r.Applied.File + " was applied, and stays for the next start to find.",
+		}
 	case r.Applied != nil:
 		return []string{fmt.Sprintf("set up by %s on %s UTC", r.Applied.File, r.Applied.At.Format(time.DateTime))}
 	}

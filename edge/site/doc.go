@@ -14,6 +14,9 @@
 // applied once; then its secrets are overwritten where they stood and a note says what
 // became of it. A file that somebody puts there later is applied again.
 //
+// Where the node's own disk lies in memory the file is applied and stays as it is: it is
+// all that lasts.
+//
 // No error, report or note holds a password, a token or a key.
 //
 // # Concurrency

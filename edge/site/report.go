@@ -15,6 +15,9 @@ type Report struct {
 	Refused *Refused `json:"refused,omitempty"` // one that waits to be corrected
 	// Left names files on the boot partition whose secrets could not be overwritten.
 	Left []string `json:"left,omitempty"`
+	// Unkept tells that this lies in memory, as all that the node knows: nothing was
+	// removed from the boot partition, so that the next start finds it.
+	Unkept bool `json:"unkept,omitempty"`
 }
 
 // Applied is a site file that the node lives by.

@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// checkPrefix begins the names of folders for that.
+const checkPrefix = "check-"
+
 // checkConfig puts the configuration together as it would be, in a folder of its own, and
 // has it checked.
 func (a *Applier) checkConfig(file *File) error {
@@ -24,7 +27,7 @@ func (a *Applier) checkConfig(file *File) error {
 	if err := a.disk.folder(filepath.Join(a.folders.State, folderName)); err != nil {
 		return err
 	}
-	stage, err := os.MkdirTemp(filepath.Join(a.folders.State, folderName), "check-")
+	stage, err := os.MkdirTemp(filepath.Join(a.folders.State, folderName), checkPrefix)
 	if err != nil {
 		return fmt.Errorf("cannot make folder: %w", err)
 	}

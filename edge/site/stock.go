@@ -1,6 +1,8 @@
 package site
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +28,9 @@ func (a *Applier) MoveImages() (moved []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot look into the boot partition: %w", err)
 	}
+	if len(entries) > 0 && a.Unkept() { // nor is memory the place for images
+		return nil, errors.New("images stay on the boot partition: the state lies in memory")
+	}
 	var failed error
 	for _, entry := range entries {
 		if !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
@@ -48,6 +53,9 @@ func (a *Applier) moveImage(from, name string) error {
 		}
 	}
 	to, draft := filepath.Join(folder, name), filepath.Join(own, name+".new") // the agent reads all that lies in the stock
+	if alike(from, to) {                                                      // the boot partition cannot be written to, or the power was cut
+		return a.disk.remove(from)
+	}
 	if err := a.disk.step("copy", draft); err != nil {
 		return err
 	}
@@ -64,6 +72,35 @@ func (a *Applier) moveImage(from, name string) error {
 		return err
 	}
 	return a.disk.remove(from)
+}
+
+// alike tells whether two files have the same content.
+func alike(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	if err != nil || one.Size() != other.Size() {
+		return false
+	}
+	first, err := digestOfFile(a)
+	if err != nil {
+		return false
+	}
+	second, err := digestOfFile(b)
+	return err == nil && bytes.Equal(first, second)
+}
+
+func digestOfFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	digest := sha256.New()
+	_, err = io.Copy(digest, file)
+	return digest.Sum(nil), err
 }
 
 func copyFile(from, to string) error {
