@@ -159,7 +159,7 @@ func (u *systemUpdater) fetch(ctx context.Context, w systemWish, told func(edge.
 	}
 	if b, err = u.rauc.Describe(ctx, file); err != nil {
 		if errors.Is(err, edge.ErrInvalid) {
-			err = errors.Join(edge.WithHint(err, "have it signed by a certificate of the keyring in /etc/rauc/system.conf; see rauc info"), u.tidy(""))
+			err = errors.Join(edge.WithHint(err, remedyOf(err, "have it signed by a certificate of the keyring in /etc/rauc/system.conf; see rauc info")), u.tidy(""))
 		}
 		return file, b, err
 	}
@@ -244,7 +244,6 @@ func (u *systemUpdater) install(ctx context.Context, w systemWish, running rauc.
 	u.event(edge.EventSystemUpdateBegan, w.Version, w.origin, p)
 	u.set(func(r *edge.SystemReport) { r.Wanted = w.Version })
 	u.phase(edge.SystemInstalling, 0, 100)
-	told = paced(told)
 	err = u.rauc.Install(ctx, file, func(percent int, step string) {
 		u.phase(edge.SystemInstalling, int64(percent), 100)
 		told(edge.Progress{Done: int64(percent), Total: 100, Unit: "percent", Note: step})

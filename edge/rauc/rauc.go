@@ -70,7 +70,11 @@ func (t *Tool) Describe(ctx context.Context, path string) (b Bundle, err error) 
 		if failed := (*exitError)(nil); errors.As(err, &failed) && failed.code == 1 {
 			err = fmt.Errorf("%w: %w", edge.ErrInvalid, err)
 		}
-		return b, fmt.Errorf("rauc does not take the bundle: %w", err)
+		err = fmt.Errorf("rauc does not take the bundle: %w", err)
+		if strings.Contains(err.Error(), "unsquashfs") { // seen of rauc 1.8: only the format plain needs it
+			err = edge.WithHint(err, "make the bundle of the format verity: one of the format plain needs squashfs-tools on the machine, and a /tmp that can be written")
+		}
+		return b, err
 	}
 	if err := json.Unmarshal(said, &b); err != nil {
 		return b, fmt.Errorf("cannot read what rauc says of the bundle: %w: %w", edge.ErrUnavailable, err)

@@ -90,6 +90,7 @@ func TestTool_Describe(t *testing.T) {
 		"Good":      {script: `[ "$1 $2 $3" = "info --output-format=json /b" ] && echo '{"compatible":"try","version":"2","images":[]}'`},
 		"NoVersion": {script: `echo '{"compatible":"try","version":null}'`, want: "says no version", is: edge.ErrInvalid},
 		"NotSigned": {script: "echo 'rauc-Message: Reading bundle: /b' >&2; echo 'signature verification failed: no signer' >&2; exit 1", want: "signature verification failed: no signer", is: edge.ErrInvalid},
+		"Plain":     {script: "echo 'Failed to extract manifest from bundle: Failed to start unsquashfs: none' >&2; exit 1", want: "unsquashfs", is: edge.ErrInvalid},
 		"Crashes":   {script: "kill -11 $$", want: "does not take", is: nil},
 		"Garbage":   {script: "echo nothing of the kind", want: "cannot read", is: edge.ErrUnavailable},
 	} {
@@ -103,6 +104,9 @@ func TestTool_Describe(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("got %v, want %q and %v", err, c.want, c.is)
+			}
+			if hint := edge.HintOf(err); name == "Plain" && !strings.Contains(hint, "verity") {
+				t.Errorf("the hint is %q", hint)
 			}
 		})
 	}
