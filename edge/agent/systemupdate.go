@@ -139,7 +139,7 @@ func (u *systemUpdater) nudge() {
 }
 
 // event tells of a step.
-func (u *systemUpdater) event(kind edge.EventKind, version, cause string, p systemPursuit) {
+func (u *systemUpdater) event(kind edge.EventKind, version, cause string, p *systemPursuit) {
 	facts := map[string]string{"from": p.From, "digest": p.Digest, "slot": p.Slot, "origin": p.Origin}
 	for name, fact := range facts {
 		if fact == "" {

@@ -67,7 +67,7 @@ func (u *systemUpdater) bring(ctx context.Context, w systemWish, told func(edge.
 		return done, nil
 	}
 	if ctx.Err() == nil && isFinal(err) {
-		u.event(edge.EventSystemUpdateRefused, w.Version, err.Error(), systemPursuit{Bundle: w.Bundle, Digest: w.Digest, Origin: w.origin})
+		u.event(edge.EventSystemUpdateRefused, w.Version, err.Error(), &systemPursuit{Bundle: w.Bundle, Digest: w.Digest, Origin: w.origin})
 	}
 	return done, fmt.Errorf("cannot update the system: %w", err)
 }
@@ -87,7 +87,7 @@ func (u *systemUpdater) brought(ctx context.Context, w systemWish, told func(edg
 	if err != nil {
 		return edge.SystemUpdate{}, err
 	}
-	if done, settled, err := u.settled(w, s, running); settled || err != nil {
+	if done, settled, err := u.settled(&w, &s, &running); settled || err != nil {
 		return done, err
 	}
 	defer func() {
@@ -95,20 +95,20 @@ func (u *systemUpdater) brought(ctx context.Context, w systemWish, told func(edg
 		u.nudge()
 	}()
 	u.set(func(r *edge.SystemReport) { r.Wanted, r.Origin = w.Version, w.origin })
-	file, bundle, err := u.fetch(ctx, w, told)
+	file, bundle, err := u.fetch(ctx, &w, told)
 	if err != nil {
 		return edge.SystemUpdate{}, err
 	}
 	w.Version = bundle.Version
-	if done, settled, err := u.settled(w, s, running); settled || err != nil {
+	if done, settled, err := u.settled(&w, &s, &running); settled || err != nil {
 		return done, errors.Join(err, u.tidy(""))
 	}
-	return u.install(ctx, w, running, file, told)
+	return u.install(ctx, &w, &running, file, told)
 }
 
 // settled tells whether there is nothing to do for a version: it runs, is installed, or did
 // not stay here. Nothing is, as long as the version is not known.
-func (u *systemUpdater) settled(w systemWish, s rauc.Status, running rauc.Slot) (done edge.SystemUpdate, is bool, err error) {
+func (u *systemUpdater) settled(w *systemWish, s *rauc.Status, running *rauc.Slot) (done edge.SystemUpdate, is bool, err error) {
 	p := u.pursued()
 	if w.Version == "" {
 		return done, false, nil
@@ -134,7 +134,7 @@ func (u *systemUpdater) settled(w systemWish, s rauc.Status, running rauc.Slot) 
 }
 
 // beforeVersion is what ran before a version, where that is known.
-func (p systemPursuit) beforeVersion(version string) string {
+func (p *systemPursuit) beforeVersion(version string) string {
 	if p.Version != version {
 		return ""
 	}
@@ -142,7 +142,7 @@ func (p systemPursuit) beforeVersion(version string) string {
 }
 
 // fetch has the bundle at hand, and rauc's word that it is believed.
-func (u *systemUpdater) fetch(ctx context.Context, w systemWish, told func(edge.Progress)) (file string, b rauc.Bundle, err error) {
+func (u *systemUpdater) fetch(ctx context.Context, w *systemWish, told func(edge.Progress)) (file string, b rauc.Bundle, err error) {
 	told = paced(told)
 	file = w.Bundle
 	u.phase(edge.SystemFetching, 0, 0)
@@ -171,7 +171,7 @@ func (u *systemUpdater) fetch(ctx context.Context, w systemWish, told func(edge.
 }
 
 // download brings a bundle into the state folder, and goes on where it ended before.
-func (u *systemUpdater) download(ctx context.Context, w systemWish, told func(edge.Progress)) (string, error) {
+func (u *systemUpdater) download(ctx context.Context, w *systemWish, told func(edge.Progress)) (string, error) {
 	file := filepath.Join(u.folder, bundlePrefix+strings.TrimPrefix(w.Digest, "sha256:")[:16])
 	if err := u.tidy(file); err != nil {
 		return file, err
@@ -233,7 +233,7 @@ func hasBytes(path, digest string) error {
 }
 
 // install has rauc write the bundle, between two notes of that.
-func (u *systemUpdater) install(ctx context.Context, w systemWish, running rauc.Slot, file string, told func(edge.Progress)) (edge.SystemUpdate, error) {
+func (u *systemUpdater) install(ctx context.Context, w *systemWish, running *rauc.Slot, file string, told func(edge.Progress)) (edge.SystemUpdate, error) {
 	if err := u.quiet(ctx, told); err != nil {
 		return edge.SystemUpdate{}, err
 	}
@@ -270,7 +270,7 @@ func (u *systemUpdater) install(ctx context.Context, w systemWish, running rauc.
 }
 
 // begin keeps that an installation begins, and counts those that the machine did not outlive.
-func (u *systemUpdater) begin(w systemWish, running rauc.Slot) (systemPursuit, error) {
+func (u *systemUpdater) begin(w *systemWish, running *rauc.Slot) (*systemPursuit, error) {
 	p, err := u.keep(func(p *systemPursuit) {
 		cutOff := 0
 		if p.Stage == systemInstalling && p.is(w.Version, w.Digest) {

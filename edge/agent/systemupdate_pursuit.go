@@ -52,10 +52,11 @@ const (
 )
 
 // pursued reads what is kept; nothing where there is nothing, or nothing that can be read.
-func (u *systemUpdater) pursued() (p systemPursuit) {
+func (u *systemUpdater) pursued() *systemPursuit {
+	p := &systemPursuit{}
 	text, err := readRegular(u.path, maxSystemFile)
 	if err == nil {
-		_, err = edge.DecodeJSON(text, edge.JSONBounds{Size: maxSystemFile, Depth: maxSystemDepth}, &p)
+		_, err = edge.DecodeJSON(text, edge.JSONBounds{Size: maxSystemFile, Depth: maxSystemDepth}, p)
 	}
 	if err == nil {
 		return p
@@ -63,15 +64,15 @@ func (u *systemUpdater) pursued() (p systemPursuit) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		u.log.Warn("system-pursuit-unreadable", "error", err.Error())
 	}
-	return systemPursuit{}
+	return &systemPursuit{}
 }
 
 // keep changes what is kept, on flash before it returns.
-func (u *systemUpdater) keep(change func(*systemPursuit)) (p systemPursuit, err error) {
+func (u *systemUpdater) keep(change func(*systemPursuit)) (*systemPursuit, error) {
 	u.keeping.Lock()
 	defer u.keeping.Unlock()
-	p = u.pursued()
-	change(&p)
+	p := u.pursued()
+	change(p)
 	p.Rejected = p.Rejected[max(0, len(p.Rejected)-maxRejectedSystem):]
 	text, err := json.Marshal(p)
 	if err == nil {
@@ -84,14 +85,14 @@ func (u *systemUpdater) keep(change func(*systemPursuit)) (p systemPursuit, err 
 }
 
 // is tells whether it is about a bundle. What names no digest is known by its version alone.
-func (p systemPursuit) is(version, digest string) bool {
+func (p *systemPursuit) is(version, digest string) bool {
 	return p.Version != "" && p.Version == version && sameDigest(p.Digest, digest)
 }
 
 func sameDigest(a, b string) bool { return a == "" || b == "" || a == b }
 
 // badly tells whether a version did not stay here.
-func (p systemPursuit) badly(version, digest string) (edge.RejectedSystem, bool) {
+func (p *systemPursuit) badly(version, digest string) (edge.RejectedSystem, bool) {
 	for _, bad := range p.Rejected {
 		if bad.Version == version && sameDigest(bad.Digest, digest) {
 			return bad, true
@@ -126,7 +127,7 @@ const (
 )
 
 // judge says what became of the last update, on this boot.
-func (p systemPursuit) judge(boot string, running rauc.Slot) systemVerdict {
+func (p *systemPursuit) judge(boot string, running rauc.Slot) systemVerdict {
 	anew := p.Boot != boot
 	stage, slot := p.Stage, p.Slot
 	if stage == systemInstalling && anew && running.Version == p.Version && running.Word() != p.FromSlot {
@@ -220,7 +221,7 @@ func (u *systemUpdater) look(ctx context.Context, late bool) (systemVerdict, err
 }
 
 // conclude keeps, once, how an update ended, and makes an event of it.
-func (u *systemUpdater) conclude(verdict systemVerdict, running rauc.Slot) (systemPursuit, error) {
+func (u *systemUpdater) conclude(verdict systemVerdict, running rauc.Slot) (*systemPursuit, error) {
 	why := fmt.Sprintf("after a start of the machine the former system runs, version %s in %s: the loader went back to it", running.Version, running.Word())
 	p, err := u.keep(func(p *systemPursuit) {
 		if verdict == verdictBack {
@@ -241,7 +242,7 @@ func (u *systemUpdater) conclude(verdict systemVerdict, running rauc.Slot) (syst
 }
 
 // tell takes into the report how the system stands.
-func (u *systemUpdater) tell(p systemPursuit, verdict systemVerdict, running rauc.Slot) {
+func (u *systemUpdater) tell(p *systemPursuit, verdict systemVerdict, running rauc.Slot) {
 	u.set(func(r *edge.SystemReport) {
 		r.Version, r.Slot, r.Trouble = running.Version, running.Word(), ""
 		r.Trial = verdict == verdictOnTrial
@@ -258,7 +259,7 @@ func (u *systemUpdater) tell(p systemPursuit, verdict systemVerdict, running rau
 }
 
 // warn says what somebody should see to.
-func (u *systemUpdater) warn(p systemPursuit, verdict systemVerdict, late bool) {
+func (u *systemUpdater) warn(p *systemPursuit, verdict systemVerdict, late bool) {
 	const machine = "machine"
 	u.warnIf(verdict == verdictWaits && u.Report().Phase == "", edge.Warning{
 		Code: codeSystemRestart, Subject: machine,
