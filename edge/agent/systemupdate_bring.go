@@ -42,8 +42,11 @@ func (u *systemUpdater) systems(ctx context.Context, told func(edge.Progress)) (
 	if p := u.pursued(); p.Stage == systemInstalling && p.Boot == u.boot {
 		patience = busyWithin
 	}
-	for began := time.Now(); ; {
-		if s, err = u.rauc.Status(ctx); err == nil {
+	for began, waited := time.Now(), false; ; waited = true {
+		if s, err = u.rauc.Status(ctx); err == nil && waited {
+			s, err = u.rauc.Status(ctx) // the first may have been put together while it ended
+		}
+		if err == nil {
 			running, err = u.running(s)
 			return s, running, err
 		}

@@ -30,6 +30,7 @@ type twoSystems struct {
 	busy             int   // questions it does not answer
 	install          func() error
 	installs         int
+	torn             bool // the last answer while it is busy is half of before
 	idle             bool // it says that it has installed, and has not
 }
 
@@ -37,7 +38,9 @@ func (s *twoSystems) Missing() error { return s.missing }
 
 func (s *twoSystems) Status(context.Context) (rauc.Status, error) {
 	if s.busy > 0 {
-		s.busy--
+		if s.busy--; s.busy == 0 && s.torn {
+			return rauc.StatusOf(s.booted, rauc.Slot{Name: s.booted, Bootname: s.booted, Booted: true, Version: s.versions[s.booted]}), nil
+		}
 		return rauc.Status{}, fmt.Errorf("already processing: %w", edge.ErrUnavailable)
 	}
 	var slots []rauc.Slot
@@ -278,7 +281,7 @@ func TestSystemUpdater(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.anew("boot-1")
-		b.disk.busy = 20 // rauc's service goes on
+		b.disk.busy, b.disk.torn = 20, true // rauc's service goes on
 		b.disk.written()
 		if got, err := b.get(b.wish()); err != nil || got.Slot != "B" || b.disk.installs != 1 {
 			b.Errorf("got %+v, %v after %d installs", got, err, b.disk.installs)
