@@ -12,7 +12,8 @@
 // to, held by another, or read-only is refused, and so is one whose disk the running
 // system stands on. What is open for writing is examined again, and has to be what was
 // examined before the image was read. The first piece of a target, with the partition
-// table, is written last: what was interrupted does not start, and the error says so.
+// table, is written when all others were read back and are right, and cleared where it is
+// not itself: what was interrupted or is wrong does not start, and the error says so.
 //
 // What is called verified was read back past the page cache, or after it was dropped,
 // and compared piece by piece with digests that were made in memory.

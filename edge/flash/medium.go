@@ -158,19 +158,6 @@ func (m *medium) flush(first bool) error {
 	return nil
 }
 
-// finish writes everything but the first piece, then that, each lasting before the next.
-func (m *medium) finish() error {
-	for _, first := range []bool{false, true} {
-		if err := m.flush(first); err != nil {
-			return err
-		}
-		if err := m.file.Sync(); err != nil {
-			return fmt.Errorf("cannot flush %q: %w", m.file.Name(), err)
-		}
-	}
-	return nil
-}
-
 // drop takes what was written out of the kernel's memory, so that what is read next comes
 // from the medium.
 func (m *medium) drop(device bool) error {
@@ -187,9 +174,9 @@ func (m *medium) drop(device bool) error {
 	return nil
 }
 
-// verify reads every piece that was written, and compares. direct tells that the kernel's
+// verify reads every piece that was written, but the first or that alone, and compares. direct tells that the kernel's
 // memory was passed by for all of them but a last one that is not whole.
-func (m *medium) verify(ctx context.Context, progress Progress) (direct bool, err error) {
+func (m *medium) verify(ctx context.Context, first bool, progress Progress) (direct bool, err error) {
 	// Memory of its own is aligned as reading past the kernel's memory demands.
 	buffer, err := unix.Mmap(-1, 0, piece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
@@ -205,10 +192,13 @@ func (m *medium) verify(ctx context.Context, progress Progress) (direct bool, er
 	if _, err := past.ReadAt(buffer, 0); err != nil {
 		past = m.file
 	}
-	var done int64
+	all, done := int64(len(m.sums)+len(m.held)), int64(0) // held is the first piece, or nothing
+	if first {
+		done = all - 1
+	}
 	for number := range (m.size + piece - 1) / piece {
 		sum, written := m.sums[number]
-		if !written {
+		if !written || first != (number == 0) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -225,7 +215,7 @@ func (m *medium) verify(ctx context.Context, progress Progress) (direct bool, er
 			return false, m.differs(number)
 		}
 		done++
-		progress("reading back", done*piece, int64(len(m.sums))*piece)
+		progress("reading back", done*piece, all*piece)
 	}
 	return past != m.file, nil
 }

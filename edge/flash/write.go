@@ -168,19 +168,33 @@ func (j Job) writeTo(ctx context.Context, m *medium) (Report, error) {
 	if report.Files, err = j.inject(m); err != nil {
 		return report, err
 	}
-	if err := m.finish(); err != nil {
+	if report.Direct, err = j.settle(ctx, m, false); err != nil {
 		return report, err
 	}
-	if err := m.drop(j.Target.Device); err != nil {
+	if err := j.readBack(m, report.Files); err != nil {
 		return report, err
 	}
-	if report.Direct, err = m.verify(ctx, j.Progress); err != nil {
-		return report, err
+	if _, err := j.settle(ctx, m, true); err != nil {
+		return report, errors.Join(err, m.wipe())
 	}
 	for number := range m.sums {
 		report.Verified += min(piece, m.size-number*piece)
 	}
-	return report, j.readBack(m, report.Files)
+	return report, nil
+}
+
+// settle writes what is still held, and reads back: all but the first piece, or that alone.
+func (j Job) settle(ctx context.Context, m *medium, first bool) (direct bool, err error) {
+	if err := m.flush(first); err != nil {
+		return false, err
+	}
+	if err := m.file.Sync(); err != nil {
+		return false, fmt.Errorf("cannot flush %q: %w", m.file.Name(), err)
+	}
+	if err := m.drop(j.Target.Device); err != nil {
+		return false, err
+	}
+	return m.verify(ctx, first, j.Progress)
 }
 
 // wipe takes away what a machine would find of the old tables, at both ends.

@@ -270,6 +270,54 @@ func TestJob_WriteInterrupted(t *testing.T) {
 	}
 }
 
+// TestJob_WriteNotVerified fails or ends while it reads back, at each place of that, and wants
+// no partition table to be left by which a machine would start.
+func TestJob_WriteNotVerified(t *testing.T) {
+	image := imageOf(t, 2, 1)
+	const pieces = 7
+	for at := range int64(pieces) { // the last but one report comes before the first piece is read
+		for _, lies := range []bool{false, true} {
+			target := filepath.Join(quickDir(t), "disk")
+			job := jobFor(t, image, target)
+			ctx, cancel := context.WithCancel(t.Context())
+			job.Progress = func(part string, done, total int64) {
+				if part == "reading back" && total != pieces*mebi {
+					t.Errorf("got %d of %d bytes, want all of them told", done, total)
+				}
+				if begun := part == "writing" && done == total && at == 0; !begun && (part != "reading back" || done != at*mebi) {
+					return
+				}
+				if !lies {
+					cancel()
+				} else if err := scratch(target, min(at+1, pieces-1)*mebi+77); err != nil {
+					t.Error(err)
+				}
+			}
+			_, err := job.Write(ctx)
+			cancel()
+			if lies && at == pieces-1 { // behind the verified: nobody can see that
+				continue
+			}
+			if !errors.Is(err, flash.ErrUnusable) {
+				t.Errorf("after %d MiB, lies %v: got %v, want it to be called unusable", at, lies, err)
+			}
+			if head := contents(t, target)[:mebi]; len(bytes.Trim(head, "\x00")) > 0 {
+				t.Errorf("after %d MiB, lies %v: what was not verified has a partition table", at, lies)
+			}
+		}
+	}
+}
+
+// scratch changes a byte.
+func scratch(path string, at int64) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt([]byte{'!'}, at)
+	return errors.Join(err, file.Close())
+}
+
 // TestJob_WriteToWhatLies changes a byte behind the writer's back, as a worn card does.
 func TestJob_WriteToWhatLies(t *testing.T) {
 	image := imageOf(t, 2, 8)
