@@ -124,7 +124,7 @@ func (p *Policy) checkTotals(c *checker) {
 func (t total) largest(by func(part) float64, each func(Workload) string) string {
 	const most = 3
 	parts := slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool { return by(p) == 0 })
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(by(b), by(a)) })
+	SortStable(parts, func(a, b part) int { return cmp.Compare(by(b), by(a)) })
 	var words []string
 	for _, p := range parts[:min(most, len(parts))] {
 		words = append(words, fmt.Sprintf("%s %d × %s", p.key, p.of.Replicas, each(p.of)))

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"holdfast/edge"
 )
 
 // A workload has one seat per replica and, beside them, extras: instances that
@@ -135,7 +137,7 @@ func adopted(s situation) []action {
 	fit := slices.DeleteFunc(slices.Clone(s.extras), func(e extraState) bool {
 		return !e.matches || e.kind != extraRunning
 	})
-	slices.SortStableFunc(fit, func(a, b extraState) int {
+	edge.SortStable(fit, func(a, b extraState) int {
 		if a.ready != b.ready {
 			return map[bool]int{true: -1, false: 1}[a.ready]
 		}
@@ -203,7 +205,7 @@ func retired(s situation, adoptions []action, now time.Time) []action {
 			missing--
 		}
 	}
-	slices.SortStableFunc(candidates, func(a, b extraState) int {
+	edge.SortStable(candidates, func(a, b extraState) int {
 		if a.ready != b.ready {
 			return map[bool]int{false: -1, true: 1}[a.ready]
 		}

@@ -70,7 +70,7 @@ func readAnnals(path string) ([]edge.Event, error) {
 			events = append(events, e)
 		}
 	}
-	slices.SortStableFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	edge.SortStable(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	// Who told an event while the file was written anew may have written it once more.
 	return slices.CompactFunc(events, func(a, b edge.Event) bool { return a.Seq == b.Seq && a.Kind == b.Kind }), lines.Err()
 }

@@ -223,7 +223,7 @@ func (c *chronicle) Since(seq uint64) []edge.Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	events := append(c.node.latest(afterSeq(&c.node, seq)), c.tasks.latest(afterSeq(&c.tasks, seq))...)
-	slices.SortFunc(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	edge.SortStable(events, func(a, b edge.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return events
 }
 

@@ -224,7 +224,7 @@ func (c *claims) sum(workloads []edge.Workload) demands {
 // largest names the three that claim most.
 func (s demands) largest(by func(demand) float64, words func(float64) string) string {
 	parts := slices.DeleteFunc(slices.Clone(s.parts), func(p demand) bool { return by(p) == 0 })
-	slices.SortStableFunc(parts, func(a, b demand) int { return cmp.Compare(by(b), by(a)) })
+	edge.SortStable(parts, func(a, b demand) int { return cmp.Compare(by(b), by(a)) })
 	var names []string
 	for _, p := range parts[:min(3, len(parts))] {
 		names = append(names, p.key+" "+words(by(p)))

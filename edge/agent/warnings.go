@@ -64,7 +64,7 @@ func (w *warnings) All() []edge.Warning {
 	w.mu.Lock()
 	all := slices.Collect(maps.Values(w.raised))
 	w.mu.Unlock()
-	slices.SortFunc(all, func(a, b edge.Warning) int {
+	edge.SortStable(all, func(a, b edge.Warning) int {
 		if order := a.Since.Compare(b.Since); order != 0 {
 			return order
 		}

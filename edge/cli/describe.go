@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"holdfast/edge"
 )
 
 // Verb describes one verb of the command line, for who writes manual pages and references.
@@ -44,7 +46,7 @@ func describe(cmd *cobra.Command) Verb {
 			v.Verbs = append(v.Verbs, describe(below))
 		}
 	}
-	slices.SortFunc(v.Verbs, func(a, b Verb) int { return strings.Compare(a.Path, b.Path) })
+	edge.SortStable(v.Verbs, func(a, b Verb) int { return strings.Compare(a.Path, b.Path) })
 	return v
 }
 

@@ -27,7 +27,7 @@ func (d decoder) dependencies() []dependency {
 	for _, name := range at.order {
 		list = append(list, d.longDependency(name, at.fields[name]))
 	}
-	slices.SortFunc(list, func(a, b dependency) int { return strings.Compare(a.name, b.name) })
+	edge.SortStable(list, func(a, b dependency) int { return strings.Compare(a.name, b.name) })
 	return list
 }
 

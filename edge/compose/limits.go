@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -120,7 +119,7 @@ func (s service) tmpfs() []edge.Tmpfs {
 		}
 		mounts = append(mounts, edge.Tmpfs{Path: path.Clean(folder), Size: s.tmpfsSize(entry.at, options)})
 	}
-	slices.SortFunc(mounts, func(a, b edge.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
+	edge.SortStable(mounts, func(a, b edge.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
 	return mounts
 }
 

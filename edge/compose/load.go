@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -67,7 +66,7 @@ func (f *file) project(ctx context.Context, root *node, tree map[string]any) ([]
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(workloads, func(a, b edge.Workload) int { return strings.Compare(a.Name, b.Name) })
+	edge.SortStable(workloads, func(a, b edge.Workload) int { return strings.Compare(a.Name, b.Name) })
 	return workloads, nil
 }
 

@@ -122,7 +122,7 @@ func (s service) binds() []edge.Bind {
 		}
 		binds = append(binds, edge.Bind{Source: v.source, Target: v.target, ReadOnly: v.readOnly})
 	}
-	slices.SortFunc(binds, func(a, b edge.Bind) int { return strings.Compare(a.Target, b.Target) })
+	edge.SortStable(binds, func(a, b edge.Bind) int { return strings.Compare(a.Target, b.Target) })
 	return binds
 }
 
@@ -134,7 +134,7 @@ func (s service) volumes() []edge.Volume {
 			volumes = append(volumes, edge.Volume{Name: v.source, Target: v.target, ReadOnly: v.readOnly})
 		}
 	}
-	slices.SortFunc(volumes, func(a, b edge.Volume) int { return strings.Compare(a.Target, b.Target) })
+	edge.SortStable(volumes, func(a, b edge.Volume) int { return strings.Compare(a.Target, b.Target) })
 	return volumes
 }
 
@@ -214,6 +214,6 @@ func (s service) lent() []edge.Device {
 		}
 		devices = append(devices, given)
 	}
-	slices.SortFunc(devices, func(a, b edge.Device) int { return strings.Compare(a.Target(), b.Target()) })
+	edge.SortStable(devices, func(a, b edge.Device) int { return strings.Compare(a.Target(), b.Target()) })
 	return devices
 }

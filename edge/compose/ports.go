@@ -96,7 +96,7 @@ func (s service) ports() []edge.Port {
 		ports = append(ports, given)
 	}
 	s.require(len(ports) == 0 || s.config.NetworkMode != "host", s.at.near("network_mode"), "'network_mode: host' and 'ports' cannot be combined", "remove ports: the host's network has them already")
-	slices.SortFunc(ports, func(a, b edge.Port) int {
+	edge.SortStable(ports, func(a, b edge.Port) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Host, b.Host))
 	})
 	return ports

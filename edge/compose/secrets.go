@@ -111,6 +111,6 @@ func (s service) secrets() []edge.Secret {
 		taken[target] = true
 		told = append(told, secret)
 	}
-	slices.SortFunc(told, func(a, b edge.Secret) int { return strings.Compare(a.Target(), b.Target()) })
+	edge.SortStable(told, func(a, b edge.Secret) int { return strings.Compare(a.Target(), b.Target()) })
 	return told
 }

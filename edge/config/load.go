@@ -2,8 +2,9 @@ package config
 
 import (
 	"errors"
-	"slices"
 	"strings"
+
+	"holdfast/edge"
 )
 
 // DefaultPath is the configuration file read when no other is named.
@@ -58,7 +59,7 @@ func (l *Loaded) Origins() []Value {
 		}
 		values = append(values, Value{s.key, s.get(&l.Config), l.origin(s.key)})
 	}
-	slices.SortFunc(values, func(a, b Value) int { return strings.Compare(a.Key, b.Key) })
+	edge.SortStable(values, func(a, b Value) int { return strings.Compare(a.Key, b.Key) })
 	return values
 }
 

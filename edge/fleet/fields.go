@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +97,6 @@ func diffFields(before, after map[string]string) []FieldChange {
 			fields = append(fields, FieldChange{name, before[name], after[name]})
 		}
 	}
-	slices.SortFunc(fields, func(a, b FieldChange) int { return cmp.Compare(a.Field, b.Field) })
+	edge.SortStable(fields, func(a, b FieldChange) int { return cmp.Compare(a.Field, b.Field) })
 	return fields
 }

@@ -71,7 +71,7 @@ func (b *builder) note(path, detail, remedy string) {
 
 // err joins the problems in the order of the lines.
 func (b *builder) err() error {
-	slices.SortStableFunc(b.problems, func(x, y *compose.Problem) int {
+	edge.SortStable(b.problems, func(x, y *compose.Problem) int {
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	errs := make([]error, len(b.problems))
@@ -228,7 +228,7 @@ func (b *builder) apps(ctx context.Context, policy *edge.Policy) {
 		b.problems = append(b.problems, compose.Problems(err)...)
 		policy.Workloads = append(policy.Workloads, workloads...)
 	}
-	slices.SortFunc(policy.Workloads, func(x, y edge.Workload) int { return strings.Compare(x.Key(), y.Key()) })
+	edge.SortStable(policy.Workloads, func(x, y edge.Workload) int { return strings.Compare(x.Key(), y.Key()) })
 	for i := range policy.Workloads {
 		b.pin(&policy.Workloads[i])
 	}

@@ -64,7 +64,7 @@ func (b *Inbox) due(now time.Time) (due []errand) {
 			due = append(due, errand{trigger: r.Trigger, turn: &r.turn, round: r})
 		}
 	}
-	slices.SortFunc(due, func(x, y errand) int { return strings.Compare(x.trigger.Source(), y.trigger.Source()) })
+	edge.SortStable(due, func(x, y errand) int { return strings.Compare(x.trigger.Source(), y.trigger.Source()) })
 	return due
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"holdfast/edge"
 )
 
 // Parse reads the text of a site file. beside reads a file that lies beside it; the
@@ -26,7 +28,7 @@ func Parse(name string, content []byte, beside func(name string) ([]byte, error)
 		r.preferSlips(text)
 	}
 	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		edge.SortStable(r.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, &Faults{File: name, All: r.faults[:min(len(r.faults), maxFaults)]}
 	}
 	return r.file, nil

@@ -81,7 +81,7 @@ func (l *Link) Warnings() []edge.Warning {
 	if since, warns := l.budget.warns(l.now()); warns {
 		all = append(all, l.budgetWarning(since))
 	}
-	slices.SortFunc(all, func(a, b edge.Warning) int { return cmp.Compare(a.Code, b.Code) })
+	edge.SortStable(all, func(a, b edge.Warning) int { return cmp.Compare(a.Code, b.Code) })
 	return all
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"holdfast/edge"
 	"holdfast/mqtt/outbox"
@@ -247,7 +246,7 @@ func (j *Journal) Unfinished() []Open {
 	for _, o := range s.open {
 		list = append(list, o)
 	}
-	slices.SortFunc(list, func(a, b opened) int { return cmp.Compare(a.Order, b.Order) })
+	edge.SortStable(list, func(a, b opened) int { return cmp.Compare(a.Order, b.Order) })
 	var open []Open
 	for _, o := range list {
 		view := Open{Command: o.command, Digest: o.Digest, Stage: o.Stage, Boots: int(s.boot.Count - o.Taken), SinceBegun: -1}

@@ -83,7 +83,7 @@ func (s *Spool) look() (found find, err error) {
 		return find{}, errors.Join(failures...)
 	}
 	found.ruins = found.ruins || len(failures) > 0
-	slices.SortFunc(found.scans, byGeneration)
+	edge.SortStable(found.scans, byGeneration)
 	return found, nil
 }
 

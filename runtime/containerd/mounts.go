@@ -35,7 +35,7 @@ func (p plan) mounts() ([]specs.Mount, error) {
 		mounts = lay(mounts, t.mount())
 	}
 	// Parents before children, or they would hide them.
-	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
+	edge.SortStable(mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
 	})
 	return mounts, nil

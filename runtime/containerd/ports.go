@@ -120,7 +120,7 @@ func (d *Driver) routesLocked(ctx context.Context, c *client.Client) ([]relay.Ro
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(held, func(a, b runner) int { return cmp.Compare(a.ID, b.ID) })
+	edge.SortStable(held, func(a, b runner) int { return cmp.Compare(a.ID, b.ID) })
 	own, err := netns.Of(uint32(os.Getpid()))
 	if err != nil {
 		return nil, err

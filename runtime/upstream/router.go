@@ -122,7 +122,7 @@ func (r *Router) Reports() []edge.UpstreamReport {
 	for _, u := range r.table.Load().upstreams {
 		reports = append(reports, u.Report())
 	}
-	slices.SortFunc(reports, func(a, b edge.UpstreamReport) int { return strings.Compare(a.Name, b.Name) })
+	edge.SortStable(reports, func(a, b edge.UpstreamReport) int { return strings.Compare(a.Name, b.Name) })
 	return reports
 }
 

@@ -38,7 +38,7 @@ func (s *shelf) commandsFor(node edge.Identity, hello edge.Hello) []commandFile 
 			missing = append(missing, c)
 		}
 	}
-	slices.SortFunc(missing, byIssue)
+	edge.SortStable(missing, byIssue)
 	return missing
 }
 
@@ -101,7 +101,7 @@ func (t turns) choose(hello edge.Hello, missing []commandFile) (chosen []command
 		c := others[(from+i)%len(others)]
 		chosen, t[hello.Node] = append(chosen, c), c.turn()
 	}
-	slices.SortFunc(chosen, byIssue)
+	edge.SortStable(chosen, byIssue)
 	return chosen
 }
 

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"holdfast/edge"
 )
 
 // entry is a name of an image.
@@ -225,7 +227,7 @@ func (i *inventory) images(hints []entry, wanted []string) []entry {
 			found = append(found, i.entry(hint.Name, hint.Digest))
 		}
 	}
-	slices.SortFunc(found, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
+	edge.SortStable(found, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(found, func(a, b entry) bool { return a.Name == b.Name })
 }
 
