@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/build/await"
 	"holdfast/mqtt/broker"
 )
 
@@ -148,6 +150,13 @@ func TestBroker_Sessions(t *testing.T) {
 			if err := say(c.host, c.port, append(c.as("gw-2"), "-t", "down", "-m", "for gw-1")...); err != nil {
 				t.Fatal(err)
 			}
+			// Who has sent is answered before others are told: whoever comes meanwhile may hear it too.
+			await.Until(t, time.Minute, time.Millisecond, "the message to be with the session", func(context.Context) error {
+				if n := c.broker.Counts().Connections; n > 0 {
+					return fmt.Errorf("%d connections have not ended", n)
+				}
+				return nil
+			})
 			if got, err := c.hear(attacker, "gw-1", "-W", "1"); err == nil {
 				t.Errorf("the other heard %q from the session", got)
 			}
