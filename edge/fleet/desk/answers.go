@@ -167,17 +167,17 @@ func progressWords(p *edge.Progress) string {
 	if p == nil {
 		return ""
 	}
-	words := fmt.Sprint(p.Done)
-	if p.Total > 0 {
-		words += fmt.Sprintf(" of %d (%.0f %%)", p.Total, float64(p.Done)/float64(p.Total)*100)
-	}
-	if p.Unit != "" {
-		words += " " + p.Unit
+	var words []string
+	switch {
+	case p.Total > 0:
+		words = append(words, strings.TrimSpace(fmt.Sprintf("%d of %d (%.0f %%) %s", p.Done, p.Total, float64(p.Done)/float64(p.Total)*100, p.Unit)))
+	case p.Done > 0 || p.Unit != "":
+		words = append(words, strings.TrimSpace(fmt.Sprint(p.Done, " ", p.Unit)))
 	}
 	if p.Note != "" {
-		words += ", " + p.Note
+		words = append(words, p.Note)
 	}
-	return words
+	return strings.Join(words, ", ")
 }
 
 // ProgressWords says how far a command is, empty where it has not said so.
