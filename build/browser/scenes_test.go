@@ -57,6 +57,10 @@ func scenes() map[string]scene {
 					Slot: markup, Previous: markup, Rescue: markup, Trial: true, Unwell: markup, Phase: markup, Wanted: markup, Origin: markup,
 					Last: edge.AgentOutcome{Version: markup, Result: markup, Why: markup},
 				}
+				st.System = &edge.SystemReport{
+					Version: markup, Slot: markup, Trouble: markup, Phase: markup, Wanted: markup, Origin: markup, Waiting: markup,
+					Last: &edge.SystemOutcome{Version: markup, Why: markup},
+				}
 				st.Link.Broker, st.Link.Detail, st.Link.Phase = markup, markup, "waiting"
 			})(s, now)
 			for c := range s.sim.loads {
@@ -80,6 +84,12 @@ func scenes() map[string]scene {
 			st.Agent = edge.AgentReport{
 				Slot: "factory", Phase: edge.AgentFetching, Wanted: "1.5.1", Origin: "policy line-3 version 13", Done: 9 << 20, Total: 24 << 20,
 				Last: edge.AgentOutcome{Version: "1.5.0", Result: edge.AgentLeft, Why: "it was given 2 starts and confirmed itself in none"},
+			}
+		})},
+		"systemback": {set: with(func(st *edge.Status) {
+			st.System = &edge.SystemReport{
+				Version: "6", Slot: "A", Phase: edge.SystemInstalling, Wanted: "8", Origin: "policy line-3 version 13", Done: 40, Total: 100,
+				Last: &edge.SystemOutcome{Version: "7", Why: "the former one runs"},
 			}
 		})},
 		"tokened": {set: func(s *stage, _ time.Time) { s.token = "open-sesame-0123456789" }},

@@ -24,7 +24,7 @@ type proofOptions struct {
 	cuts    int
 	seed    uint64
 	verbose bool
-	update  bool
+	update  string
 	control string
 	disk    string
 	within  time.Duration
@@ -40,7 +40,7 @@ func (o *proofOptions) flags(flags *flag.FlagSet) {
 	flags.IntVar(&o.cuts, "cuts", 10, "how many times the power is cut in the middle of work")
 	flags.BoolVar(&o.verbose, "v", false, "print everything that the gateway tells")
 	flags.Uint64Var(&o.seed, "seed", 1, "of the moments at which it is")
-	flags.BoolVar(&o.update, "update", false, "instead of cutting the power, install the bundle, and want the other system to run")
+	flags.StringVar(&o.update, "update", "", "instead of cutting the power, have holdfast install another system: good, which has to stay, or bad, which cannot be started: the former has to come back")
 	flags.StringVar(&o.control, "control", "", "prove that this is found: agent (it does not start) or policy (there is none)")
 	flags.StringVar(&o.disk, "disk", "", "a disk that was flashed, to be started in the place of the image; a copy is")
 	flags.BoolVar(&o.fleet, "fleet", false, "instead of cutting the power, connect it to a fleet, and have that update the agent to a good and to a broken version")
@@ -75,14 +75,13 @@ func (p *place) prove(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := first.check(nil, p.name, system(o)); err != nil {
+	if o.proof.update != "" {
+		return errors.Join(first.check(nil, p.name, systemAfter(o.proof.update)), first.judgeUpdate(p.name, o.proof.update))
+	}
+	if err := first.check(nil, p.name, "A"); err != nil {
 		return err
 	}
 	first.print(os.Stdout)
-	if o.proof.update {
-		fmt.Printf("gateway: %s: it has installed another system and runs it: %s\n", p.name, first.update)
-		return nil
-	}
 	return m.cuts(ctx, o, first)
 }
 
@@ -97,14 +96,6 @@ func (p *place) ready(o options, disk string) (machine, error) {
 		return m, edge.WithHint(fmt.Errorf("cannot read firmware: %w", err), "run build/provision/provision.sh --only "+group)
 	}
 	return m, rootfs.Write(m.firmware[1], vars, 0o644)
-}
-
-// system is the one that has to run in the end.
-func system(o options) string {
-	if o.proof.update {
-		return "B"
-	}
-	return "A"
 }
 
 // start switches the machine on until enough was seen.
@@ -172,10 +163,8 @@ func (p *place) arm(ctx context.Context, o options, disk string) error {
 	); err != nil {
 		return err
 	}
-	if o.proof.update {
-		if err := rootfs.Link(p.bundled(), filepath.Join(folder, "proof/update.raucb")); err != nil {
-			return edge.WithHint(err, "make the bundle first: dist/tools/gateway bundle")
-		}
+	if err := p.armUpdate(ctx, o.proof.update, filepath.Join(folder, "proof/update.raucb")); err != nil {
+		return err
 	}
 	words := p.proofWords()
 	if o.proof.control == "agent" {

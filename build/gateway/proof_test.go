@@ -54,7 +54,7 @@ func TestMachine_Start(t *testing.T) {
 		"NotGrown":    {strings.Replace(settles, "2900000", "253920", 1), "want ext4 of more than"},
 		"UnitFailed":  {strings.Replace(settles, "failed ", "failed x.service", 1), "units have failed"},
 		"Unapplied":   {strings.Replace(settles, "applied 0", "applied 1", 1), "the policy that was applied"},
-		"Uninstalled": {`echo "9 installed 1 no room"` + "\n" + settles, "the other system was not installed: 1 no room"},
+		"Uninstalled": {"echo '9 installing no room'; echo '9 installing ended 1'; exec sleep 600", "the other system was not installed: no room; ended 1"},
 		"OtherSystem": {strings.Replace(settles, " A", " B", 1), "it runs system"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +97,35 @@ func TestSeen_Check(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err = later.check(first, "amd64", "A"); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestSeen_JudgeUpdate: whether another system stays is what the agent says after the machine
+// has started anew, not what was said while it was installed.
+func TestSeen_JudgeUpdate(t *testing.T) {
+	const stayed = `{"version":"another","slot":"B","last":{"version":"another","runs":true}}`
+	const back = `{"version":"1","slot":"A","last":{"version":"another","runs":false,"why":"w"},"rejected":[{"version":"another","why":"w"}]}`
+	for name, c := range map[string]struct{ update, slot, system, want string }{
+		"Stays":    {goodSystem, "B", stayed, ""},
+		"Back":     {badSystem, "A", back, ""},
+		"Silent":   {goodSystem, "B", "null", "does not say"},
+		"Untried":  {goodSystem, "B", `{"version":"1","slot":"A"}`, "does not say"},
+		"Lost":     {goodSystem, "B", back, "want version another to run: true"},
+		"Kept":     {badSystem, "A", stayed, "want version another to run: false"},
+		"Forgiven": {badSystem, "A", strings.Replace(back, `,"rejected":[{"version":"another","why":"w"}]`, "", 1), "got rejected []"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script := "echo '9 installing 99 %'; echo '9 installing ended 0'\n" + strings.Replace(settles, `"policy"`, `"system":`+c.system+`,"policy"`, 1)
+			script = strings.Replace(script, "gateway-0123 A", "gateway-0123 "+c.slot, 1)
+			s, err := emulating(t, script).start(t.Context(), options{proof: proofOptions{within: time.Minute}}, (*seen).over)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = errors.Join(s.check(nil, "amd64", systemAfter(c.update)), s.judgeUpdate("amd64", c.update))
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

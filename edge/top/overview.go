@@ -23,6 +23,7 @@ func (s State) overview(look Look, width int) []section {
 		{lines: []line{p.queueLine()}, least: 1, rank: 4},
 		{lines: []line{p.policyLine(wide)}, least: 1, rank: 5},
 		{lines: p.agentLines(), least: 1, rank: 6},
+		{lines: p.systemLines(), least: 1, rank: 6},
 		{lines: []line{p.linkLine()}, least: 1, rank: 3},
 		{lines: p.upstreamLines(), least: 1, rank: 6},
 		{lines: p.vitalLines(g, width), least: 1, rank: 9},

@@ -244,6 +244,7 @@ func TestState_Names(t *testing.T) {
 	st.Workloads[0].Instances[0].ID, st.Workloads[0].Instances[0].Detail = evil, evil
 	st.Warnings = []edge.Warning{{Code: evil, Subject: evil, Detail: evil}}
 	st.Version, st.Agent = evil, edge.AgentReport{Slot: evil, Previous: evil, Rescue: evil, Trial: true, Unwell: evil, Phase: evil, Wanted: evil, Last: edge.AgentOutcome{Version: evil, Result: evil, Why: evil}}
+	st.System = &edge.SystemReport{Version: evil, Slot: evil, Trial: true, Trouble: evil, Phase: evil, Wanted: evil, Last: &edge.SystemOutcome{Version: evil, Why: evil}}
 	s := node(history(50, "up"), st, edge.LiveTasks{Running: []edge.TaskView{task(evil, evil, evil, edge.Urgent, edge.SlotAt(0), ms, ms)}, Ended: []edge.TaskView{{ID: evil, Model: evil, Reason: evil}}})
 	h := hello()
 	h.Node, h.Version = evil, evil
@@ -300,6 +301,33 @@ func TestState_AgentVersion(t *testing.T) {
 			screen := node(history(100, "up"), st, edge.LiveTasks{}).View(top.Look{}, 160, 40)
 			if c.want == "" && strings.Contains(screen, "\nagent") || !strings.Contains(screen, c.want) || !strings.Contains(screen, c.lead) {
 				t.Errorf("want %q and %q in\n%s", c.want, c.lead, screen)
+			}
+		})
+	}
+}
+
+// TestState_System: what is said of the system below the agent, and of another that was tried.
+func TestState_System(t *testing.T) {
+	for name, c := range map[string]struct {
+		report *edge.SystemReport
+		want   string // empty: nothing is
+	}{
+		"NotReplaced": {},
+		"Runs":        {&edge.SystemReport{Version: "6", Slot: "A"}, "system  6 from A"},
+		"Unnamed":     {&edge.SystemReport{Trouble: "rauc does not answer"}, "system  of no version  rauc does not answer"},
+		"Fetching":    {&edge.SystemReport{Version: "6", Slot: "A", Phase: edge.SystemFetching, Wanted: "7", Done: 9 << 20, Total: 24 << 20}, "6 from A  update: fetching 7, 9.0MiB of 24.0MiB"},
+		"Installing":  {&edge.SystemReport{Version: "6", Slot: "A", Phase: edge.SystemInstalling, Wanted: "7", Done: 40}, "update: installing 7, 40"},
+		"Waits":       {&edge.SystemReport{Version: "6", Slot: "A", Waiting: "7"}, "6 from A  7 runs after the next start of the machine"},
+		"OnTrial":     {&edge.SystemReport{Version: "7", Slot: "B", Trial: true, Phase: edge.SystemConfirming}, "7 from B  on trial  update: confirming"},
+		"Kept":        {&edge.SystemReport{Version: "7", Slot: "B", Last: &edge.SystemOutcome{Version: "7", Runs: true}}, "7 from B  last update 7 kept"},
+		"Back":        {&edge.SystemReport{Version: "6", Slot: "A", Last: &edge.SystemOutcome{Version: "7", Why: "it was not started"}}, "6 from A  last update 7 did not stay: it was not started"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := status()
+			st.System = c.report
+			screen := node(history(100, "up"), st, edge.LiveTasks{}).View(top.Look{}, 160, 40)
+			if c.want == "" && strings.Contains(screen, "\nsystem") || !strings.Contains(screen, c.want) {
+				t.Errorf("want %q in\n%s", c.want, screen)
 			}
 		})
 	}

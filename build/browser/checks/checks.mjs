@@ -93,6 +93,16 @@ export const checks = {
     sound(page);
   },
 
+  async SystemBack(browser, note) {
+    const page = await show(browser, "systemback");
+    note(await until(page, "#system-version", /The whole system[\s\S]*version 6 · from slot A[\s\S]*in use[\s\S]*update\s+installing · version 8 · 40 % · policy line-3 version 13[\s\S]*last update\s+version 7 · tried, and left: the former one runs/));
+    await page.keyboard.press("l");
+    await until(page, "#system-version", /整个系统[\s\S]*正在安装/);
+    const plain = await show(browser, "healthy");
+    want(await plain.locator("#system-version").isHidden(), "a node whose system nothing replaces tells of it");
+    sound(page);
+  },
+
   /** A check that cannot fail shows nothing: what finds all well must not find it on a node that is overloaded. */
   async Control(browser, note) {
     const elsewhere = { ...browser, stage: () => browser.stage("overloaded") };

@@ -10,7 +10,7 @@ import { CLASSES, Node } from "./state.js";
 import { Stream } from "./stream.js";
 import { LANGUAGES, choose, words } from "./words.js";
 import { renderClasses, renderHeadline, renderQueue, renderTop, renderWarnings } from "./view/overview.js";
-import { makeAgent, makeLink, makePolicy, renderAgent, renderLink, renderPolicy } from "./view/governance.js";
+import { makeAgent, makeLink, makePolicy, makeSystem, renderAgent, renderLink, renderPolicy, renderSystem } from "./view/governance.js";
 import { renderWorkloads } from "./view/workloads.js";
 import { fillKinds, makeEvents, makeTable, renderEvents, renderModels, renderRoutes, renderTenants } from "./view/lists.js";
 import { renderVitals } from "./view/vitals.js";
@@ -54,6 +54,7 @@ class Page {
   start() {
     this.policy = makePolicy(find("governs-body"));
     this.agent = makeAgent(find("governs-body"));
+    this.system = makeSystem(find("governs-body"));
     this.link = makeLink(find("connected-body"));
     this.models = makeTable(find("models-body"), this, "noModels");
     this.tenants = makeTable(find("tenants-body"), this, "noTenants");
@@ -101,6 +102,7 @@ class Page {
     for (const render of [renderTop, renderHeadline, renderWarnings, renderClasses, renderQueue, renderWorkloads, renderEvents, renderRoutes, renderVitals]) render(this);
     renderPolicy(this.policy, this);
     renderAgent(this.agent, this);
+    renderSystem(this.system, this);
     renderLink(this.link, this);
     renderModels(this.models, this);
     renderTenants(this.tenants, this);

@@ -71,7 +71,9 @@ const EN = {
   // the agent's own version
   ownVersion: "The agent", fromFactory: "as it came with the node", fromSlot: "from slot {slot}", inUse: "in use", inRescue: "in rescue",
   keptIn: "kept in", notWell: "not well", elseBack: "should it fail", triesLeft: "starts left", update: "update", ofTotal: "{done} of {total}", lastUpdate: "last update",
+  wholeSystem: "The whole system", noVersion: "of no version", nextStart: "runs after the next start of the machine",
   "phase.seeking": "asking for the release", "phase.fetching": "fetching", "phase.testing": "trying it on a copy of the store", "phase.leaving": "about to start anew",
+  "phase.installing": "installing", "phase.restarting": "the machine starts anew", "phase.confirming": "waits to be called good",
   "result.kept": "kept", "result.left": "tried, and left", "result.refused": "refused", "result.awaited": "cannot be had now",
   // link
   noLink: "No fleet is configured.", linkUp: "connected", linkDown: "cut off", site: "link to the site", for: "for {span}",
@@ -136,7 +138,9 @@ const ZH = {
   ungoverned: "本节点没有策略约束：这是开发者的节点，负载来自 Compose 文件。", noPolicyYet: "没有生效的策略。节点等待其根文档所认可的策略。",
   "state.none": "无", "state.factory": "出厂", "state.current": "当前", "state.previous": "上一个", "state.degraded": "降级", policyVersion: "版本 {v}", state: "状态", inForce: "已生效", signedBy: "签名者", leaseLeft: "剩余租期", boots: "{n} 次启动", noLease: "无限期", onTrial: "试行中", notKept: "仅在内存中：重启即失", root: "根文档", failedBefore: "版本 {v} 已撤回：{why}", digest: "摘要",
   ownVersion: "代理", fromFactory: "出厂自带", fromSlot: "来自槽 {slot}", inUse: "使用中", inRescue: "救援中", keptIn: "确认还需", notWell: "状况不佳", elseBack: "失败则恢复", triesLeft: "剩余启动次数", update: "更新", ofTotal: "{total} 中的 {done}", lastUpdate: "上次更新",
+  wholeSystem: "整个系统", noVersion: "无版本号", nextStart: "下次启动后运行",
   "phase.seeking": "正在请求发布", "phase.fetching": "正在下载", "phase.testing": "正在用数据副本试运行", "phase.leaving": "即将重新启动",
+  "phase.installing": "正在安装", "phase.restarting": "机器正在重新启动", "phase.confirming": "等待确认良好",
   "result.kept": "已保留", "result.left": "试运行后放弃", "result.refused": "被拒绝", "result.awaited": "暂时无法取得",
   noLink: "未配置机群。", linkUp: "已连接", linkDown: "断开", site: "与站点的连接", for: "已 {span}", outboxN: "等待发送", heardN: "机群最近应答", ago: "{span}前", never: "尚无", budget: "本月用量", ofBudget: "{used} / {budget}", unbounded: "{used}，无上限", held: "历史记录等待流量额度", up5: "连接", down5: "断开", timelineName: "最近五分钟的连接：{up} 已连接。", confirms: "由机群确认", 
   readyN: "就绪", noWorkloads: "这里不需要任何负载。", restart: "重启", logs: "日志", trySample: "试用模型", restartsN: "重启 {n} 次", "phase.trial": "新版本试运行", "phase.first": "首个版本，仍在观察", "phase.canary": "金丝雀：{share} % 的任务", "phase.paused": "更新已暂停", "phase.failed": "新版本失败", "phase.taken-back": "新版本已撤回", canary: "金丝雀", adjusted: "副本数由命令设定", pool: "{warm} 个待命，{busy} 个工作中", since: "已 {span}", cpu: "CPU", canaryNew: "新：{tasks} 个任务，{failed} 个失败，中位 {median}", canaryOld: "旧：{tasks} 个任务，{failed} 个失败，中位 {median}", nextTry: "{span}后重试",

@@ -1,12 +1,14 @@
 # Keeps a gateway that serves busy until its power is cut.
-# Another system, once; the machine starts anew with it.
-if [ -e $folder/update.raucb ] && [ ! -e /var/tmp/updated ]; then
-	rauc install $folder/update.raucb >/run/installed 2>&1
-	say installed "$? $(tail -n 2 /run/installed | tr '\n' ' ')"
-	: >/var/tmp/updated
-	sync
-	systemctl reboot >/dev/null 2>&1
-	exit
+# Another system, once: holdfast starts the machine anew, and says afterwards what became of it.
+if [ -e $folder/update.raucb ]; then
+	if [ ! -e /var/tmp/updated ]; then
+		: >/var/tmp/updated
+		sync
+		{ holdfast update-system $folder/update.raucb 2>&1; echo "ended $?"; } | while read -r line; do say installing "$line"; done
+		exec sleep infinity
+	fi
+	until holdfast status -o json | tr -d ' \n' | grep -q '"system":{[^}]*"last":'; do sleep 1; done
+	say status "$(holdfast status -o json | tr -d '\n')"
 fi
 # Once, and until it has proved itself: a policy that is new is taken back where the agent
 # ends three times without order, and a power cut is nothing else.

@@ -78,6 +78,39 @@ export function renderAgent(row, page) {
   show(row.says, notes.length > 0);
 }
 
+export function makeSystem(body) {
+  const row = { name: h("h3"), lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
+  row.stateLine = h("p", { class: "under" }, row.state);
+  row.el = h("div", { id: "system-version" }, row.name, row.lead, row.stateLine, row.list, row.says);
+  row.el.toggleAttribute("hidden", true);
+  body.append(row.el);
+  return row;
+}
+
+/** How the whole system below the agent stands; nothing where it cannot be replaced. */
+export function renderSystem(row, page) {
+  const { node, w } = page;
+  const s = node.status?.system;
+  show(row.el, Boolean(s));
+  if (!s) return;
+  say(row.name, w.t("wholeSystem"));
+  say(row.lead, [s.version ? w.t("version", { v: s.version }) : w.t("noVersion"), s.slot ? w.t("fromSlot", { slot: s.slot }) : ""].filter(Boolean).join(" · "));
+  state(row.state, s.trial ? "note" : "ok", w.t(s.trial ? "onTrial" : "inUse"));
+  show(row.stateLine, !s.trouble);
+  say(row.says, s.trouble);
+  show(row.says, Boolean(s.trouble));
+  facts(row.list, [
+    systemUnderWay(s, w),
+    s.waiting && !s.phase ? [w.t("nextStart"), w.t("version", { v: s.waiting }), "hot"] : null,
+    lastUpdate(s.last && { ...s.last, result: s.last.runs ? "kept" : "left" }, w),
+  ]);
+}
+
+function systemUnderWay(s, w) {
+  if (s.phase !== "installing") return underWay(s, w);
+  return underWay({ ...s, total: 0, origin: [w.percent((s.done ?? 0) / 100), s.origin].filter(Boolean).join(" · ") }, w);
+}
+
 function trialOf(a, { node, w }) {
   const left = instant(a.trialUntil) - node.clock.now();
   return [
