@@ -68,21 +68,17 @@ func (p *place) proveInside(ctx context.Context, o options) error {
 		}
 		m.added = append(m.added, "-m", "2G", "-drive", "if=none,id=second,format=raw,file="+second, "-device", "virtio-blk-pci,drive=second")
 	}
-	s := &seen{}
-	began, cancel := context.WithTimeout(ctx, o.proof.within)
-	defer cancel()
-	failed := m.on(began, func(t told) (bool, error) {
-		if o.proof.verbose || t.what == "line" || t.what == "ran" {
-			t.print()
+	var pictured error
+	s, failed := m.start(ctx, o, func(s *seen) bool {
+		if !o.proof.verbose && (s.last.what == "line" || s.last.what == "ran") {
+			s.last.print()
 		}
-		if t.what == "failed" && m.name == "amd64" { // it serves, and its console says so
-			if err := photograph(ctx, socket, p.path("screen-factory.png")); err != nil {
-				return false, err
-			}
+		if s.last.what == "failed" && m.name == "amd64" { // it serves, and its console says so
+			pictured = photograph(ctx, socket, p.path("screen-factory.png"))
 		}
-		return s.over(), s.add(t)
+		return s.over() || pictured != nil
 	})
-	return errors.Join(failed, s.judgeInside(p.name, steps))
+	return errors.Join(failed, pictured, s.judgeInside(p.name, steps))
 }
 
 // photograph keeps what the machine's screen shows.
