@@ -75,7 +75,15 @@ func (s *seen) judgeUpdate(arch, update string) error {
 	wrong.unless((system.Version == otherVersion) == stays, "got version %q in service", system.Version)
 	wrong.unless((len(system.Rejected) == 0) == stays, "got rejected %+v", system.Rejected)
 	if wrong == nil {
-		fmt.Printf("gateway: %s: version %q runs, from %s; version %s stays: %v %s\n", arch, system.Version, system.Slot, otherVersion, stays, system.Last.Why)
+		fmt.Printf("gateway: %s: version %q runs, from %s; version %s stays: %v%s\n", arch, system.Version, system.Slot, otherVersion, stays, because(system.Last.Why))
 	}
 	return wrong.of(arch)
+}
+
+// because puts a reason behind what it is one for, if there is any.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }

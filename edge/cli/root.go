@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"holdfast/edge"
 	"holdfast/edge/agent"
+	"holdfast/edge/boltfile"
 	"holdfast/edge/localapi"
 	"holdfast/runtime/relay"
 )
@@ -69,8 +71,10 @@ func Main(ctx context.Context, p Process) int {
 // door holds the flags every verb shares.
 type door struct {
 	Process
-	address string
-	output  string
+	address   string
+	tokenFile string
+	token     string // what that file holds
+	output    string
 }
 
 // defaultAddress is where the agent listens unless it is configured otherwise.
@@ -86,7 +90,7 @@ func (d *door) root() *cobra.Command {
 			if d.output != "table" && d.output != "json" {
 				return usagef("unknown output %q: must be table or json", d.output)
 			}
-			return nil
+			return d.readToken()
 		},
 	})
 	address := d.Getenv("HOLDFAST_API_SOCKET")
@@ -95,6 +99,8 @@ func (d *door) root() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&d.address, "address", address, "the agent's socket, or http://127.0.0.1:PORT (environment: HOLDFAST_API_SOCKET)")
+	flags.StringVar(&d.tokenFile, "token-file", d.Getenv("HOLDFAST_API_TOKEN_FILE"),
+		"file with the token that http://127.0.0.1:PORT wants for what changes the node (environment: HOLDFAST_API_TOKEN_FILE)")
 	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
@@ -105,7 +111,27 @@ func (d *door) root() *cobra.Command {
 	return root
 }
 
-func (d *door) client() *localapi.Client { return localapi.Dial(d.address) }
+func (d *door) client() *localapi.Client { return localapi.Dial(d.address).WithToken(d.token) }
+
+// maxTokenFile is more than any token needs.
+const maxTokenFile = 4 << 10
+
+// readToken reads what a port wants. The agent's own environment names the file too, so one
+// that is not needed need not be there.
+func (d *door) readToken() error {
+	if d.tokenFile == "" || !strings.HasPrefix(d.address, "http://") {
+		return nil
+	}
+	text, err := boltfile.ReadBounded(d.tokenFile, maxTokenFile)
+	if err != nil {
+		return edge.WithHint(fmt.Errorf("cannot read token: %w", err), "--token-file names the file that the agent's api.tokenFile does, and that you may read")
+	}
+	d.token = strings.TrimSpace(string(text))
+	if d.token == "" || strings.ContainsFunc(d.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return edge.WithHint(fmt.Errorf("cannot use token in %q: it must be one line of letters and digits: %w", d.tokenFile, edge.ErrInvalid), "see api.tokenFile in docs/configuration.md")
+	}
+	return nil
+}
 
 func (d *door) printer() printer { return printer{out: d.Stdout, asJSON: d.output == "json"} }
 

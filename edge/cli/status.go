@@ -41,6 +41,9 @@ func printStatus(p printer, s edge.Status, tasks []edge.TaskView, now time.Time)
 	if s.System != nil {
 		fmt.Fprintln(p.out, systemWords(*s.System))
 	}
+	if s.Draining {
+		fmt.Fprintln(p.out, "drained: no new task is taken; `holdfast undrain` ends that")
+	}
 	fmt.Fprintf(p.out, "containerd %s  cpu %.0f%%  memory %s of %s  disk free %s\n",
 		daemonWords(s.Containerd), 100*s.Vitals.CPU, size(s.Vitals.MemoryUsed), size(s.Vitals.MemoryTotal),
 		size(s.Vitals.DiskFree))

@@ -24,6 +24,7 @@ import (
 type Client struct {
 	address string // as given, for messages
 	base    string
+	token   string // what a port has to be sent; empty: nothing
 	http    *http.Client
 	silence time.Duration // for how long a live stream may say nothing
 }
@@ -33,6 +34,15 @@ type Client struct {
 func Dial(address string) *Client {
 	base, transport := Reach(address, 16)
 	return &Client{address: address, base: base, http: &http.Client{Transport: transport}, silence: liveSilence}
+}
+
+// WithToken has the client send a token to a port, which lets more be done for it. A socket
+// knows who asks, and is sent none.
+func (c *Client) WithToken(token string) *Client {
+	if strings.HasPrefix(c.address, "http://") {
+		c.token = token
+	}
+	return c
 }
 
 // Reach is what URLs of the agent behind an address, as Dial takes it, begin with, and
@@ -167,6 +177,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	}
 	for key, values := range header {
 		req.Header[key] = values
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -106,7 +106,7 @@ func (s *Server) mistrust(r *http.Request) *problem {
 	if !strings.EqualFold(scheme, "Bearer") || text == "" {
 		return &problem{status: http.StatusUnauthorized, body: oip.ErrorBody{
 			Error: fmt.Sprintf("%s %s needs the token", r.Method, r.URL.Path), Reason: reasonUnauthorized,
-			Hint: "send what is in the file that api.tokenFile names as Authorization: Bearer TOKEN",
+			Hint: "send what is in the file that api.tokenFile names as Authorization: Bearer TOKEN; holdfast does with --token-file",
 		}}
 	}
 	now := time.Now()
