@@ -15,8 +15,16 @@ func examineSystem(status *edge.Status) []host.Finding {
 		f.Detail = "rauc is not installed, so holdfast does not update the system: " + edge.HintOf(err)
 		return []host.Finding{f}
 	}
-	if status == nil || status.System == nil {
+	if status == nil {
 		return nil
+	}
+	if status.System == nil {
+		err := rauc.New("", nil).Undescribed()
+		if err == nil {
+			return nil // it was not asked yet
+		}
+		f.Detail = "rauc is told of no systems, so holdfast does not update any: " + edge.HintOf(err)
+		return []host.Finding{f}
 	}
 	switch r := status.System; {
 	case r.Trouble != "":

@@ -50,6 +50,9 @@ func (u *systemUpdater) systems(ctx context.Context, told func(edge.Progress)) (
 			running, err = u.running(s)
 			return s, running, err
 		}
+		if errors.Is(err, rauc.ErrUndescribed) {
+			return s, running, err
+		}
 		if time.Since(began) > patience {
 			return s, running, edge.WithHint(err, "look at rauc's service: systemctl status rauc; rauc status")
 		}

@@ -199,6 +199,9 @@ func (u *systemUpdater) look(ctx context.Context, late bool) (systemVerdict, err
 	if ctx.Err() != nil {
 		return verdictNone, nil
 	}
+	if errors.Is(err, rauc.ErrUndescribed) {
+		return verdictNone, nil // as without rauc: Debian's package alone installs nothing
+	}
 	if err != nil {
 		u.set(func(r *edge.SystemReport) { r.Trouble = err.Error() })
 		return verdictNone, err

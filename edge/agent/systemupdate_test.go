@@ -27,6 +27,7 @@ type twoSystems struct {
 	bundle          rauc.Bundle
 
 	missing, unknown error // no rauc; a bundle that is not believed
+	undescribed      error // rauc is told of no systems
 	busy             int   // questions it does not answer
 	install          func() error
 	installs         int
@@ -37,6 +38,9 @@ type twoSystems struct {
 func (s *twoSystems) Missing() error { return s.missing }
 
 func (s *twoSystems) Status(context.Context) (rauc.Status, error) {
+	if s.undescribed != nil {
+		return rauc.Status{}, s.undescribed
+	}
 	if s.busy > 0 {
 		if s.busy--; s.busy == 0 && s.torn {
 			return rauc.StatusOf(s.booted, rauc.Slot{Name: s.booted, Bootname: s.booted, Booted: true, Version: s.versions[s.booted]}), nil
@@ -190,6 +194,16 @@ func TestSystemUpdater(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(newSystemBench(t)) })
 		})
 	}
+	run("Undescribed", func(b *systemBench) {
+		b.disk.undescribed = rauc.ErrUndescribed
+		if verdict, err := b.look(b.Context(), false); verdict != verdictNone || err != nil || b.Report() != nil {
+			b.Errorf("got %v, %v, %+v; want nothing to be said, as without rauc", verdict, err, b.Report())
+		}
+		b.disk.undescribed, b.disk.busy = nil, 1
+		if _, err := b.look(b.Context(), false); err == nil || b.Report() == nil || b.Report().Trouble == "" {
+			b.Errorf("got %v, %+v; want its trouble to be told", err, b.Report())
+		}
+	})
 	run("InstalledAndRuns", func(b *systemBench) {
 		got, err := b.get(b.wish())
 		if err != nil || got != (edge.SystemUpdate{Version: "2", From: "1", Slot: "B"}) {
@@ -356,7 +370,8 @@ func TestSystemUpdater_Refuses(t *testing.T) {
 		want   string
 		later  bool // another time may do better
 	}{
-		"NoRauc": {func(b *systemBench, _ *systemWish) { b.disk.missing = rauc.New("/nowhere/rauc", nil).Missing() }, "rauc is not installed", false},
+		"NoRauc":      {func(b *systemBench, _ *systemWish) { b.disk.missing = rauc.New("/nowhere/rauc", nil).Missing() }, "rauc is not installed", false},
+		"Undescribed": {func(b *systemBench, _ *systemWish) { b.disk.undescribed = rauc.ErrUndescribed }, "no file describes the systems", false},
 		"NotBelieved": {func(b *systemBench, _ *systemWish) {
 			b.disk.unknown = fmt.Errorf("%w: signature verification failed", edge.ErrInvalid)
 		}, "signature verification failed", false},

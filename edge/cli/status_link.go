@@ -13,7 +13,11 @@ import (
 // linkWords says how the node stands with its fleet.
 func linkWords(l edge.LinkReport, now time.Time) string {
 	words := "link " + phaseWords(l, now)
-	if n := l.Waiting(); n > 0 {
+	switch n := l.Waiting(); n {
+	case 0:
+	case 1:
+		words += "  1 entry to tell"
+	default:
 		words += fmt.Sprintf("  %d entries to tell", n)
 	}
 	if !l.Heard.IsZero() {

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -36,18 +38,36 @@ const (
 
 // Tool is rauc as it is installed on a machine.
 type Tool struct {
-	program string
-	environ []string
+	program  string
+	environ  []string
+	describe []string // files of which one has to say which systems there are
 }
 
 // New is the rauc of this machine. It touches nothing: whether there is one is found out
 // each time it is asked, since somebody may install it.
 func New(program string, environ []string) *Tool {
-	return &Tool{program: cmp.Or(program, Program), environ: append(environ[:len(environ):len(environ)], "LC_ALL=C")}
+	return &Tool{
+		program: cmp.Or(program, Program), environ: append(environ[:len(environ):len(environ)], "LC_ALL=C"),
+		describe: []string{"/etc/rauc/system.conf", "/run/rauc/system.conf", "/usr/lib/rauc/system.conf"}, // the latter two since rauc 1.12
+	}
 }
 
 // ErrMissing is a machine without rauc.
 var ErrMissing = fmt.Errorf("rauc is not installed on this machine: %w", edge.ErrInvalid)
+
+// ErrUndescribed is a machine that nobody has told rauc the systems of.
+var ErrUndescribed = fmt.Errorf("no file describes the systems of this machine to rauc: %w", edge.ErrInvalid)
+
+// Undescribed tells that rauc cannot know of any system, if that is so: whoever has installed
+// it has not said which there are.
+func (t *Tool) Undescribed() error {
+	for _, file := range t.describe {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return edge.WithHint(ErrUndescribed, "describe the two systems of the disk in "+t.describe[0]+"; the gateway images have that")
+}
 
 // Missing says why there is no rauc to ask; nil where there is one.
 func (t *Tool) Missing() error {

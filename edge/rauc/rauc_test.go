@@ -21,7 +21,7 @@ func standIn(t *testing.T, script string) *rauc.Tool {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return rauc.New(program, os.Environ())
+	return rauc.New(program, os.Environ()).DescribedBy(program)
 }
 
 // What rauc 1.8 was seen to write.
@@ -74,6 +74,15 @@ func TestTool_Status(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Undescribed", func(t *testing.T) {
+		none := filepath.Join(t.TempDir(), "system.conf")
+		if _, err := standIn(t, "exit 1").DescribedBy(none).Status(t.Context()); !errors.Is(err, rauc.ErrUndescribed) || !errors.Is(err, edge.ErrInvalid) || !strings.Contains(edge.HintOf(err), "system.conf") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := standIn(t, "cat <<'E'\n"+twoSystems+"\nE\n").DescribedBy(none).Status(t.Context()); err != nil {
+			t.Errorf("got %v; what rauc says counts, wherever it has that from", err)
+		}
+	})
 	t.Run("NotThere", func(t *testing.T) {
 		_, err := rauc.New(filepath.Join(t.TempDir(), "rauc"), nil).Status(t.Context())
 		if !errors.Is(err, rauc.ErrMissing) || !errors.Is(err, edge.ErrInvalid) || !strings.Contains(edge.HintOf(rauc.New("/nowhere/rauc", nil).Missing()), "apt install rauc") {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"holdfast/edge"
@@ -57,9 +58,15 @@ type saidSlot struct {
 	} `json:"slot_status"` // left out while rauc is busy
 }
 
-// Status asks rauc which systems there are. While rauc installs it does not know.
+// Status asks rauc which systems there are. While rauc installs it does not know. Where it
+// cannot say and nobody has told it, that is ErrUndescribed.
 func (t *Tool) Status(ctx context.Context) (s Status, err error) {
 	text, err := t.ask(ctx, "status", "--detailed", "--output-format=json")
+	if err != nil && !errors.Is(err, ErrMissing) {
+		if none := t.Undescribed(); none != nil {
+			return s, none
+		}
+	}
 	if err != nil {
 		return s, fmt.Errorf("rauc does not say which systems there are: %w: %w", edge.ErrUnavailable, err)
 	}
