@@ -166,7 +166,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 func exactly(n int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%s takes %d argument(s): %s", cmd.CommandPath(), n, names)
+			return usagef("%s takes %s: %s", cmd.CommandPath(), counted(n, "argument"), names)
 		}
 		return nil
 	}
