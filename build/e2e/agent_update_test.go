@@ -242,7 +242,7 @@ func TestAgentUpdate(t *testing.T) {
 
 	t.Run("ByCommand", func(t *testing.T) {
 		f, n := f.in(t), n.in(t)
-		stream := n.startStream(4, isAway, patient)
+		stream, door := n.startStream(4, isAway, patient), n.watchDoor()
 		stream.more(50)
 		f.command("gw-a", "update", second, s.url("e2e-2"), "--id", "update-2").want(t, cli.ExitOK, "succeeded", "version: e2e-2", "from: e2e")
 		stream.more(50)
@@ -250,6 +250,8 @@ func TestAgentUpdate(t *testing.T) {
 		if stream.gap > 3*time.Second {
 			t.Errorf("the longest time without an answer was %v", stream.gap)
 		}
+		longest, answers := door.away()
+		t.Logf("figure: the local API did not answer for %v at the longest, of %d answers", longest.Round(time.Millisecond), answers)
 		n.wantSame(before)
 		n.awaitKeptVersion(2)
 		n.awaitLastUpdate("e2e-2", edge.AgentKept)
