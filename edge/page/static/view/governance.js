@@ -54,13 +54,18 @@ export function renderPolicy(row, page) {
   show(row.says, notes.length > 0);
 }
 
-export function makeAgent(body) {
+/** What is said of a version that can be replaced: which it is, how it stands, and what became of others. */
+function makeVersion(body, id) {
   const row = { name: h("h3"), lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
-  row.el = h("div", { id: "agent-version" }, row.name, row.lead, h("p", { class: "under" }, row.state), row.list, row.says);
+  row.stateLine = h("p", { class: "under" }, row.state);
+  row.el = h("div", { id }, row.name, row.lead, row.stateLine, row.list, row.says);
   row.el.toggleAttribute("hidden", true);
   body.append(row.el);
   return row;
 }
+
+export const makeAgent = (body) => makeVersion(body, "agent-version");
+export const makeSystem = (body) => makeVersion(body, "system-version");
 
 /** How the agent stands between its own versions; nothing where it cannot be updated. */
 export function renderAgent(row, page) {
@@ -76,15 +81,6 @@ export function renderAgent(row, page) {
   const notes = [a.rescue, a.trial ? a.unwell : ""].filter(Boolean);
   say(row.says, notes.join(" · "));
   show(row.says, notes.length > 0);
-}
-
-export function makeSystem(body) {
-  const row = { name: h("h3"), lead: h("p", { class: "lead" }), state: h("span", { class: "state" }), list: h("dl", { class: "facts" }), says: h("p", { class: "says warn" }) };
-  row.stateLine = h("p", { class: "under" }, row.state);
-  row.el = h("div", { id: "system-version" }, row.name, row.lead, row.stateLine, row.list, row.says);
-  row.el.toggleAttribute("hidden", true);
-  body.append(row.el);
-  return row;
 }
 
 /** How the whole system below the agent stands; nothing where it cannot be replaced. */
