@@ -100,7 +100,7 @@ func (d *door) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&d.address, "address", address, "the agent's socket, or http://127.0.0.1:PORT (environment: HOLDFAST_API_SOCKET)")
 	flags.StringVar(&d.tokenFile, "token-file", d.Getenv("HOLDFAST_API_TOKEN_FILE"),
-		"file with the token that http://127.0.0.1:PORT wants for what changes the node (environment: HOLDFAST_API_TOKEN_FILE)")
+		"file with the token that http://127.0.0.1:PORT wants for what changes the node; no other machine is sent it (environment: HOLDFAST_API_TOKEN_FILE)")
 	flags.StringVarP(&d.output, "output", "o", "table", "how to print: table or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(

@@ -115,6 +115,28 @@ func TestServer_UseToken(t *testing.T) {
 	})
 }
 
+// TestClient_WithToken: to whom a token is sent, and who takes it.
+func TestClient_WithToken(t *testing.T) {
+	for address, want := range map[string]bool{
+		"http://127.0.0.1:7433": true, "http://127.0.0.1:7433/": true, "http://[::1]:7433": true, "http://localhost:7433": true,
+		"/run/holdfast.sock": false, "unix:///run/holdfast.sock": false,
+		"http://192.0.2.1:7433": false, "http://127.0.0.1.example:7433": false, "http://127.0.0.1@192.0.2.1:7433": false, "http://127.0.0.1:1@192.0.2.1:7433": false, "http://example/127.0.0.1": false,
+	} {
+		if got := localapi.Dial(address).WithToken(secret).Token() == secret; got != want {
+			t.Errorf("%s: sent %v, want %v", address, got, want)
+		}
+	}
+	r := start(t, newNode())
+	r.use(t, secret)
+	port := localapi.Dial("http://" + r.server.Addr())
+	if err := port.Undrain(t.Context()); err == nil {
+		t.Error("without a token the node was changed")
+	}
+	if err := port.WithToken(secret).Undrain(t.Context()); err != nil || r.deeds() != "undrain" {
+		t.Errorf("got %v, done %q", err, r.deeds())
+	}
+}
+
 func TestServer_Port_RefusesPages(t *testing.T) {
 	r := start(t, newNode(), func(o *localapi.Options) {
 		o.Page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "the page") })

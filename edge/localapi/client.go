@@ -37,9 +37,10 @@ func Dial(address string) *Client {
 }
 
 // WithToken has the client send a token to a port, which lets more be done for it. A socket
-// knows who asks, and is sent none.
+// knows who asks, and is sent none; and no other machine is, since agents listen on none but
+// the loopback.
 func (c *Client) WithToken(token string) *Client {
-	if strings.HasPrefix(c.address, "http://") {
+	if at, err := url.Parse(c.address); err == nil && at.Scheme == "http" && isLoopback(at.Hostname()) {
 		c.token = token
 	}
 	return c

@@ -27,3 +27,6 @@ func Frame(status edge.Status, events []edge.Event) []byte {
 	f.addEvents(events)
 	return f
 }
+
+// Token is what the client sends.
+func (c *Client) Token() string { return c.token }
