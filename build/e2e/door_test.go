@@ -20,6 +20,7 @@ type doorWatch struct {
 func (n *node) watchDoor() *doorWatch {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &doorWatch{stop: stop, ended: make(chan struct{})}
+	n.t.Cleanup(stop)
 	go func() {
 		defer close(d.ended)
 		d.run(ctx, n.Socket())

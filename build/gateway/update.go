@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 
 	"holdfast/build/rootfs"
@@ -35,12 +36,10 @@ func (p *place) armUpdate(ctx context.Context, update, to string) error {
 	case goodSystem:
 		return p.bundleOf(ctx, p.squashed(), otherVersion, to)
 	case badSystem:
-		// As large as a system may be found cut off, and the same in every run.
-		random, noise := rand.New(rand.NewPCG(1, 0)), make([]byte, 8<<20)
-		for i := range noise {
-			noise[i] = byte(random.Uint32())
-		}
+		noise := make([]byte, 8<<20)                   // the same in every run
+		_, _ = rand.NewChaCha8([32]byte{}).Read(noise) // which never fails
 		system := p.path("bad.img")
+		defer os.Remove(system)
 		if err := rootfs.Write(system, noise, 0o644); err != nil {
 			return err
 		}
